@@ -1,0 +1,499 @@
+"""The facts of the project, as data: data sets, crops, networks, recipes.
+
+Nothing here reads a file or imports Keras. Code elsewhere holds no facts of its own: a data set's points, partners and
+normalisers, a network's head, a crop's padding and a recipe's rates are rows of the tables below.
+"""
+
+import enum
+import types
+from dataclasses import dataclass, field
+
+DATA_DIR = "data"  # the data root, unless --data-dir or --out says otherwise
+WEIGHTS_DIR = "pre_trained_models"
+SEED = 7
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Landmark layouts: what the points of a data set are
+# --------------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Chain:
+    """One contour: landmark indices in drawing order. A closed chain returns to its first point."""
+
+    name: str
+    points: tuple[int, ...]
+    closed: bool = False
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A landmark layout, 0-based indices, "left" and "right" as seen in the image.
+
+    partners: the landmark that each landmark becomes in the mirror image.
+    normalisers: name -> two groups of landmarks; the distance between the two groups' means divides the error.
+    parts: facial parts for which the error is reported apart.
+    corners: points that annotators can place exactly (no direction of uncertainty).
+    """
+
+    points: int
+    partners: tuple[int, ...]
+    normalisers: dict[str, tuple[tuple[int, ...], tuple[int, ...]]]
+    parts: dict[str, tuple[int, ...]]
+    chains: tuple[Chain, ...]
+    corners: tuple[int, ...]
+
+
+def _partners(points: int, *mirrored: tuple[int, ...]) -> tuple[int, ...]:
+    """Partner of every point, from groups that the mirror image reads backwards; other points map to themselves."""
+    partner = list(range(points))
+    for group in mirrored:
+        for index, other in zip(group, reversed(group), strict=True):
+            partner[index] = other
+    return tuple(partner)
+
+
+def _span(first: int, last: int) -> tuple[int, ...]:
+    """The indices first..last, both included, as data-set papers write them."""
+    return tuple(range(first, last + 1))
+
+
+LAYOUT_68 = Layout(
+    points=68,
+    partners=_partners(
+        68,
+        _span(0, 16),
+        _span(17, 26),
+        _span(31, 35),
+        (36, 37, 38, 39, 42, 43, 44, 45),
+        (41, 40, 47, 46),
+        _span(48, 54),
+        (59, 58, 57, 56, 55),
+        _span(60, 64),
+        (67, 66, 65),
+    ),
+    normalisers={
+        "inter-ocular": ((36,), (45,)),
+        "inter-pupil": (_span(36, 41), _span(42, 47)),
+    },
+    parts={
+        "jaw": _span(0, 16),
+        "brows": _span(17, 26),
+        "nose": _span(27, 35),
+        "eyes": _span(36, 47),
+        "mouth": _span(48, 67),
+    },
+    chains=(
+        Chain("jaw", _span(0, 16)),
+        Chain("left brow", _span(17, 21)),
+        Chain("right brow", _span(22, 26)),
+        Chain("nose ridge", _span(27, 30)),
+        Chain("nose base", _span(31, 35)),
+        Chain("left eye", _span(36, 41), closed=True),
+        Chain("right eye", _span(42, 47), closed=True),
+        Chain("outer lip", _span(48, 59), closed=True),
+        Chain("inner lip", _span(60, 67), closed=True),
+    ),
+    corners=(36, 39, 42, 45, 48, 54, 60, 64),
+)
+
+LAYOUT_29 = Layout(
+    points=29,
+    partners=_partners(
+        29, (0, 1), (2, 3), (4, 6), (5, 7), (8, 9), (10, 11), (12, 14), (13, 15), (16, 17), (18, 19), (22, 23)
+    ),
+    normalisers={"inter-ocular": ((8,), (9,)), "inter-pupil": ((16,), (17,))},
+    parts={
+        "brows": _span(0, 7),
+        "eyes": _span(8, 17),
+        "nose": _span(18, 21),
+        "mouth": _span(22, 27),
+        "chin": (28,),
+    },
+    chains=(
+        Chain("left brow", (0, 4, 2, 5), closed=True),
+        Chain("right brow", (3, 6, 1, 7), closed=True),
+        Chain("left eye", (8, 12, 10, 13), closed=True),
+        Chain("right eye", (11, 14, 9, 15), closed=True),
+        Chain("nose base", (18, 21, 19)),
+        Chain("outer lip", (22, 24, 23, 27), closed=True),
+        Chain("inner lip", (22, 25, 23, 26), closed=True),
+    ),
+    corners=(8, 9, 10, 11, 22, 23),
+)
+
+LAYOUT_98 = Layout(
+    points=98,
+    partners=_partners(
+        98,
+        _span(0, 32),
+        _span(33, 37) + _span(42, 46),
+        (41, 40, 39, 38, 50, 49, 48, 47),
+        _span(55, 59),
+        _span(60, 64) + _span(68, 72),
+        (67, 66, 65, 75, 74, 73),
+        _span(76, 82),
+        (87, 86, 85, 84, 83),
+        _span(88, 92),
+        (95, 94, 93),
+        (96, 97),
+    ),
+    normalisers={"inter-ocular": ((60,), (72,)), "inter-pupil": ((96,), (97,))},
+    parts={
+        "jaw": _span(0, 32),
+        "brows": _span(33, 50),
+        "nose": _span(51, 59),
+        "eyes": _span(60, 75) + (96, 97),
+        "mouth": _span(76, 95),
+    },
+    chains=(
+        Chain("jaw", _span(0, 32)),
+        Chain("left brow", _span(33, 41), closed=True),
+        Chain("right brow", _span(42, 50), closed=True),
+        Chain("nose ridge", _span(51, 54)),
+        Chain("nose base", _span(55, 59)),
+        Chain("left eye", _span(60, 67), closed=True),
+        Chain("right eye", _span(68, 75), closed=True),
+        Chain("outer lip", _span(76, 87), closed=True),
+        Chain("inner lip", _span(88, 95), closed=True),
+    ),
+    corners=(60, 64, 68, 72, 76, 82, 88, 92),
+)
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Data sets
+# --------------------------------------------------------------------------------------------------------------------
+
+
+class DatasetName(enum.StrEnum):
+    """The data sets; the value is the folder's name below the data root."""
+
+    w300 = "w300"
+    cofw = "cofw"
+    cofw68 = "cofw68"
+    wflw = "wflw"
+    synthetic = "synthetic"
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part of a data set as it is distributed: where its faces lie, and what they count as.
+
+    path: folder or file below the set's root. split: train, test or private. subset: the test subset it forms, or "".
+    count: official number of faces. extra: taken only when asked for (--extra).
+    """
+
+    path: str
+    split: str
+    count: int
+    subset: str = ""
+    extra: bool = False
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """One data set.
+
+    title: its name in print and on the command line.
+    reader: which reader of data_helper.py understands its files.
+    subsets: test subset -> official number of faces; "full" is every test face.
+    validation: how many training faces are held out for choosing, from which part's path.
+    """
+
+    name: DatasetName
+    title: str
+    layout: Layout
+    reader: str
+    parts: tuple[Part, ...]
+    subsets: dict[str, int]
+    normaliser: str = "inter-ocular"
+    validation: tuple[str, int] = ("", 150)
+
+    @property
+    def outputs(self) -> int:
+        """Numbers a network predicts for one face: x and y of every landmark."""
+        return 2 * self.layout.points
+
+    def official(self, split: str) -> int:
+        """Official number of faces of a split, extra parts left out."""
+        return sum(part.count for part in self.parts if part.split == split and not part.extra)
+
+
+DATASETS = {
+    dataset.name: dataset
+    for dataset in (
+        Dataset(
+            DatasetName.w300,
+            "300W",
+            LAYOUT_68,
+            reader="pts",
+            parts=(
+                Part("afw", "train", 337),
+                Part("helen/trainset", "train", 2000),
+                Part("lfpw/trainset", "train", 811),
+                Part("helen_recovered", "train", 963, extra=True),
+                Part("helen/testset", "test", 330, "common"),
+                Part("lfpw/testset", "test", 224, "common"),
+                Part("ibug", "test", 135, "challenging"),
+                Part("01_Indoor", "private", 300, "indoor"),
+                Part("02_Outdoor", "private", 300, "outdoor"),
+            ),
+            subsets={"full": 689, "common": 554, "challenging": 135, "private": 600, "indoor": 300, "outdoor": 300},
+            validation=("helen/trainset", 150),
+        ),
+        Dataset(
+            DatasetName.cofw,
+            "COFW",
+            LAYOUT_29,
+            reader="cofw",
+            parts=(
+                Part("COFW_train_color.mat", "train", 1345),
+                Part("COFW_test_color.mat", "test", 507),
+            ),
+            subsets={"full": 507},
+            validation=("COFW_train_color.mat", 100),
+        ),
+        Dataset(
+            DatasetName.cofw68,
+            "COFW-68",
+            LAYOUT_68,
+            reader="cofw68",
+            parts=(Part("COFW_test_color.mat", "test", 507),),
+            subsets={"full": 507},
+        ),
+        Dataset(
+            DatasetName.wflw,
+            "WFLW",
+            LAYOUT_98,
+            reader="wflw",
+            parts=(
+                Part("WFLW_annotations/list_98pt_rect_attr_train_test/list_98pt_rect_attr_train.txt", "train", 7500),
+                Part("WFLW_annotations/list_98pt_rect_attr_train_test/list_98pt_rect_attr_test.txt", "test", 2500),
+            ),
+            subsets={
+                "full": 2500,
+                "pose": 326,
+                "expression": 314,
+                "illumination": 698,
+                "make-up": 206,
+                "occlusion": 736,
+                "blur": 773,
+            },
+            validation=("WFLW_annotations/list_98pt_rect_attr_train_test/list_98pt_rect_attr_train.txt", 500),
+        ),
+        Dataset(
+            DatasetName.synthetic,
+            "synthetic",
+            LAYOUT_68,
+            reader="synthetic",
+            parts=(
+                Part("train", "train", 4000),
+                Part("test", "test", 500),
+            ),
+            subsets={"full": 500},
+            validation=("train", 150),
+        ),
+    )
+}
+
+
+def dataset_of(name: "DatasetName | str") -> Dataset:
+    """The row of a data set, by member, folder name or printed name ("300W").
+
+    Raises:
+        ValueError: no such data set.
+    """
+    for dataset in DATASETS.values():
+        if name in (dataset.name, dataset.title):
+            return dataset
+    raise ValueError(f"unknown data set. Received {name!r}; known: {[d.title for d in DATASETS.values()]}")
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Stored faces and crops
+# --------------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class StoredFace:
+    """How a prepared face lies on disk: a square region around its box, upright, JPEG.
+
+    context: side of the region in units of the box's longer side; 2.4 holds every crop below under the rotation, shift
+        and scale of the recipes. box_pixels: the box's longer side is shrunk to at most this (never enlarged).
+    """
+
+    context: float = 2.4
+    box_pixels: int = 224
+    jpeg_quality: int = 95
+
+
+STORED_FACE = StoredFace()
+
+
+@dataclass(frozen=True)
+class Crop:
+    """From a box (left, top, right, bottom) to the region a network sees.
+
+    left, right, top, bottom: padding as shares of the box's width and height; pixels: padding in image pixels besides.
+    centre: "box", or "centroid" of the landmarks. square: the longer side is taken for both, around the same centre;
+    otherwise the region is stretched. scale: side of a centroid crop in units of the box's longer side.
+    """
+
+    name: str
+    left: float = 0.0
+    right: float = 0.0
+    top: float = 0.0
+    bottom: float = 0.0
+    pixels: float = 0.0
+    centre: str = "box"
+    square: bool = True
+    scale: float = 1.0
+
+
+CROPS = {
+    crop.name: crop
+    for crop in (
+        Crop("square", left=0.10, right=0.10, top=0.10, bottom=0.10),
+        Crop("tight", pixels=10, square=False),  # the original author's preparation
+        Crop("ace", left=0.25, right=0.25, top=0.33, bottom=0.17),  # ACE-Net, Sec. 5.3
+        Crop("centroid", centre="centroid", scale=1.3),  # pixel-wise classification
+    )
+}
+DEFAULT_CROP = "square"
+LEGACY_CROP = "tight"  # what an old .h5 file, which says nothing, is read with
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Networks
+# --------------------------------------------------------------------------------------------------------------------
+
+
+class ModelArch(enum.StrEnum):
+    """The networks; the value is the original's command-line string."""
+
+    MNV2 = "mobileNetV2"
+    EFNB0 = "EfficientNet-B0"
+    EFNB3 = "EfficientNet-B3"
+
+
+@dataclass(frozen=True)
+class Network:
+    """One network: its Keras application, its head, and the name its weights are stored under.
+
+    The head is global average pooling, dropout, and a linear layer of 2N outputs (He-uniform).
+    """
+
+    arch: ModelArch
+    application: str
+    dropout: float
+    stem: str
+    input_size: int = 224
+
+
+NETWORKS = {
+    network.arch: network
+    for network in (
+        Network(ModelArch.MNV2, "MobileNetV2", dropout=0.1, stem="mnv2"),
+        Network(ModelArch.EFNB0, "EfficientNetB0", dropout=0.5, stem="EF_0"),
+        Network(ModelArch.EFNB3, "EfficientNetB3", dropout=0.5, stem="EF_3"),
+    )
+}
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# ACR Loss
+# --------------------------------------------------------------------------------------------------------------------
+
+ACR_LAMBDA = 2.0  # the paper's value is unknown; 2 makes the slope continuous at an error of 1 for phi = 0
+SHAPE_CLIP = 3.0  # shape parameters are clipped to +- this many standard deviations of their mode
+PCA_PERCENTAGES = (80, 85, 90, 95, 97)
+PCA_STARTS = (0, 16, 31, 71, 101)  # first epoch of each percentage
+PCA_EPOCHS = 150  # of this many epochs
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Recipes
+# --------------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Ranges of the random moves of a training face; probabilities in [0, 1]."""
+
+    rotation: float = 30.0  # degrees, uniform to both sides
+    scale: tuple[float, float] = (0.85, 1.2)  # size of the face in the crop; log-uniform
+    shift: float = 0.06  # share of the crop's side, uniform, x and y apart
+    flip: float = 0.5
+    brightness: float = 0.25  # factor 1 +- this
+    contrast: float = 0.3
+    gamma: float = 0.4  # exponent 2 ** (+- this)
+    colour: float = 0.15  # per-channel factor 1 +- this
+    grey: float = 0.15  # probability of a colourless face
+    blur: float = 0.15  # probability of a Gaussian blur
+    blur_sigma: tuple[float, float] = (0.5, 1.5)  # pixels at an input of `blur_input`, grows with the input
+    blur_input: int = 112
+    noise: float = 0.15  # probability of Gaussian noise
+    noise_sigma: tuple[float, float] = (2.0, 12.0)  # grey levels of 255
+    occlusion: float = 0.4  # probability of a covering rectangle
+    occlusion_side: tuple[float, float] = (0.1, 0.45)  # shares of the crop's side
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything a training run needs beside its data, network and method.
+
+    repeats: how often an epoch shows each face, moved anew each time (the original stored 4 to 10 copies).
+    warm_up: share of the steps over which the learning rate rises from 0.
+    decay: "cosine" to 0, or "constant".
+    ema: momentum of the weights' moving average, 0 for none. batch_norm: momentum of BatchNorm's moving statistics;
+        Keras' own 0.999 lags behind a run of a few thousand steps.
+    """
+
+    name: str
+    input_size: int
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    repeats: int = 1
+    warm_up: float = 0.0
+    decay: str = "constant"
+    weight_decay: float = 0.0
+    ema: float = 0.0
+    batch_norm: float = 0.99
+    augmentation: Augmentation = field(default_factory=Augmentation)
+
+
+RECIPES = {
+    recipe.name: recipe
+    for recipe in (
+        Recipe("quick", 64, epochs=12, batch_size=32, learning_rate=2e-3, warm_up=0.05, decay="cosine",
+               weight_decay=1e-4, ema=0.99, batch_norm=0.95),
+        Recipe("faces", 112, epochs=80, batch_size=32, learning_rate=2e-3, repeats=4, warm_up=0.03, decay="cosine",
+               weight_decay=1e-4, ema=0.998),
+        Recipe("original", 224, epochs=150, batch_size=32, learning_rate=1e-3, repeats=4, batch_norm=0.999),
+    )
+}  # fmt: skip
+
+DEFAULT_RECIPES = types.MappingProxyType({DatasetName.synthetic: "quick"})  # every other data set: "faces"
+
+
+def recipe_of(dataset: Dataset, name: str | None = None) -> Recipe:
+    """The named recipe, or the data set's own.
+
+    Raises:
+        ValueError: no such recipe.
+    """
+    name = name or DEFAULT_RECIPES.get(dataset.name, "faces")
+    if name not in RECIPES:
+        raise ValueError(f"unknown recipe. Received {name!r}; known: {sorted(RECIPES)}")
+    return RECIPES[name]
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Evaluation
+# --------------------------------------------------------------------------------------------------------------------
+
+FAILURE_THRESHOLDS = (8.0, 10.0)  # NME in percent above which a face counts as failed; also the ends of AUC
+WORST_FACES = 20  # how many faces the picture of failures shows

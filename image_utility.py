@@ -1,0 +1,232 @@
+"""Pictures and the matrices that move them: read, crop, warp, move, recolour, cover, draw.
+
+Everything geometric is one 2x3 matrix that maps (x, y, 1) of a source to 0-based pixels of a destination. The same matrix
+moves the image (`warp`) and its landmarks (`transform`), and its inverse brings predictions back.
+"""
+
+import os
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from config import Augmentation, Crop, Layout
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Files
+# --------------------------------------------------------------------------------------------------------------------
+
+
+def decode_image(data: bytes, name: str) -> np.ndarray:
+    """An encoded picture as uint8 RGB of shape (height, width, 3); `name` stands in the error.
+
+    Raises:
+        ValueError: the bytes are no whole picture.
+    """
+    if not data:
+        raise ValueError(f"{name} is not a readable image. Received an empty file; a whole JPEG or PNG would be right")
+    if data[:2] == b"\xff\xd8" and b"\xff\xd9" not in data[-4096:]:  # OpenCV pads a cut JPEG with grey and says nothing
+        raise ValueError(f"{name} is a truncated JPEG. Received {len(data)} bytes without an end marker")
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    if image is None:
+        raise ValueError(f"{name} is not a readable image. Received {len(data)} bytes; a JPEG or PNG would be right")
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+def read_image(path: str | os.PathLike) -> np.ndarray:
+    """A picture file as uint8 RGB of shape (height, width, 3).
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is no whole picture.
+    """
+    return decode_image(Path(path).read_bytes(), str(path))
+
+
+def write_image(path: str | os.PathLike, image: np.ndarray, quality: int = 95) -> None:
+    """Writes uint8 RGB (height, width, 3) as JPEG or PNG (by suffix), beside and then renamed."""
+    path = Path(path)
+    done, data = cv2.imencode(path.suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])
+    if not done:
+        raise ValueError(f"cannot encode {path}. Received an image of shape {image.shape}, type {image.dtype}")
+    beside = path.with_name(f".{path.name}.part")
+    beside.write_bytes(data.tobytes())
+    os.replace(beside, path)
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Matrices
+# --------------------------------------------------------------------------------------------------------------------
+
+
+def transform(points: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """Points (..., points, 2) moved by one matrix (2, 3), or by a matrix each (..., 2, 3)."""
+    linear = np.swapaxes(matrix[..., :2], -1, -2)  # (..., 2, 2)
+    return points @ linear + matrix[..., None, :, 2]  # (..., points, 2)
+
+
+def compose(outer: np.ndarray, inner: np.ndarray) -> np.ndarray:
+    """The matrix (..., 2, 3) that moves by `inner` first and by `outer` then."""
+    linear = outer[..., :2] @ inner[..., :2]  # (..., 2, 2)
+    offset = outer[..., :2] @ inner[..., 2:] + outer[..., 2:]  # (..., 2, 1)
+    return np.concatenate([linear, offset], axis=-1)  # (..., 2, 3)
+
+
+def invert(matrix: np.ndarray) -> np.ndarray:
+    """The matrix (..., 2, 3) that undoes `matrix`."""
+    linear = np.linalg.inv(matrix[..., :2])  # (..., 2, 2)
+    return np.concatenate([linear, -linear @ matrix[..., 2:]], axis=-1)  # (..., 2, 3)
+
+
+def landmark_box(landmarks: np.ndarray) -> np.ndarray:
+    """Bounding box (left, top, right, bottom) of landmarks (points, 2), in their pixels."""
+    return np.concatenate([landmarks.min(axis=0), landmarks.max(axis=0)])
+
+
+def crop_matrix(crop: Crop, landmarks: np.ndarray | None, size: int, box: np.ndarray | None = None) -> np.ndarray:
+    """The matrix (2, 3) from image pixels to the pixels of a crop of `size` x `size`.
+
+    Args:
+        crop: a row of config.CROPS.
+        landmarks: (points, 2) in image pixels; may be None for crops around a box when `box` is given.
+        box: (left, top, right, bottom) in image pixels; the landmarks' bounding box by default.
+
+    Raises:
+        ValueError: the region has no width or height, or a centroid crop came without landmarks.
+    """
+    if crop.centre == "centroid" and landmarks is None:
+        raise ValueError(f"crop {crop.name!r} is centred on landmarks. Received only a box; use crop 'square' instead")
+    left, top, right, bottom = np.asarray(landmark_box(landmarks) if box is None else box, np.float64)
+    width, height = right - left, bottom - top
+    left, right = left - crop.left * width - crop.pixels, right + crop.right * width + crop.pixels
+    top, bottom = top - crop.top * height - crop.pixels, bottom + crop.bottom * height + crop.pixels
+    if crop.centre == "centroid":
+        centre = landmarks.mean(axis=0)
+    else:
+        centre = np.array([(left + right) / 2, (top + bottom) / 2])
+    sides = np.array([right - left, bottom - top]) * crop.scale
+    if crop.square:
+        sides[:] = sides.max()
+    if not (np.isfinite(sides).all() and sides.min() > 0):
+        raise ValueError(f"cannot crop around a face without extent. Received box {[left, top, right, bottom]}")
+    scale = size / sides
+    return np.array([[scale[0], 0, size / 2 - scale[0] * centre[0]], [0, scale[1], size / 2 - scale[1] * centre[1]]])
+
+
+def warp(image: np.ndarray, matrix: np.ndarray, size: int | tuple[int, int]) -> np.ndarray:
+    """The image moved by `matrix` (2, 3), bilinear; uint8 of (size, size, 3) or of (width, height) given as a pair.
+
+    Outside the image its edge pixels are repeated, so that a face cut by the border does not meet a black wall.
+    """
+    width_height = (size, size) if isinstance(size, int) else size
+    return cv2.warpAffine(image, matrix, width_height, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Moves of a training face
+# --------------------------------------------------------------------------------------------------------------------
+
+
+def draw_geometry(
+    rng: np.random.Generator, count: int, augmentation: Augmentation, size: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Random rotation, scale, shift and mirroring about the crop's centre.
+
+    Returns:
+        matrices (count, 2, 3) from crop pixels to moved crop pixels, the mirror included, and flips (count,), bool:
+        where a flip is True the landmarks must be re-ordered with their partners (`mirror_landmarks`).
+    """
+    low, high = np.log(augmentation.scale)
+    angle = np.radians(rng.uniform(-augmentation.rotation, augmentation.rotation, count))
+    scale = np.exp(rng.uniform(low, high, count))
+    shift = rng.uniform(-augmentation.shift, augmentation.shift, (count, 2)) * size
+    flips = rng.random(count) < augmentation.flip
+    cosine, sine = scale * np.cos(angle), scale * np.sin(angle)
+    linear = np.stack([np.stack([cosine, -sine], -1), np.stack([sine, cosine], -1)], -2)  # (count, 2, 2)
+    linear[flips, :, 0] *= -1  # x is mirrored before it is rotated
+    centre = np.full((count, 2), size / 2)
+    offset = centre + shift - (linear @ centre[..., None])[..., 0]  # (count, 2)
+    return np.concatenate([linear, offset[..., None]], axis=-1), flips
+
+
+def mirror_landmarks(landmarks: np.ndarray, layout: Layout) -> np.ndarray:
+    """Landmarks (..., points, 2) of a mirrored image, named as the mirror image names them."""
+    return landmarks[..., list(layout.partners), :]
+
+
+def recolour(image: np.ndarray, rng: np.random.Generator, augmentation: Augmentation) -> np.ndarray:
+    """Random light and colour of uint8 (height, width, 3): one table for each channel, and sometimes no colour at all."""
+    if rng.random() < augmentation.grey:
+        image = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+    level = np.linspace(0, 1, 256)[:, None]  # (256, 1)
+    level = level ** 2 ** rng.uniform(-augmentation.gamma, augmentation.gamma)
+    level = (level - 0.5) * (1 + rng.uniform(-augmentation.contrast, augmentation.contrast)) + 0.5
+    level = level * (1 + rng.uniform(-augmentation.brightness, augmentation.brightness))
+    level = level * (1 + rng.uniform(-augmentation.colour, augmentation.colour, 3))  # (256, 3)
+    table = np.clip(level * 255, 0, 255).astype(np.uint8)
+    return cv2.LUT(image, table.reshape(1, 256, 3))
+
+
+def degrade(image: np.ndarray, rng: np.random.Generator, augmentation: Augmentation) -> np.ndarray:
+    """Random blur and sensor noise of uint8 (height, width, 3)."""
+    if rng.random() < augmentation.blur:
+        sigma = rng.uniform(*augmentation.blur_sigma) * len(image) / augmentation.blur_input
+        image = cv2.GaussianBlur(image, (0, 0), sigma)
+    if rng.random() < augmentation.noise:
+        noise = np.empty(image.shape, np.int16)
+        cv2.setRNGSeed(int(rng.integers(2**31)))  # OpenCV's generator is the fast one; ours makes it repeatable
+        cv2.randn(noise, 0, rng.uniform(*augmentation.noise_sigma))
+        image = cv2.add(image, noise, dtype=cv2.CV_8U)
+    return image
+
+
+def occlude(image: np.ndarray, rng: np.random.Generator, augmentation: Augmentation) -> np.ndarray:
+    """Sometimes a rectangle over uint8 (height, width, 3): one colour, or a patch of the same image moved there."""
+    if rng.random() >= augmentation.occlusion:
+        return image
+    height, width = image.shape[:2]
+    box_width, box_height = (rng.uniform(*augmentation.occlusion_side, 2) * (width, height)).astype(int)
+    left, top = rng.integers(0, width - box_width), rng.integers(0, height - box_height)
+    if rng.random() < 0.5:
+        patch = rng.integers(0, 256, 3)
+    else:
+        from_left, from_top = rng.integers(0, width - box_width), rng.integers(0, height - box_height)
+        patch = image[from_top : from_top + box_height, from_left : from_left + box_width].copy()
+    image = image.copy()
+    image[top : top + box_height, left : left + box_width] = patch
+    return image
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Drawing
+# --------------------------------------------------------------------------------------------------------------------
+
+_SUBPIXEL_BITS = 4  # OpenCV draws at 1/16 pixel
+
+
+def draw_landmarks(
+    image: np.ndarray,
+    landmarks: np.ndarray,
+    layout: Layout | None = None,
+    colour: tuple[int, int, int] = (0, 255, 0),
+    radius: float | None = None,
+) -> np.ndarray:
+    """A copy of uint8 RGB `image` with landmarks (points, 2) as discs, joined along the layout's chains if it is given.
+
+    radius: of a disc in pixels; by default it grows with the face.
+    """
+    canvas = np.ascontiguousarray(image).copy()
+    box = landmark_box(landmarks)
+    radius = radius or max(1.0, 0.008 * max(box[2] - box[0], box[3] - box[1]))
+    fixed = np.round(np.asarray(landmarks) * 2**_SUBPIXEL_BITS).astype(np.int32)  # (points, 2)
+    for chain in layout.chains if layout else ():
+        line = fixed[list(chain.points)][:, None]
+        thickness = max(1, round(radius / 2))
+        cv2.polylines(canvas, [line], chain.closed, colour, thickness, cv2.LINE_AA, _SUBPIXEL_BITS)
+    for point in fixed:
+        disc = int(round(radius * 2**_SUBPIXEL_BITS))
+        cv2.circle(canvas, point.tolist(), disc, colour, cv2.FILLED, cv2.LINE_AA, _SUBPIXEL_BITS)
+    return canvas
