@@ -1,0 +1,36 @@
+# make train      the main job on the embedded data: trains, evaluates, prints the table; no download of data
+# make test       lint and tests, under ten minutes
+# make test-slow  the long tests
+#
+# Every target first makes .venv, from Python 3.11 to 3.13; another one than the first found: make test PYTHON=/path/to/python3.12
+
+# TensorFlow 2.21 has packages for Python 3.10 to 3.13; the code needs 3.11.
+SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
+PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
+	$$python -c '$(SUPPORTED)' 2>/dev/null && echo $$python && break; done)
+
+.PHONY: train test test-slow
+.NOTPARALLEL:
+
+train: .venv/requirements.stamp
+	.venv/bin/python train.py
+
+test: .venv/requirements-dev.stamp
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/python -m pytest
+
+test-slow: .venv/requirements-dev.stamp
+	.venv/bin/python -m pytest -m slow
+
+.venv/requirements-dev.stamp: requirements.txt
+
+# A stamp is written only after pip is through, so an interrupted installation is taken up again.
+.venv/%.stamp: %.txt
+	@"$(PYTHON)" -c '$(SUPPORTED)' 2>/dev/null || { \
+		echo "Makefile: Python 3.11, 3.12 or 3.13 is needed. Received $(or $(PYTHON),python3):" \
+			"$$($(or $(PYTHON),python3) -V 2>&1). Name another: make $(MAKECMDGOALS) PYTHON=/path/to/python3.12" >&2; exit 2; }
+	@.venv/bin/python -m pip --version >/dev/null 2>&1 || "$(PYTHON)" -m venv .venv || { \
+		echo "Makefile: $(PYTHON) cannot make .venv. On Debian and Ubuntu: apt install python3-venv" >&2; exit 2; }
+	.venv/bin/python -m pip install --disable-pip-version-check --quiet --requirement $<
+	@touch $@
