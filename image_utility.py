@@ -116,6 +116,24 @@ def crop_matrix(crop: Crop, landmarks: np.ndarray | None, size: int, box: np.nda
     return np.array([[scale[0], 0, size / 2 - scale[0] * centre[0]], [0, scale[1], size / 2 - scale[1] * centre[1]]])
 
 
+def to_targets(landmarks: np.ndarray, size: float) -> np.ndarray:
+    """What a network is trained to give for landmarks (..., points, 2) in the pixels of a crop of `size`.
+
+    The original's convention, sign included: (size / 2 - p) / size, flat and interleaved as x0, y0, x1, y1, ...
+
+    Returns:
+        (..., 2 * points), about -0.5 to 0.5.
+    """
+    targets = (size / 2 - np.asarray(landmarks)) / size
+    return targets.reshape(*targets.shape[:-2], -1)
+
+
+def from_targets(targets: np.ndarray, size: float) -> np.ndarray:
+    """The inverse of `to_targets`: (..., 2 * points) to landmarks (..., points, 2) in crop pixels."""
+    targets = np.asarray(targets)
+    return size / 2 - size * targets.reshape(*targets.shape[:-1], -1, 2)
+
+
 def warp(image: np.ndarray, matrix: np.ndarray, size: int | tuple[int, int]) -> np.ndarray:
     """The image moved by `matrix` (2, 3), bilinear; uint8 of (size, size, 3) or of (width, height) given as a pair.
 

@@ -1,0 +1,147 @@
+"""ACR Loss: adaptive coordinate-based regression loss (Fard & Mahoor, ICPR 2022).
+
+A face's Smooth-Face is what a PCA of training shapes keeps of it. Where the true landmark departs from it the coordinate
+is hard (phi near 1) and the loss is steep for small errors; where it agrees the coordinate is easy (phi near 0) and the
+loss is flat:
+
+    phi    = |smooth - face| / max |smooth - face|             the maximum over the 2N coordinates of the same face
+    delta  = |face - predicted|
+    L      = lambda * ln(1 + delta ^ (2 - phi))                for delta <= 1
+    L      = delta ^ 2 + C                                     for delta > 1
+
+All of it is `keras.ops` on flat vectors (batch, 2N), so it runs on every backend of Keras.
+"""
+
+import keras
+import numpy as np
+from keras import ops
+
+from config import ACR_LAMBDA, PCA_EPOCHS, PCA_STARTS
+from pca_utility import ShapeModel
+
+CONSTANTS = ("continuous", "published")
+_SAME = 1e-6  # a largest departure below this is rounding: the face is its own Smooth-Face, and nothing is hard
+
+
+def difficulty(face, smooth_face):
+    """Phi, the difficulty of every coordinate, from faces and their Smooth-Faces, both (batch, 2N).
+
+    Returns:
+        (batch, 2N) in [0, 1]; the hardest coordinate of a face is 1. All 0 where face and Smooth-Face are equal.
+    """
+    departure = ops.abs(ops.convert_to_tensor(smooth_face) - ops.convert_to_tensor(face))  # (batch, 2N)
+    largest = ops.max(departure, axis=-1, keepdims=True)  # (batch, 1)
+    return ops.where(largest > _SAME, departure / ops.maximum(largest, _SAME), ops.zeros_like(departure))
+
+
+def acr_loss(y_true, y_pred, phi, lambda_weight=ACR_LAMBDA, constant="continuous"):
+    """ACR Loss of a batch.
+
+    Args:
+        y_true, y_pred, phi: (batch, 2N), interleaved coordinates in normalised units.
+        lambda_weight: lambda; the paper's value is unknown. 2 makes the slope continuous at delta = 1 for phi = 0.
+        constant: "continuous" takes C = lambda ln 2 - 1, which joins the branches; "published" C = phi ln 2 - 1.
+
+    Returns:
+        The mean over faces and coordinates, a scalar.
+    """
+    return ops.mean(_acr_terms(y_true, y_pred, phi, lambda_weight, constant))
+
+
+def _acr_terms(y_true, y_pred, phi, lambda_weight, constant):
+    """The loss of every coordinate, (batch, 2N)."""
+    if constant not in CONSTANTS:
+        raise ValueError(f"unknown constant C. Received constant={constant!r}; one of {CONSTANTS} is right")
+    phi = ops.stop_gradient(ops.convert_to_tensor(phi))
+    delta = ops.abs(ops.convert_to_tensor(y_true) - ops.convert_to_tensor(y_pred))
+    log_two = float(np.log(2.0))
+    offset = (lambda_weight if constant == "continuous" else phi) * log_two - 1.0
+    near = lambda_weight * ops.log1p(ops.power(delta, 2.0 - phi))
+    far = ops.square(delta) + offset
+    return ops.where(delta <= 1.0, near, far)
+
+
+@keras.saving.register_keras_serializable(package="acr")
+class ACRLoss(keras.losses.Loss):
+    """ACR Loss that finds phi in the graph from `y_true` alone, so that a moved face has its own difficulty.
+
+    Args:
+        shape_models: one fitted `ShapeModel` for each stage, in the order in which training uses them.
+        lambda_weight, constant: see `acr_loss`.
+
+    The stage in use is a variable, `stage`: setting it changes the percentage without a new trace of the graph.
+    """
+
+    def __init__(self, shape_models, lambda_weight=ACR_LAMBDA, constant="continuous", name="acr_loss", **kwargs):
+        super().__init__(name=name, **kwargs)
+        if not shape_models:
+            raise ValueError("ACRLoss needs at least one shape model. Received none; fit them with pca_utility.py")
+        self.shape_models = list(shape_models)
+        self.lambda_weight = lambda_weight
+        self.constant = constant
+        self.stage = keras.Variable(0, dtype="int32", trainable=False, name="stage")
+        modes = max(len(model.components_) for model in self.shape_models)
+        padded = [_pad(model, modes) for model in self.shape_models]
+        self._means, self._components, self._limits = (np.stack(arrays) for arrays in zip(*padded, strict=True))
+
+    def smooth_face(self, face):
+        """The Smooth-Face (batch, 2N) of faces (batch, 2N) at the present stage: two matrix products."""
+        mean = ops.take(self._means, self.stage, axis=0)  # (2N,)
+        components = ops.take(self._components, self.stage, axis=0)  # (modes, 2N)
+        limits = ops.take(self._limits, self.stage, axis=0)  # (modes,)
+        parameters = ops.matmul(face - mean, ops.transpose(components))  # (batch, modes)
+        return mean + ops.matmul(ops.clip(parameters, -limits, limits), components)
+
+    def call(self, y_true, y_pred):
+        """The loss of every face, (batch,), from (batch, 2N) twice."""
+        phi = difficulty(y_true, self.smooth_face(y_true))
+        return ops.mean(_acr_terms(y_true, y_pred, phi, self.lambda_weight, self.constant), axis=-1)
+
+    def get_config(self):
+        models = [
+            {
+                "percentage": model.percentage,
+                "clip": model.clip,
+                "mean": model.mean_.tolist(),
+                "components": model.components_.tolist(),
+                "eigenvalues": model.eigenvalues_.tolist(),
+            }
+            for model in self.shape_models
+        ]
+        own = {"shape_models": models, "lambda_weight": self.lambda_weight, "constant": self.constant}
+        return {**super().get_config(), **own}
+
+    @classmethod
+    def from_config(cls, config):
+        models = []
+        for row in config["shape_models"]:
+            model = ShapeModel(row["percentage"], row["clip"])
+            model.mean_, model.eigenvalues_ = np.array(row["mean"]), np.array(row["eigenvalues"])
+            model.components_ = np.array(row["components"]).reshape(len(model.eigenvalues_), len(model.mean_))
+            models.append(model)
+        return cls(**{**config, "shape_models": models})
+
+
+def _pad(model: ShapeModel, modes: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Mean, components and limits in float32, with empty modes added so that the stages stack."""
+    missing = modes - len(model.components_)
+    components = np.pad(model.components_, ((0, missing), (0, 0)))  # (modes, 2N)
+    limits = np.minimum(np.pad(model.limits_, (0, missing)), np.finfo(np.float32).max)  # (modes,)
+    return model.mean_.astype(np.float32), components.astype(np.float32), limits.astype(np.float32)
+
+
+def stage_starts(epochs: int) -> list[int]:
+    """First epoch of each percentage in a run of `epochs`: the paper's starts, of 150, in proportion."""
+    return [round(start * epochs / PCA_EPOCHS) for start in PCA_STARTS]
+
+
+class PercentageSchedule(keras.callbacks.Callback):
+    """Sets the stage of an ACRLoss at the start of each epoch: 80, 85, 90, 95, 97 % (ACR Loss, training schedule)."""
+
+    def __init__(self, loss: ACRLoss, epochs: int):
+        super().__init__()
+        self.loss = loss
+        self.starts = stage_starts(epochs)[: len(loss.shape_models)]
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.loss.stage.assign(sum(epoch >= start for start in self.starts) - 1)

@@ -1,0 +1,216 @@
+"""The shape model: PCA of training faces, and the Smooth-Face that it makes of every face.
+
+    python pca_utility.py --dataset 300W --data-dir data
+
+fits the eigenbases of 80, 85, 90, 95 and 97 % on `data/w300/normalized_labels/` and writes them to `data/w300/pca/`.
+"""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from config import (
+    CROPS,
+    DATA_DIR,
+    DATASETS,
+    DEFAULT_CROP,
+    PCA_PERCENTAGES,
+    SHAPE_CLIP,
+    Dataset,
+    DatasetName,
+    dataset_of,
+)
+
+_ARRAYS = {"mean": 1, "components": 2, "eigenvalues": 1}  # what an eigenbasis file holds, and its dimensions
+
+
+class ShapeModel:
+    """PCA of face shapes with clipped parameters: face ~ mean + V_k b (ACR Loss, Sec. III; active shape models).
+
+    Args:
+        percentage: share of the shape variance to keep, in (0, 100]; the fewest modes that reach it are kept.
+        clip: each parameter b_i is clipped to +- clip * sqrt(eigenvalue_i); None leaves it alone.
+
+    Attributes, after `fit`:
+        mean_: (2 * points,). components_: (modes, 2 * points), orthonormal rows. eigenvalues_: (modes,).
+    """
+
+    def __init__(self, percentage: float = 90, clip: float | None = SHAPE_CLIP):
+        if not 0 < percentage <= 100:
+            raise ValueError(f"percentage is a share of variance. Received {percentage}; above 0 and up to 100 is right")
+        self.percentage = percentage
+        self.clip = clip
+
+    def fit(self, shapes: np.ndarray) -> "ShapeModel":
+        """Fits mean and modes on shapes (faces, 2 * points)."""
+        from sklearn.decomposition import PCA
+
+        pca = PCA(n_components=self.percentage / 100 if self.percentage < 100 else None, svd_solver="full")
+        pca.fit(np.asarray(shapes, np.float64))
+        self.mean_ = pca.mean_  # (2 * points,)
+        self.components_ = pca.components_  # (modes, 2 * points)
+        self.eigenvalues_ = pca.explained_variance_  # (modes,)
+        return self
+
+    @property
+    def limits_(self) -> np.ndarray:
+        """Largest magnitude of each shape parameter, (modes,)."""
+        clip = np.inf if self.clip is None else self.clip
+        with np.errstate(invalid="ignore"):
+            return np.nan_to_num(clip * np.sqrt(np.maximum(self.eigenvalues_, 0)), nan=0.0, posinf=np.inf)
+
+    def transform(self, shapes: np.ndarray) -> np.ndarray:
+        """Clipped shape parameters (faces, modes) of shapes (faces, 2 * points)."""
+        parameters = (np.asarray(shapes) - self.mean_) @ self.components_.T
+        return np.clip(parameters, -self.limits_, self.limits_)
+
+    def inverse_transform(self, parameters: np.ndarray) -> np.ndarray:
+        """Shapes (faces, 2 * points) of shape parameters (faces, modes)."""
+        return self.mean_ + parameters @ self.components_
+
+    def smooth(self, shapes: np.ndarray) -> np.ndarray:
+        """The Smooth-Face of every shape (faces, 2 * points): what is left of it after the kept modes."""
+        return self.inverse_transform(self.transform(shapes))
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Writes the eigenbasis as .npz, beside and then renamed."""
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside = path.with_name(f".{path.name}.part")
+        with open(beside, "wb") as file:
+            np.savez(
+                file,
+                mean=self.mean_,
+                components=self.components_,
+                eigenvalues=self.eigenvalues_,
+                percentage=np.float64(self.percentage),
+            )
+        os.replace(beside, path)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike) -> "ShapeModel":
+        """Reads an eigenbasis written by `save`.
+
+        Raises:
+            FileNotFoundError: no such file; the message names the command that makes it.
+            ValueError: the file is no eigenbasis.
+        """
+        path = Path(path)
+        if not path.is_file():
+            raise FileNotFoundError(
+                f"no eigenbasis {path}. Make it with: python pca_utility.py --dataset D --data-dir DIR [--crop C]"
+            )
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                arrays = {name: np.asarray(file[name], np.float64) for name in (*_ARRAYS, "percentage")}
+        except Exception as error:  # zipfile, zlib, struct and NumPy each raise their own kind on a broken file
+            raise ValueError(f"{path} is not an eigenbasis file: {error}. Remove it and run pca_utility.py") from error
+        shapes = {name: arrays[name].shape for name in _ARRAYS}
+        fits = all(len(shapes[name]) == dimensions for name, dimensions in _ARRAYS.items())
+        if not fits or shapes["components"] != shapes["eigenvalues"] + shapes["mean"]:
+            raise ValueError(f"{path}: the arrays do not fit together. Received shapes {shapes}")
+        if not all(np.isfinite(array).all() for array in arrays.values()):
+            raise ValueError(f"{path}: the eigenbasis holds values that are not finite. Remove it, run pca_utility.py")
+        model = cls(float(arrays["percentage"]))
+        model.mean_, model.components_, model.eigenvalues_ = (arrays[name] for name in _ARRAYS)
+        return model
+
+
+class PCAUtility:
+    """The original's entry point to the eigenbases."""
+
+    def create_pca_from_npy(
+        self, dataset_name: DatasetName | str, labels_npy_path: str | os.PathLike, pca_percentages: float = 90
+    ) -> ShapeModel:
+        """Fits one eigenbasis on normalised labels and writes it to the folder `pca` beside the labels' folder.
+
+        Args:
+            dataset_name: whose landmarks the labels are.
+            labels_npy_path: folder of .npy files, each (2 * points,) or (faces, 2 * points); also one such file.
+            pca_percentages: share of the shape variance to keep, in (0, 100].
+
+        Returns:
+            The fitted model.
+        """
+        dataset = dataset_of(dataset_name)
+        model = ShapeModel(pca_percentages).fit(load_labels(labels_npy_path, dataset))
+        model.save(eigenbasis_path(pca_folder(labels_npy_path), dataset, pca_percentages))
+        return model
+
+
+def labels_folder(data_dir: str | os.PathLike, dataset: Dataset, crop: str) -> Path:
+    """Where the normalised labels of a data set lie; labels depend on the crop, so each crop has its own folder."""
+    suffix = "" if crop == DEFAULT_CROP else f"_{crop}"
+    return Path(data_dir) / dataset.name / f"normalized_labels{suffix}"
+
+
+def pca_folder(labels_path: str | os.PathLike) -> Path:
+    """Where the eigenbases of a labels' folder lie: `normalized_labels_tight` -> `pca_tight`, beside it."""
+    labels_path = Path(labels_path)
+    folder = labels_path.parent if labels_path.suffix == ".npy" else labels_path
+    _, _, suffix = folder.name.partition("normalized_labels")
+    return folder.parent / f"pca{suffix}"
+
+
+def eigenbasis_path(folder: Path, dataset: Dataset, percentage: float) -> Path:
+    """The file of one eigenbasis."""
+    return folder / f"{dataset.name}_{percentage:g}.npz"
+
+
+def load_labels(path: str | os.PathLike, dataset: Dataset) -> np.ndarray:
+    """All normalised labels below `path`, (faces, 2 * points).
+
+    Raises:
+        FileNotFoundError: no .npy file there.
+        ValueError: a file that is no array of this data set's landmarks, or fewer than two faces.
+    """
+    path = Path(path)
+    files = [path] if path.suffix == ".npy" else sorted(path.glob("*.npy"))
+    if not files or not files[0].is_file():
+        raise FileNotFoundError(
+            f"no labels (*.npy) in {path}. Make them with: python data_helper.py --dataset {dataset.title} --raw DIR"
+        )
+    shapes = np.concatenate([_read_labels(file, dataset) for file in files])  # (faces, 2 * points)
+    if len(shapes) < 2:
+        raise ValueError(f"a shape model needs at least two faces. Received {len(shapes)} in {path}")
+    return shapes
+
+
+def _read_labels(file: Path, dataset: Dataset) -> np.ndarray:
+    """One labels file as (faces, 2 * points)."""
+    try:
+        labels = np.load(file, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise ValueError(f"{file} is not a NumPy array file: {error}") from error
+    if labels.ndim not in (1, 2) or labels.shape[-1] != dataset.outputs or labels.dtype.kind != "f":
+        raise ValueError(
+            f"{file} does not hold {dataset.title} labels. Received shape {labels.shape} of {labels.dtype}; floats of "
+            f"shape ({dataset.outputs},) or (faces, {dataset.outputs}) are right"
+        )
+    if not np.isfinite(labels).all():
+        raise ValueError(f"{file} holds labels that are not finite numbers")
+    return labels.reshape(-1, dataset.outputs)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Fit the eigenbases of a prepared data set.")
+    parser.add_argument("--dataset", required=True, help=f"one of {', '.join(d.title for d in DATASETS.values())}")
+    parser.add_argument("--data-dir", default=DATA_DIR, help="the data root")
+    parser.add_argument("--crop", default=DEFAULT_CROP, choices=sorted(CROPS), help="the crop the labels were made for")
+    arguments = parser.parse_args()
+    try:
+        dataset = dataset_of(arguments.dataset)
+        labels_path = labels_folder(arguments.data_dir, dataset, arguments.crop)
+        for percentage in PCA_PERCENTAGES:
+            model = PCAUtility().create_pca_from_npy(dataset.name, labels_path, percentage)
+            modes = f"{len(model.components_)} of {dataset.outputs} modes"
+            print(f"{percentage} %: {modes} -> {eigenbasis_path(pca_folder(labels_path), dataset, percentage)}")
+    except (OSError, ValueError) as error:
+        sys.exit(f"pca_utility.py: {error}")
+
+
+if __name__ == "__main__":
+    main()
