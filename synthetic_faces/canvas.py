@@ -68,7 +68,7 @@ def ellipse(centre: np.ndarray, x_axis: np.ndarray, y_axis: np.ndarray) -> np.nd
 
 
 def _scalar(colour: np.ndarray) -> tuple[int, ...]:
-    return tuple(int(c) for c in np.clip(np.round(colour), 0, 255))
+    return tuple(min(max(round(channel), 0), 255) for channel in colour.tolist())
 
 
 @functools.cache

@@ -320,9 +320,11 @@ def _photograph(image: np.ndarray, rng: np.random.Generator, look) -> np.ndarray
     place = np.linspace(-0.5, 0.5, size, dtype=np.float32)
     slope = np.float32(0.35 * look.light) * place[None, :] + np.float32(rng.uniform(-0.3, 0.3)) * place[:, None]
     gain = (rng.uniform(0.65, 1.15) * rng.uniform(0.92, 1.08, 3)).astype(np.float32)
-    photo = image * ((1 + slope)[..., None] * gain)  # float32
+    photo = image.astype(np.float32)  # (size, size, 3)
+    photo *= (1 + slope)[..., None]
+    photo *= gain
     if look.blur:
         photo = cv2.GaussianBlur(photo, (0, 0), rng.uniform(0.002, 0.007) * size)
     if look.noise:
         photo += rng.standard_normal(photo.shape, np.float32) * np.float32(rng.uniform(1, 9))
-    return np.clip(photo + 0.5, 0, 255).astype(np.uint8)
+    return cv2.convertScaleAbs(np.maximum(photo, 0, out=photo))  # rounds, and stops at 255
