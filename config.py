@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 DATA_DIR = "data"  # the data root, unless --data-dir or --out says otherwise
 WEIGHTS_DIR = "pre_trained_models"
 SEED = 7
+VALIDATION_SHARE = 0.15  # of a part at most, where less than the whole part is there
+SYNTHETIC_SEEDS = types.MappingProxyType({"train": 0, "test": 1_000_000})  # seed of each split's first rendered face
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -327,6 +329,7 @@ class StoredFace:
     context: float = 2.4
     box_pixels: int = 224
     jpeg_quality: int = 95
+    largest_box: float = 2.0  # a box this many times as large as its image is a wrong annotation
 
 
 STORED_FACE = StoredFace()

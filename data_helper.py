@@ -1,0 +1,552 @@
+"""Prepares a data set: raw files (or the renderer) become stored faces, an index and normalised labels.
+
+    python data_helper.py --dataset synthetic
+    python data_helper.py --dataset 300W --raw ~/downloads/300W --out data
+    python data_helper.py --dataset 300W --raw ~/downloads/300W --extra --copies 0
+
+What it writes below <data root>/<data set>/:
+
+    faces/                the stored faces: upright squares around each face, see config.STORED_FACE
+    normalized_labels/    labels.npy: training landmarks as a network's targets, upright and moved, for the shape model
+    truth_<split>.json    true landmarks of validation, test and private faces, as metrics.py reads them
+    index.json            every face: its split, landmarks and the matrix from its image to its stored face
+    journal.jsonl         finished faces; an interrupted run goes on where it stopped
+
+A stored face has a name that changes with its source, and the index is renamed into place last. So at every moment the
+old index and its faces are whole, or the new ones are.
+"""
+
+import argparse
+import contextlib
+import dataclasses
+import fcntl
+import hashlib
+import json
+import multiprocessing
+import os
+import sys
+import threading
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+import config
+import image_utility
+from config import CROPS, STORED_FACE, VALIDATION_SHARE, Dataset, dataset_of
+from face_readers import BadFace, FaceRecord, find_parts, read_face, read_part
+
+INDEX_VERSION = 1
+TRUTH_SPLITS = ("validation", "test", "private")
+COPIES = 4  # moved copies of each training face in the normalised labels
+LABELS_FILE = "labels.npy"
+REASONS_SHOWN = 10  # how many skipped faces the summary names
+CHUNK = 8  # faces a worker process takes at once
+
+
+def prepare(
+    dataset_name: str,
+    raw_dir: str | os.PathLike | None = None,
+    data_dir: str | os.PathLike = config.DATA_DIR,
+    copies: int = COPIES,
+    crop: str = config.DEFAULT_CROP,
+    seed: int = config.SEED,
+    extra: bool = False,
+    workers: int | None = None,
+) -> dict:
+    """Prepares a data set below `data_dir`; redoes only what changed since the last run, and prints what there is.
+
+    Args:
+        dataset_name: "300W", "COFW", ... as in config.DATASETS.
+        raw_dir: the unpacked data set; not needed for "synthetic".
+        copies: moved copies of every training face in the normalised labels; 0 keeps them upright.
+        crop: a row of config.CROPS, the crop of the normalised labels.
+        seed: of the moved copies. The held-out faces do not depend on it.
+        extra: also take the extra training parts.
+        workers: processes; by default one for each core. With more than 1, a script that calls this must guard its own
+            start with `if __name__ == "__main__":`.
+
+    Returns:
+        The index, as written to index.json.
+
+    Raises:
+        ValueError: an unknown name, an impossible number, a raw file of another layout, or no usable face at all.
+        FileNotFoundError: the raw folder holds none of the set's parts.
+        BlockingIOError: another run is preparing the same data set in the same place.
+        OSError: the data root cannot be written; a previous index stays valid.
+    """
+    dataset = dataset_of(dataset_name)
+    if crop not in CROPS:
+        raise ValueError(f"unknown crop. Received {crop!r}; known: {sorted(CROPS)}")
+    if copies < 0 or (workers is not None and workers < 1):
+        raise ValueError(f"copies must be 0 or more, workers 1 or more. Received {copies} and {workers}")
+    parts, missing = find_parts(dataset, raw_dir, extra)
+    folder = Path(data_dir) / dataset.name
+    folder.mkdir(parents=True, exist_ok=True)
+    with _only_run(folder):
+        records, bad = _read_records(dataset, parts, raw_dir)
+        entries = _finished_entries(folder, dataset, records, workers or os.cpu_count() or 1)
+        faces, dropped = _split_faces(dataset, records, entries)
+        skipped = [{"file": face.file, "reason": face.reason, "part": face.part.path} for face in bad + dropped]
+        if not faces:
+            first = f"{skipped[0]['file']}: {skipped[0]['reason']}" if skipped else "its files hold no face"
+            raise ValueError(f"no face of {dataset.title} in {raw_dir} can be used. {len(skipped)} skipped; {first}")
+        options = {"copies": copies, "crop": crop, "seed": seed, "extra": extra}
+        index = {
+            "dataset": dataset.title,
+            "version": INDEX_VERSION,
+            "stored": dataclasses.asdict(STORED_FACE),
+            "options": options,
+            "missing": [{"part": part.path, "count": part.count} for part in missing],
+            "skipped": skipped,
+            "faces": faces,
+        }
+        changed = _write_labels(folder, dataset, faces, options)
+        changed |= _publish(folder, index)
+        _remove_superseded(folder, records, entries)
+    _print_summary(dataset, index, entries)
+    print(f"{folder}: {'prepared' if changed else 'nothing to do, everything is up to date'}")
+    return index
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Records, and what is already done
+# --------------------------------------------------------------------------------------------------------------------
+
+
+def _read_records(dataset: Dataset, parts: list, raw_dir) -> tuple[list[FaceRecord], list[BadFace]]:
+    """All faces of the parts in order, and those that their annotations already rule out."""
+    records, bad = [], []
+    for part in parts:
+        for face in read_part(dataset, part, raw_dir):
+            problem = _annotation_problem(dataset, face.landmarks) if isinstance(face, FaceRecord) else None
+            if problem:
+                bad.append(BadFace(face.image, problem, part))
+            else:
+                (bad if isinstance(face, BadFace) else records).append(face)
+    return records, bad
+
+
+def _annotation_problem(dataset: Dataset, landmarks: np.ndarray | None) -> str | None:
+    """Why landmarks (points, 2) cannot be trained on or scored, or None."""
+    if landmarks is None:
+        return None
+    first, second = dataset.layout.normalisers[dataset.normaliser]
+    distance = np.linalg.norm(landmarks[list(first)].mean(axis=0) - landmarks[list(second)].mean(axis=0))
+    if distance > 0:
+        return None
+    return f"{dataset.normaliser} distance {distance:g}; expected more than 0, the error is divided by it"
+
+
+def _key(record: FaceRecord) -> str:
+    """A digest of everything a stored face follows from; it changes when the source, annotation or settings do."""
+    if record.source is None:
+        source = [_renderer_digest()]
+    else:
+        status = record.source.stat()
+        source = [status.st_size, status.st_mtime_ns]
+    landmarks = None if record.landmarks is None else hashlib.sha256(record.landmarks.tobytes()).hexdigest()
+    facts = [INDEX_VERSION, record.image, record.part.path, record.row, source, landmarks, record.photo]
+    facts += [record.subsets, record.box, record.occluded, dataclasses.asdict(STORED_FACE)]
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
+
+
+def _renderer_digest() -> str:
+    """A digest of the renderer's own code: faces rendered by older code are out of date."""
+    import synthetic_faces
+
+    code = sorted(Path(synthetic_faces.__file__).parent.glob("*.py"))
+    return hashlib.sha256(b"".join(path.read_bytes() for path in code)).hexdigest()
+
+
+def _read_journal(folder: Path) -> dict[str, dict]:
+    """Finished faces by key; a line cut short by a kill, and a face whose file is gone or of another size, do not count."""
+    journal = {}
+    path = folder / "journal.jsonl"
+    if not path.exists():
+        return journal
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            entry = json.loads(line)
+        except json.JSONDecodeError:
+            continue
+        if _size(folder / entry["face"]["file"]) == entry["bytes"]:
+            journal[entry["key"]] = entry
+    return journal
+
+
+def _size(path: Path) -> int:
+    """Bytes of a file, -1 if there is none."""
+    try:
+        return os.stat(path).st_size
+    except FileNotFoundError:
+        return -1
+
+
+@contextlib.contextmanager
+def _only_run(folder: Path) -> Iterator[None]:
+    """Keeps a second run out of the same folder; the system releases the lock even when this run is killed."""
+    with open(folder / ".lock", "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise BlockingIOError(f"another run is preparing {folder}. Wait for it, or use another --out") from None
+        yield
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Storing faces
+# --------------------------------------------------------------------------------------------------------------------
+
+
+def store_region(image: np.ndarray, landmarks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Cuts the square around a face as config.STORED_FACE says; outside the image its edge pixels are repeated.
+
+    The region begins and ends between whole pixels, so a face that is not shrunk keeps its pixels, and a shrunk one is
+    averaged over exactly the area that each new pixel covers: no aliasing, and a matrix without rounding.
+
+    Args:
+        image: uint8 RGB (height, width, 3). landmarks: (points, 2) in its 0-based pixels.
+
+    Returns:
+        The stored face, uint8 (side, side, 3), and the matrix (2, 3) from image pixels to its pixels.
+
+    Raises:
+        ValueError: the landmarks' box misses the image, or is far larger than it.
+    """
+    height, width = image.shape[:2]
+    box = image_utility.landmark_box(landmarks)
+    longer = max(box[2] - box[0], box[3] - box[1])
+    if box[0] >= width or box[1] >= height or box[2] < 0 or box[3] < 0:
+        raise ValueError(f"landmarks within {_rounded(box)} miss the image of {width} x {height} pixels altogether")
+    if longer > STORED_FACE.largest_box * max(width, height):
+        raise ValueError(f"landmarks within {_rounded(box)} are far larger than the image of {width} x {height} pixels")
+    side = max(1, int(np.ceil(STORED_FACE.context * longer)))  # image pixels
+    centre = (box[:2] + box[2:]) / 2
+    left, top = np.round(centre + 0.5 - side / 2).tolist()
+    region = image_utility.warp(image, np.array([[1, 0, -left], [0, 1, -top]]), side)
+    stored_side = max(1, int(side * min(1.0, STORED_FACE.box_pixels / longer)))
+    if stored_side < side:
+        region = cv2.resize(region, (stored_side, stored_side), interpolation=cv2.INTER_AREA)
+    scale = stored_side / side  # pixel i covers i - 0.5 to i + 0.5, so x goes to (x - left + 0.5) * scale - 0.5
+    return region, np.array([[scale, 0, (0.5 - left) * scale - 0.5], [0, scale, (0.5 - top) * scale - 0.5]])
+
+
+def _rounded(box: np.ndarray) -> list[int]:
+    """A box as whole pixels, for messages."""
+    return [round(float(side)) for side in box]
+
+
+def _store_face(folder: Path, dataset: Dataset, record: FaceRecord, key: str) -> dict:
+    """Writes one stored face; gives its journal entry: the face as the index names it, or the reason why there is none."""
+    try:
+        image, landmarks = read_face(record)
+        problem = _annotation_problem(dataset, landmarks)
+        if problem:
+            raise ValueError(problem)
+        stored, matrix = store_region(image, landmarks)
+    except (ValueError, OSError) as error:
+        return {"key": key, "reason": str(error)}
+    name = Path(record.image)
+    file = Path("faces", record.part.split, name.parent, f"{name.stem}.{key[:8]}.jpg")
+    (folder / file).parent.mkdir(parents=True, exist_ok=True)
+    image_utility.write_image(folder / file, stored, STORED_FACE.jpeg_quality)
+    outside = (landmarks < 0).any(axis=1) | (landmarks > np.array(image.shape[1::-1]) - 1).any(axis=1)  # (points,)
+    face = {
+        "image": record.image,
+        "part": record.part.path,
+        "file": file.as_posix(),
+        "subsets": list(record.subsets),
+        "landmarks": np.round(landmarks, 6).tolist(),
+        "matrix": matrix.tolist(),
+        "box": record.box and list(record.box),
+        "occluded": record.occluded and list(record.occluded),
+        "photo": record.photo,
+    }
+    return {"key": key, "bytes": _size(folder / file), "outside": int(outside.sum()), "face": face}
+
+
+def _finished_entries(folder: Path, dataset: Dataset, records: list[FaceRecord], workers: int) -> list[dict]:
+    """The journal entry of every record; stores the faces that are not in the journal yet, and adds them one by one."""
+    keys = [_key(record) for record in records]
+    done = _read_journal(folder)
+    jobs = [(folder, dataset.name, *job) for job in zip(records, keys, strict=True) if job[1] not in done]
+    if not jobs:
+        return [done[key] for key in keys]
+    progress = {
+        "initial": len(keys) - len(jobs), "total": len(keys), "desc": dataset.title, "unit": "face", "disable": None
+    }  # fmt: skip
+    with open(folder / "journal.jsonl", "a", encoding="utf-8") as journal, _each_result(jobs, workers) as results:
+        journal.write("\n")  # ends a line that a kill cut short
+        for entry in tqdm(results, **progress):
+            if "face" in entry:  # the others are tried again next time
+                journal.write(json.dumps(entry) + "\n")
+                journal.flush()
+            done[entry["key"]] = entry
+    return [done[key] for key in keys]
+
+
+@contextlib.contextmanager
+def _each_result(jobs: list, workers: int) -> Iterator[Iterable[dict]]:
+    """The journal entries of the jobs, in order, from this process or from several; none is left behind at the end."""
+    workers = min(workers, len(jobs) // CHUNK)
+    if workers < 2:
+        yield map(_work, jobs)
+        return
+    context = multiprocessing.get_context("spawn")  # the same on every system, and safe with OpenCV's threads
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker)
+    try:
+        yield pool.map(_work, jobs, chunksize=CHUNK)
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _work(job: tuple) -> dict:
+    """One job of a worker process."""
+    folder, dataset_name, record, key = job
+    return _store_face(folder, dataset_of(dataset_name), record, key)
+
+
+def _start_worker() -> None:
+    """Readies a worker: one thread each, Ctrl-C is the parent's business, and no life after the parent's death."""
+    import signal
+
+    cv2.setNumThreads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def end_with_parent() -> None:
+        multiprocessing.parent_process().join()
+        os._exit(1)
+
+    threading.Thread(target=end_with_parent, daemon=True).start()
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Splits
+# --------------------------------------------------------------------------------------------------------------------
+
+
+def _split_faces(dataset: Dataset, records: list[FaceRecord], entries: list[dict]) -> tuple[list[dict], list[BadFace]]:
+    """Gives every stored face its split; faces that cannot be used, or would leak into training, are dropped.
+
+    Returns:
+        The index's faces in order, and the dropped ones with their reasons.
+    """
+    pairs = list(zip(records, entries, strict=True))
+    bad = [BadFace(record.image, entry["reason"], record.part) for record, entry in pairs if "reason" in entry]
+    stored = [(record, entry["face"]) for record, entry in pairs if "face" in entry]
+    tested = {record.photo for record in records if record.part.split != "train"}
+    part_path, count = dataset.validation
+    held_out = _held_out([r.photo for r, _ in stored if r.part.path == part_path and r.photo not in tested], count)
+    faces = []
+    for record, face in stored:
+        split = record.part.split
+        if split == "train" and record.photo in tested:
+            bad.append(BadFace(record.image, f"photo {record.photo} is also in the test set", record.part))
+            continue
+        if split == "train" and record.photo in held_out:
+            if record.part.path != part_path:
+                bad.append(BadFace(record.image, f"photo {record.photo} is held out for validation", record.part))
+                continue
+            split = "validation"
+        faces.append({**face, "split": split})
+    return faces, bad
+
+
+def _held_out(photos: list[str], count: int) -> set[str]:
+    """The photographs whose faces are held out for validation; `photos` names one for every face of the part.
+
+    A photograph's rank is a hash of its name, so the choice depends neither on the seed nor on the other parts, and
+    hardly on which faces of this part are there.
+    """
+    faces = Counter(photos)
+    room = min(count, int(VALIDATION_SHARE * len(photos)))
+    chosen = set()
+    for photo in sorted(faces, key=lambda name: hashlib.sha256(name.encode()).hexdigest()):
+        if faces[photo] <= room:
+            chosen.add(photo)
+            room -= faces[photo]
+    return chosen
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Labels, truth, index
+# --------------------------------------------------------------------------------------------------------------------
+
+
+def normalised_labels(landmarks: np.ndarray, dataset: Dataset, crop: str, copies: int, seed: int) -> np.ndarray:
+    """Training landmarks (n, points, 2) in image pixels as a network's targets, upright and moved.
+
+    Returns:
+        float32 (n * (1 + copies), 2 * points): every face upright in its crop, then `copies` times every face moved.
+        The moves are those of training, so that the shape model does not take rotation for difficulty.
+    """
+    recipe = config.recipe_of(dataset)
+    size = recipe.input_size
+    matrices = np.stack([image_utility.crop_matrix(CROPS[crop], face, size) for face in landmarks])  # (n, 2, 3)
+    upright = image_utility.transform(landmarks, matrices)  # (n, points, 2)
+    rng = np.random.default_rng(seed)
+    blocks = [upright]
+    for _ in range(copies):
+        matrices, flips = image_utility.draw_geometry(rng, len(upright), recipe.augmentation, size)
+        moved = image_utility.transform(upright, matrices)
+        moved[flips] = image_utility.mirror_landmarks(moved[flips], dataset.layout)
+        blocks.append(moved)
+    return image_utility.to_targets(np.concatenate(blocks), size).astype(np.float32)
+
+
+def _write_labels(folder: Path, dataset: Dataset, faces: list[dict], options: dict) -> bool:
+    """Writes the normalised labels of the training faces unless they are there already; says whether it did.
+
+    settings.json beside them says what they follow from. It is taken away before new labels come and put back after, so
+    labels never lie beside settings that are not theirs.
+    """
+    crop = options["crop"]
+    labels_dir = folder / ("normalized_labels" if crop == config.DEFAULT_CROP else f"normalized_labels_{crop}")
+    labels_path, settings_path = labels_dir / LABELS_FILE, labels_dir / "settings.json"
+    landmarks = np.array([face["landmarks"] for face in faces if face["split"] == "train"])  # (n, points, 2)
+    if not len(landmarks):
+        settings_path.unlink(missing_ok=True)
+        labels_path.unlink(missing_ok=True)
+        return False
+    settings = {
+        **{name: options[name] for name in ("crop", "copies", "seed")},
+        "faces": len(landmarks),
+        "landmarks": hashlib.sha256(landmarks.tobytes()).hexdigest(),
+        "augmentation": dataclasses.asdict(config.recipe_of(dataset).augmentation),
+    }
+    text = json.dumps(settings, indent=1) + "\n"
+    if labels_path.exists() and settings_path.exists() and settings_path.read_text(encoding="utf-8") == text:
+        return False
+    labels_dir.mkdir(exist_ok=True)
+    beside = labels_dir / f".{LABELS_FILE}.part"  # readers of *.npy do not see it
+    labels = normalised_labels(landmarks, dataset, crop, options["copies"], options["seed"])
+    with open(beside, "wb") as file:
+        np.save(file, labels, allow_pickle=False)
+    settings_path.unlink(missing_ok=True)
+    os.replace(beside, labels_path)
+    _replace_texts({settings_path: text})
+    return True
+
+
+def _publish(folder: Path, index: dict) -> bool:
+    """Writes the truth files and the index where they differ from what is there; says whether anything did."""
+    texts = {}
+    for split in TRUTH_SPLITS:
+        names = ("image", "landmarks", "subsets")
+        truth = [{name: face[name] for name in names} for face in index["faces"] if face["split"] == split]
+        if truth:
+            texts[folder / f"truth_{split}.json"] = json.dumps(truth) + "\n"
+        else:
+            (folder / f"truth_{split}.json").unlink(missing_ok=True)
+    texts[folder / "index.json"] = json.dumps(index) + "\n"  # the last to be renamed: it makes the rest valid
+    changed = {path: text for path, text in texts.items() if not _holds(path, text)}
+    _replace_texts(changed)
+    return bool(changed)
+
+
+def _holds(path: Path, text: str) -> bool:
+    """Whether a file holds just this text."""
+    return path.exists() and path.read_text(encoding="utf-8") == text
+
+
+def _replace_texts(texts: dict[Path, str]) -> None:
+    """Writes all files beside their places, then renames all: a full disk changes none of them."""
+    for path, text in texts.items():
+        path.with_name(f".{path.name}.part").write_text(text, encoding="utf-8")
+    for path in texts:
+        os.replace(path.with_name(f".{path.name}.part"), path)
+
+
+def _remove_superseded(folder: Path, records: list[FaceRecord], entries: list[dict]) -> None:
+    """Deletes stored faces whose source or annotation has changed since; the new index no longer names them.
+
+    Faces of parts that were left out this time stay, so that --extra can come and go without doing them again.
+    """
+    current = {entry["key"] for entry in entries}
+    images = {(record.part.path, record.image) for record in records}
+    journal = _read_journal(folder)
+    old = {
+        key: entry["face"]["file"]
+        for key, entry in journal.items()
+        if key not in current and (entry["face"]["part"], entry["face"]["image"]) in images
+    }
+    if not old:
+        return
+    for file in old.values():
+        (folder / file).unlink(missing_ok=True)
+    kept = "".join(json.dumps(entry) + "\n" for key, entry in journal.items() if key not in old)
+    _replace_texts({folder / "journal.jsonl": kept})
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Command line
+# --------------------------------------------------------------------------------------------------------------------
+
+
+def _print_summary(dataset: Dataset, index: dict, entries: list[dict]) -> None:
+    """Prints what was found of what the set officially has, what was skipped and why, and the splits."""
+    skipped = Counter(face["part"] for face in index["skipped"])
+    found = Counter(face["part"] for face in index["faces"])
+    print(f"{'part':<30} {'split':<8} {'found':>6} {'official':>8} {'skipped':>7}")
+    for part in dataset.parts:
+        if part.extra and not index["options"]["extra"]:
+            continue
+        absent = "  missing" if part.path in {row["part"] for row in index["missing"]} else ""
+        name = part.path if len(part.path) <= 30 else f"...{part.path[-27:]}"
+        print(f"{name:<30} {part.split:<8} {found[part.path]:>6} {part.count:>8} {skipped[part.path]:>7}{absent}")
+    splits = Counter(face["split"] for face in index["faces"])
+    print(", ".join(f"{split}: {splits[split]} faces" for split in ("train", *TRUTH_SPLITS) if splits[split]))
+    outside = [entry["outside"] for entry in entries if entry.get("outside")]
+    if outside:
+        print(
+            f"{len(outside)} faces have landmarks outside their image, {sum(outside)} in all. That is normal; they stay"
+        )
+    test_parts = {part.path for part in dataset.parts if part.split != "train"}
+    training = [face for face in index["skipped"] if face["part"] not in test_parts]
+    for face in training[:REASONS_SHOWN]:
+        print(f"skipped {face['file']}: {face['reason']}")
+    if len(training) > REASONS_SHOWN:
+        print(f"... and {len(training) - REASONS_SHOWN} more; index.json names them all")
+    for face in index["skipped"]:
+        if face["part"] in test_parts:
+            print(
+                f"PROBLEM: a TEST face is missing from every score. {face['file']}: {face['reason']}", file=sys.stderr
+            )
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line; gives the exit status."""
+    titles = ", ".join(dataset.title for dataset in config.DATASETS.values())
+    parser = argparse.ArgumentParser(description="Prepares a data set for training and evaluation.")
+    add = parser.add_argument
+    add("--dataset", required=True, help=f"one of {titles}")
+    add("--raw", help="folder of the unpacked data set (not for synthetic)")
+    add("--out", "--data-dir", dest="data_dir", default=config.DATA_DIR, help="data root (default: %(default)s)")
+    add("--copies", type=int, default=COPIES, help="moved copies of each face in the normalised labels")
+    add("--crop", default=config.DEFAULT_CROP, choices=sorted(CROPS), help="crop of the normalised labels")
+    add("--seed", type=int, default=config.SEED, help="seed of the moved copies")
+    add("--extra", action="store_true", help="also take extra training parts (300W: helen_recovered)")
+    add("--workers", type=int, help="processes (default: one for each core)")
+    given = vars(parser.parse_args(arguments))
+    try:
+        prepare(given.pop("dataset"), given.pop("raw"), **given)
+    except KeyboardInterrupt:
+        print("data_helper: interrupted. Finished faces are kept; the same command goes on from there", file=sys.stderr)
+        return 130
+    except BrokenProcessPool:
+        print("data_helper: a worker process died, perhaps for want of memory. Try --workers 1", file=sys.stderr)
+        return 1
+    except (ValueError, OSError) as error:
+        print(f"data_helper: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
