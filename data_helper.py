@@ -20,6 +20,7 @@ import argparse
 import contextlib
 import dataclasses
 import fcntl
+import functools
 import hashlib
 import json
 import multiprocessing
@@ -40,6 +41,7 @@ import config
 import image_utility
 from config import CROPS, STORED_FACE, VALIDATION_SHARE, Dataset, dataset_of
 from face_readers import BadFace, FaceRecord, find_parts, read_face, read_part
+from pca_utility import labels_folder
 
 INDEX_VERSION = 1
 TRUTH_SPLITS = ("validation", "test", "private")
@@ -86,10 +88,10 @@ def prepare(
     if copies < 0 or (workers is not None and workers < 1):
         raise ValueError(f"copies must be 0 or more, workers 1 or more. Received {copies} and {workers}")
     parts, missing = find_parts(dataset, raw_dir, extra)
+    records, bad = _read_records(dataset, parts, raw_dir)
     folder = Path(data_dir) / dataset.name
     folder.mkdir(parents=True, exist_ok=True)
     with _only_run(folder):
-        records, bad = _read_records(dataset, parts, raw_dir)
         entries = _finished_entries(folder, dataset, records, workers or os.cpu_count() or 1)
         faces, dropped = _split_faces(dataset, records, entries)
         skipped = [{"file": face.file, "reason": face.reason, "part": face.part.path} for face in bad + dropped]
@@ -156,6 +158,7 @@ def _key(record: FaceRecord) -> str:
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
 
 
+@functools.cache
 def _renderer_digest() -> str:
     """A digest of the renderer's own code: faces rendered by older code are out of date."""
     import synthetic_faces
@@ -165,7 +168,7 @@ def _renderer_digest() -> str:
 
 
 def _read_journal(folder: Path) -> dict[str, dict]:
-    """Finished faces by key; a line cut short by a kill, and a face whose file is gone or of another size, do not count."""
+    """Finished faces by key. A line cut short by a kill does not count, nor a face whose file is gone or changed size."""
     journal = {}
     path = folder / "journal.jsonl"
     if not path.exists():
@@ -243,7 +246,7 @@ def _rounded(box: np.ndarray) -> list[int]:
 
 
 def _store_face(folder: Path, dataset: Dataset, record: FaceRecord, key: str) -> dict:
-    """Writes one stored face; gives its journal entry: the face as the index names it, or the reason why there is none."""
+    """Writes one stored face. Gives its journal entry: the face as the index has it, or why there is none."""
     try:
         image, landmarks = read_face(record)
         problem = _annotation_problem(dataset, landmarks)
@@ -407,7 +410,7 @@ def _write_labels(folder: Path, dataset: Dataset, faces: list[dict], options: di
     labels never lie beside settings that are not theirs.
     """
     crop = options["crop"]
-    labels_dir = folder / ("normalized_labels" if crop == config.DEFAULT_CROP else f"normalized_labels_{crop}")
+    labels_dir = labels_folder(folder.parent, dataset, crop)
     labels_path, settings_path = labels_dir / LABELS_FILE, labels_dir / "settings.json"
     landmarks = np.array([face["landmarks"] for face in faces if face["split"] == "train"])  # (n, points, 2)
     if not len(landmarks):
@@ -504,9 +507,7 @@ def _print_summary(dataset: Dataset, index: dict, entries: list[dict]) -> None:
     print(", ".join(f"{split}: {splits[split]} faces" for split in ("train", *TRUTH_SPLITS) if splits[split]))
     outside = [entry["outside"] for entry in entries if entry.get("outside")]
     if outside:
-        print(
-            f"{len(outside)} faces have landmarks outside their image, {sum(outside)} in all. That is normal; they stay"
-        )
+        print(f"{sum(outside)} landmarks of {len(outside)} faces lie outside their images; that is normal, they stay")
     test_parts = {part.path for part in dataset.parts if part.split != "train"}
     training = [face for face in index["skipped"] if face["part"] not in test_parts]
     for face in training[:REASONS_SHOWN]:
@@ -515,9 +516,7 @@ def _print_summary(dataset: Dataset, index: dict, entries: list[dict]) -> None:
         print(f"... and {len(training) - REASONS_SHOWN} more; index.json names them all")
     for face in index["skipped"]:
         if face["part"] in test_parts:
-            print(
-                f"PROBLEM: a TEST face is missing from every score. {face['file']}: {face['reason']}", file=sys.stderr
-            )
+            print(f"PROBLEM: a TEST face will be missing. {face['file']}: {face['reason']}", file=sys.stderr)
 
 
 def main(arguments: list[str] | None = None) -> int:
