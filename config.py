@@ -500,3 +500,5 @@ def recipe_of(dataset: Dataset, name: str | None = None) -> Recipe:
 
 FAILURE_THRESHOLDS = (8.0, 10.0)  # NME in percent above which a face counts as failed; also the ends of AUC
 WORST_FACES = 20  # how many faces the picture of failures shows
+AUTHOR_AUC = (20, 10.0)  # the original author's own AUC: number of thresholds, and the last one, NME in percent
+EVALUATION_BATCH = 32  # faces that go through the network at once

@@ -1,0 +1,143 @@
+"""Figures: the curves of a training, the CED of an evaluation, and the faces with the largest errors.
+
+They are made without pyplot, so nothing here changes the state of a notebook that draws its own, and written as PNG,
+whole or not at all.
+"""
+
+import os
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+
+import config
+import metrics
+from safe_files import replace_file
+
+DOTS = 120  # per inch, of every figure
+TRUTH_COLOUR = "#00e000"
+PREDICTION_COLOUR = "#ff30ff"
+COLUMNS = 5  # of the picture of the worst faces
+FACE_INCHES = 2.6  # side of one face in it
+
+
+def draw_curves(path: str | os.PathLike, rows: Sequence[dict], normaliser: str) -> None:
+    """Draws the loss and the validation NME of every finished epoch; the best epoch is marked.
+
+    Args:
+        rows: one for each epoch, with "epoch", "loss" and "val_nme" (percent).
+    """
+    epochs, losses, errors = (np.array([row[name] for row in rows]) for name in ("epoch", "loss", "val_nme"))
+    best = int(np.argmin(errors))
+    figure = Figure(figsize=(8.0, 6.0), dpi=DOTS, layout="constrained")
+    above, below = figure.subplots(2, sharex=True)
+    above.plot(epochs, losses, color="C0", marker=".")
+    above.set(ylabel="training loss", yscale="log")
+    below.plot(epochs, errors, color="C1", marker=".")
+    below.plot(
+        epochs[best], errors[best], "o", color="C3", label=f"best: {errors[best]:.2f} % in epoch {epochs[best]:g}"
+    )
+    below.set(ylabel=f"validation NME in %, {normaliser}", xlabel="epoch", yscale="log")
+    below.yaxis.set_major_formatter("{x:g}")
+    below.yaxis.set_minor_formatter("{x:g}")
+    below.xaxis.set_major_locator(MaxNLocator(integer=True))
+    below.legend()
+    for axes in (above, below):
+        axes.grid(alpha=0.25, which="both")
+    replace_file(path, figure.savefig)
+
+
+def draw_ced(path: str | os.PathLike, nmes: np.ndarray, masks: dict[str, np.ndarray], evaluation: dict) -> None:
+    """Draws the CED of every subset up to the last failure threshold, with its numbers in the legend.
+
+    Args:
+        nmes: (n,) NME of every face in percent.
+        masks: subset -> (n,) bool, see metrics.subset_masks.
+        evaluation: what metrics.evaluate says of the same faces.
+    """
+    end = max(config.FAILURE_THRESHOLDS)
+    figure = Figure(figsize=(8.5, 6.5), dpi=DOTS, layout="constrained")
+    axes = figure.add_subplot()
+    for subset, mask in masks.items():
+        errors, shares = metrics.ced(nmes[mask])
+        errors, shares = np.append(errors, max(end, errors[-1])), np.append(shares, 1.0)  # the curve stays at 1
+        width = 2.5 if subset == "full" else 1.4
+        axes.step(
+            errors, shares, where="post", linewidth=width, label=_legend_row(subset, evaluation["subsets"][subset])
+        )
+    for threshold in config.FAILURE_THRESHOLDS:
+        axes.axvline(threshold, color="0.5", linestyle="--", linewidth=1)
+        mark = f"FR@{threshold:g}, AUC@{threshold:g} "
+        axes.text(threshold, 0.02, mark, rotation=90, ha="right", va="bottom", fontsize=8, color="0.4")
+    axes.set(xlim=(0, end), ylim=(0, 1), xlabel="NME in %", ylabel="share of faces with at most this NME")
+    axes.set_xticks(np.arange(0, end + 1))
+    axes.set_yticks(np.linspace(0, 1, 11))
+    axes.grid(alpha=0.25)
+    full = evaluation["subsets"]["full"]
+    counts = metrics.count_text(full["n"], full["n_official"])
+    axes.set_title(f"{evaluation['dataset']}: cumulative error distribution\n{evaluation['normaliser']} NME, {counts}")
+    font = {"family": "monospace", "size": 8}
+    title = " " * 6 + _legend_head()  # as wide as the line drawn before every row
+    figure.legend(loc="outside lower center", prop=font, title=title, title_fontproperties=font, alignment="left")
+    replace_file(path, figure.savefig)
+
+
+def _legend_head() -> str:
+    """The names of the legend's columns."""
+    measures = [f"{name}@{threshold:g}" for name in ("FR", "AUC") for threshold in config.FAILURE_THRESHOLDS]
+    return f"{'subset':<14}{'n':>5}{'official':>10}{'NME %':>8}" + "".join(f"{name:>9}" for name in measures)
+
+
+def _legend_row(subset: str, row: dict) -> str:
+    """One subset's numbers, below _legend_head."""
+    measures = [f"{name}@{threshold:g}" for name in ("fr", "auc") for threshold in config.FAILURE_THRESHOLDS]
+    official = "-" if row["n_official"] is None else row["n_official"]
+    head = f"{subset:<14}{row['n']:>5}{official:>10}{row['nme']:>8.2f}"
+    return head + "".join(f"{row[name]:>9.4f}" for name in measures)
+
+
+def draw_worst(
+    path: str | os.PathLike,
+    crops: Sequence[np.ndarray],
+    truth: np.ndarray,
+    predicted: np.ndarray,
+    captions: Sequence[str],
+    layout: config.Layout,
+    title: str,
+) -> None:
+    """Draws faces in the given order, truth and prediction over each.
+
+    Args:
+        crops: n uint8 RGB pictures (h, w, 3).
+        truth, predicted: (n, points, 2) in pixels of those pictures.
+        captions: a text under each face.
+    """
+    columns = min(COLUMNS, len(crops))
+    rows = -(-len(crops) // columns)
+    size = max(columns, 2) * FACE_INCHES, rows * (FACE_INCHES + 0.4) + 0.9  # room for captions and title
+    figure = Figure(figsize=size, dpi=DOTS, layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axes in grid:
+        axes.set_axis_off()
+    for axes, crop, true, guess, caption in zip(grid, crops, truth, predicted, captions, strict=False):
+        axes.imshow(crop)
+        _draw_landmarks(axes, true, layout, TRUTH_COLOUR)
+        _draw_landmarks(axes, guess, layout, PREDICTION_COLOUR)
+        axes.set(xlim=(-0.5, crop.shape[1] - 0.5), ylim=(crop.shape[0] - 0.5, -0.5))
+        axes.set_title(caption, fontsize=7, y=0, va="top", pad=-3)
+    colours = {"truth": TRUTH_COLOUR, "prediction": PREDICTION_COLOUR}
+    handles = [Line2D([], [], color=colour, marker="o", markersize=4, label=name) for name, colour in colours.items()]
+    figure.suptitle(title, fontsize=10)
+    figure.legend(handles=handles, loc="outside lower center", ncols=2, fontsize=9, facecolor="0.3", labelcolor="white")
+    replace_file(path, figure.savefig)
+
+
+def _draw_landmarks(axes: Axes, landmarks: np.ndarray, layout: config.Layout, colour: str) -> None:
+    """Landmarks (points, 2) as dots, joined along the layout's chains."""
+    for chain in layout.chains:
+        indices = [*chain.points, chain.points[0]] if chain.closed else list(chain.points)
+        axes.plot(*landmarks[indices].T, color=colour, linewidth=0.7, alpha=0.8)
+    axes.plot(*landmarks.T, ".", color=colour, markersize=2.5)

@@ -1,0 +1,411 @@
+"""How good are predicted landmarks? NME, failure rate, AUC and CED, on arrays and on anybody's predictions file.
+
+    python metrics.py predictions.json data/w300/truth_test.json --dataset 300W
+    python metrics.py predictions.json truth.json --dataset WFLW --normaliser inter-pupil --out metrics.json
+
+Both files are a JSON list of {"image": NAME, "landmarks": [[x, y], ...]}, in 0-based pixels of the image as the set
+ships it; an entry of the truth file may add "subsets": ["common", ...]. NME (normalised mean error) is in percent, FR
+(failure rate) and AUC (area under the CED, the cumulative error distribution) are fractions. Keras is not needed here.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+import config
+from safe_files import write_json
+
+# --------------------------------------------------------------------------------------------------------------------
+# Errors of faces
+# --------------------------------------------------------------------------------------------------------------------
+
+
+def normaliser_distance(
+    truth: np.ndarray, layout: config.Layout, name: str, faces: Sequence[str] | None = None
+) -> np.ndarray:
+    """The distance that an error is divided by: between the means of the layout's two groups of landmarks.
+
+    Args:
+        truth: (n, points, 2) true landmarks in image pixels.
+        name: a key of layout.normalisers, "inter-ocular" or "inter-pupil".
+        faces: names of the n faces, for the error message.
+
+    Returns:
+        (n,) distances in image pixels.
+
+    Raises:
+        ValueError: no such normaliser, or a face whose distance is zero.
+    """
+    if name not in layout.normalisers:
+        raise ValueError(f"unknown normaliser. Received {name!r}; known: {list(layout.normalisers)}")
+    first, second = (truth[:, list(group)].mean(axis=1) for group in layout.normalisers[name])  # (n, 2) each
+    distance = np.linalg.norm(first - second, axis=-1)  # (n,)
+    if not distance.all():
+        index = int(np.argmin(distance))
+        face = repr(faces[index]) if faces is not None else f"number {index}"
+        raise ValueError(f"the {name} distance of face {face} is zero, so its error has no NME. Correct its landmarks")
+    return distance
+
+
+def point_errors(predicted: np.ndarray, truth: np.ndarray, distance: np.ndarray) -> np.ndarray:
+    """Error of every landmark: (n, points) Euclidean distances to the truth in percent of distance (n,).
+
+    Raises:
+        ValueError: predicted and truth are not both (n, points, 2), or hold no face, or a number that is not finite.
+    """
+    if predicted.shape != truth.shape or truth.ndim != 3 or truth.shape[-1] != 2 or not len(truth):
+        raise ValueError(
+            "predicted and true landmarks must both be (n, points, 2) with n > 0. "
+            f"Received {predicted.shape} and {truth.shape}"
+        )
+    for kind, landmarks in (("predicted", predicted), ("true", truth)):
+        if not np.isfinite(landmarks).all():
+            count = int((~np.isfinite(landmarks)).any(axis=(1, 2)).sum())
+            raise ValueError(f"{kind} landmarks must be finite numbers. Received NaN or infinity for {count} faces")
+    return 100.0 * np.linalg.norm(predicted - truth, axis=-1) / distance[:, None]  # (n, points)
+
+
+def nme(predicted: np.ndarray, truth: np.ndarray, distance: np.ndarray) -> np.ndarray:
+    """Normalised mean error of every face: (n,) in percent, the mean of point_errors over the landmarks."""
+    return point_errors(predicted, truth, distance).mean(axis=1)
+
+
+def landmark_nme(predicted: np.ndarray, truth: np.ndarray, distance: np.ndarray) -> np.ndarray:
+    """Error of every landmark: (points,) in percent, the mean of point_errors over the faces."""
+    return point_errors(predicted, truth, distance).mean(axis=0)
+
+
+def part_nme(predicted: np.ndarray, truth: np.ndarray, distance: np.ndarray, layout: config.Layout) -> dict[str, float]:
+    """Error of every facial part of the layout in percent: the mean over its landmarks and over the faces."""
+    errors = landmark_nme(predicted, truth, distance)
+    return {part: float(errors[list(points)].mean()) for part, points in layout.parts.items()}
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Errors of many faces, in one number
+# --------------------------------------------------------------------------------------------------------------------
+
+
+def failure_rate(nmes: np.ndarray, threshold: float) -> float:
+    """Share of the faces with an NME above the threshold; both in percent."""
+    return float(np.mean(nmes > threshold))
+
+
+def ced(nmes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Cumulative error distribution: the corners of its step function, from (0, 0) on.
+
+    Returns:
+        errors (k,), rising, in percent, and shares (k,): the share of faces with NME <= that error. Between two corners
+        the curve keeps the share of the left one.
+    """
+    errors, counts = np.unique(nmes, return_counts=True)
+    return np.append(0.0, errors), np.append(0.0, np.cumsum(counts) / counts.sum())
+
+
+def auc(nmes: np.ndarray, threshold: float) -> float:
+    """Area under the CED from 0 to the threshold, divided by the threshold: 1 is perfect, 0 means that all faces fail.
+
+    Exact. Each face adds to the step function a rectangle from its own NME to the threshold; no grid of thresholds is
+    involved, whose step would change the value.
+    """
+    return float(np.mean(np.maximum(0.0, 1.0 - nmes / threshold)))
+
+
+def author_auc(nmes: np.ndarray) -> float:
+    """The AUC that the author of ACR Loss printed. It is not an AUC: compare it with his numbers only.
+
+    His evaluation integrates the threshold over the running sum of the CED (trapezoidal rule), with 20 thresholds
+    x_0 ... x_19 from 0 to an NME of 0.1 as a fraction: the sum over i = 1 ... 19 of CED(x_i) (x_(i-1) + x_i) / 2. A
+    perfect prediction scores 0.95.
+    """
+    count, last = config.AUTHOR_AUC
+    thresholds = np.linspace(0.0, last, count)  # (20,) percent
+    shares = (nmes[:, None] <= thresholds).mean(axis=0)  # (20,)
+    middles = (thresholds[:-1] + thresholds[1:]) / 2.0 / 100.0  # (19,) fractions
+    return float(shares[1:] @ middles)
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# The whole evaluation
+# --------------------------------------------------------------------------------------------------------------------
+
+
+def subset_masks(dataset: config.Dataset, subsets: Sequence[Sequence[str]]) -> dict[str, np.ndarray]:
+    """Subset -> (n,) bool, from the subsets that each of n faces belongs to.
+
+    "full" comes first: every face. The data set's own subsets follow in its order, then others.
+    """
+    found = dict.fromkeys(name for face in subsets for name in face if name != "full")
+    names = [name for name in dataset.subsets if name in found] + [
+        name for name in found if name not in dataset.subsets
+    ]
+    masks = {name: np.array([name in face for face in subsets]) for name in names}
+    return {"full": np.ones(len(subsets), bool), **masks}
+
+
+def official_counts(dataset: config.Dataset, split: str) -> dict[str, int]:
+    """Subset -> official number of faces of a split; empty for a split that no publication counts (validation)."""
+    if not dataset.official(split) or split not in ("test", "private"):
+        return {}
+    elsewhere = {name for part in dataset.parts if part.split != split for name in (part.split, part.subset)}
+    counts = {name: count for name, count in dataset.subsets.items() if name not in elsewhere}
+    return counts | {"full": dataset.official(split)}
+
+
+def evaluate(
+    predicted: np.ndarray,
+    truth: np.ndarray,
+    dataset: config.Dataset,
+    subsets: Sequence[Sequence[str]],
+    official: dict[str, int] | None = None,
+    normaliser: str | None = None,
+    faces: Sequence[str] | None = None,
+) -> dict:
+    """Everything there is to say about n predictions, as the content of metrics.json.
+
+    Args:
+        predicted, truth: (n, points, 2) in image pixels.
+        subsets: for every face the names of the subsets it belongs to.
+        official: subset -> official number of faces, see official_counts; a subset that is not in it gets None.
+        normaliser: the data set's own where None.
+        faces: names of the faces, for error messages.
+
+    Returns:
+        "dataset", "normaliser" and, with that normaliser, "subsets": subset -> "n", "n_official", "nme", "fr@8",
+        "fr@10", "auc@8", "auc@10", "median"; "parts": part -> NME over all faces; "landmarks": NME of each landmark
+        over all faces; "author_auc@10": subset -> author_auc. "normalisers": name -> {"subsets": the same with that
+        normaliser}. NME and medians are in percent, FR and AUC fractions.
+
+    Raises:
+        ValueError: arrays that do not fit the data set, numbers that are not finite, or a normaliser of zero.
+    """
+    normaliser = normaliser or dataset.normaliser
+    official, layout = official or {}, dataset.layout
+    if truth.shape[1:] != (layout.points, 2) or len(subsets) != len(truth):
+        raise ValueError(
+            f"true landmarks of {dataset.title} must be (n, {layout.points}, 2), with subsets for n faces. "
+            f"Received {truth.shape} and subsets for {len(subsets)} faces"
+        )
+    masks = subset_masks(dataset, subsets)
+    names = dict.fromkeys([normaliser, *layout.normalisers])  # the chosen one first, none twice
+    distances = {name: normaliser_distance(truth, layout, name, faces) for name in names}
+    errors = {name: nme(predicted, truth, distance) for name, distance in distances.items()}
+    normalisers = {
+        name: {"subsets": {subset: _summary(nmes[mask], official.get(subset)) for subset, mask in masks.items()}}
+        for name, nmes in errors.items()
+    }
+    return {
+        "dataset": dataset.title,
+        "normaliser": normaliser,
+        "subsets": normalisers[normaliser]["subsets"],
+        "normalisers": normalisers,
+        "parts": part_nme(predicted, truth, distances[normaliser], layout),
+        "landmarks": landmark_nme(predicted, truth, distances[normaliser]).tolist(),
+        "author_auc@10": {subset: author_auc(errors[normaliser][mask]) for subset, mask in masks.items()},
+    }
+
+
+def _summary(nmes: np.ndarray, official: int | None) -> dict[str, float | int | None]:
+    """The numbers of one subset, from the NME of its faces."""
+    return {
+        "n": len(nmes),
+        "n_official": official,
+        "nme": float(nmes.mean()),
+        **{f"fr@{threshold:g}": failure_rate(nmes, threshold) for threshold in config.FAILURE_THRESHOLDS},
+        **{f"auc@{threshold:g}": auc(nmes, threshold) for threshold in config.FAILURE_THRESHOLDS},
+        "median": float(np.median(nmes)),
+    }
+
+
+def table(metrics: dict, official: dict[str, int] | None = None) -> str:
+    """metrics.json as text: one line per normaliser and subset; official subsets without a face are listed too."""
+    measures = [f"{name}@{threshold:g}" for name in ("fr", "auc") for threshold in config.FAILURE_THRESHOLDS]
+    rows = [["normaliser", "subset", "n", "official", "NME %", "median %", *(name.upper() for name in measures)]]
+    for normaliser, block in metrics["normalisers"].items():
+        for subset, row in block["subsets"].items():
+            errors = [f"{row['nme']:.2f}", f"{row['median']:.2f}", *(f"{row[name]:.4f}" for name in measures)]
+            official_count = "-" if row["n_official"] is None else str(row["n_official"])
+            rows.append([normaliser, subset, str(row["n"]), official_count, *errors])
+        for subset, count in (official or {}).items():
+            if subset not in block["subsets"]:
+                rows.append([normaliser, subset, "0", str(count), *["-"] * (2 + len(measures))])
+    full, first = metrics["subsets"]["full"], metrics["normaliser"]
+    parts = ", ".join(f"{part} {error:.2f}" for part, error in metrics["parts"].items())
+    author = ", ".join(f"{subset} {value:.4f}" for subset, value in metrics["author_auc@10"].items())
+    return "\n".join(
+        [
+            f"{metrics['dataset']}: {count_text(full['n'], full['n_official'])}",
+            *_aligned(rows),
+            "FR@t: share of faces with NME > t %. AUC@t: area under the CED from 0 to t %, divided by t.",
+            f"NME % of the parts ({first}, full, n {full['n']}): {parts}",
+            f"AUC@10 by the formula of ACR Loss's author, not comparable with AUC@10 ({first}): {author}",
+        ]
+    )
+
+
+def count_text(count: int, official: int | None) -> str:
+    """How many faces there are of how many, in words; an unknown official number is "-"."""
+    return f"{count} of {'-' if official is None else official} official faces"
+
+
+def _aligned(rows: list[list[str]]) -> list[str]:
+    """Rows of cells as lines of text: the two columns of names to the left, the numbers to the right."""
+    columns = []
+    for index, cells in enumerate(zip(*rows, strict=True)):
+        width = max(map(len, cells))
+        columns.append([cell.ljust(width) if index < 2 else cell.rjust(width) for cell in cells])
+    return ["  ".join(cells) for cells in zip(*columns, strict=True)]
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Files
+# --------------------------------------------------------------------------------------------------------------------
+
+
+class Face(NamedTuple):
+    """One entry of a truth or predictions file: landmarks (points, 2) in image pixels, and its subsets."""
+
+    landmarks: np.ndarray
+    subsets: tuple[str, ...]
+
+
+def read_faces(path: str | Path, points: int) -> dict[str, Face]:
+    """Read a truth or predictions file: image name -> Face, in the file's order.
+
+    Raises:
+        ValueError: no JSON, another form, an image that stands twice, a wrong number of landmarks, or a coordinate
+            that is no finite number. The message names the file and the entry, what was found and what is expected.
+        OSError: the file cannot be read.
+    """
+    form = '{"image": NAME, "landmarks": [[x, y], ...]}'
+    try:
+        entries = json.loads(Path(path).read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is not JSON. Received: {error}; expected a list of {form}") from error
+    if not isinstance(entries, list):
+        raise ValueError(f"{path} has another form. Received a JSON {_kind(entries)}; expected a list of {form}")
+    if not entries:
+        raise ValueError(f"{path} holds no face. Received an empty list; expected a list of {form}")
+    faces: dict[str, Face] = {}
+    for number, entry in enumerate(entries):
+        where = f"{path}, entry {number}"
+        if not isinstance(entry, dict) or not isinstance(entry.get("image"), str) or "landmarks" not in entry:
+            found = f"the keys {sorted(entry)}" if isinstance(entry, dict) else f"a JSON {_kind(entry)}"
+            raise ValueError(f"{where} has another form. Received {found}; expected {form}")
+        name, subsets = entry["image"], entry.get("subsets") or ()
+        if name in faces:
+            raise ValueError(f"{where}: the image {name!r} stands twice. Every image must have one entry")
+        if not isinstance(subsets, list | tuple) or not all(isinstance(subset, str) for subset in subsets):
+            raise ValueError(f'{where} ({name}): "subsets" must be a list of names. Received {subsets!r}')
+        faces[name] = Face(_landmarks(entry["landmarks"], points, f"{where} ({name})"), tuple(subsets))
+    return faces
+
+
+def _landmarks(values: object, points: int, where: str) -> np.ndarray:
+    """One entry's landmarks as (points, 2) float64."""
+    expected = f"expected {points} landmarks [x, y] of finite numbers"
+    try:
+        landmarks = np.asarray(values)
+    except ValueError as error:  # rows of different lengths
+        raise ValueError(f"{where}: the landmarks differ in length. Received {error}; {expected}") from error
+    if landmarks.dtype.kind not in "iuf":
+        raise ValueError(f"{where}: a coordinate is not a number. Received {landmarks.dtype} values; {expected}")
+    if landmarks.shape != (points, 2):
+        raise ValueError(f"{where}: wrong number of landmarks. Received the shape {landmarks.shape}; {expected}")
+    if not np.isfinite(landmarks).all():
+        index = int(np.argwhere(~np.isfinite(landmarks))[0, 0])
+        raise ValueError(f"{where}: landmark {index} is not finite. Received {landmarks[index].tolist()}; {expected}")
+    return landmarks.astype(np.float64)
+
+
+def _kind(value: object) -> str:
+    """What JSON calls a value."""
+    return {dict: "object", list: "list", str: "string", type(None): "null"}.get(type(value), "number or truth value")
+
+
+def evaluate_files(
+    predictions_path: str | Path,
+    truth_path: str | Path,
+    dataset: config.Dataset,
+    normaliser: str | None = None,
+    split: str | None = None,
+) -> tuple[dict, dict[str, int], list[str]]:
+    """Score a predictions file against a truth file.
+
+    Args:
+        split: whose official counts apply; where None, "private" if the truth names its subsets, else "test".
+
+    Returns:
+        metrics as evaluate gives them, the official counts, and the predicted images that the truth does not name.
+
+    Raises:
+        ValueError: a file that read_faces refuses, or a face of the truth without a prediction.
+    """
+    points = dataset.layout.points
+    truth, predictions = read_faces(truth_path, points), read_faces(predictions_path, points)
+    lacking = [name for name in truth if name not in predictions]
+    if lacking:
+        raise ValueError(
+            f"{predictions_path} lacks {len(lacking)} of the {len(truth)} faces of {truth_path}. "
+            f"Received no prediction for {_some(lacking)}, but {len(predictions)} predictions for "
+            f"{_some(list(predictions))}; every face of the truth must have one, under the same name"
+        )
+    subsets = [face.subsets for face in truth.values()]
+    official = official_counts(dataset, split or _split_of(dataset, {name for face in subsets for name in face}))
+    metrics = evaluate(
+        np.stack([predictions[name].landmarks for name in truth]),
+        np.stack([face.landmarks for face in truth.values()]),
+        dataset,
+        subsets,
+        official,
+        normaliser,
+        faces=list(truth),
+    )
+    return metrics, official, [name for name in predictions if name not in truth]
+
+
+def _split_of(dataset: config.Dataset, subsets: set[str]) -> str:
+    """The split whose faces the truth's subsets are."""
+    private = {name for part in dataset.parts if part.split == "private" for name in (part.split, part.subset)}
+    return "private" if private & subsets else "test"
+
+
+def _some(names: list[str], most: int = 3) -> str:
+    """The first few names, for a message."""
+    return ", ".join(map(repr, names[:most])) + (", ..." if len(names) > most else "")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit code."""
+    parser = argparse.ArgumentParser(description="Score any program's predicted landmarks.")
+    parser.add_argument("predictions", help='JSON list of {"image": NAME, "landmarks": [[x, y], ...]}')
+    parser.add_argument("truth", help='the same form; an entry may add "subsets": [NAME, ...]')
+    titles = ", ".join(dataset.title for dataset in config.DATASETS.values())
+    parser.add_argument("--dataset", required=True, help=f"one of {titles}")
+    parser.add_argument("--normaliser", help="inter-ocular or inter-pupil; default: the data set's own")
+    parser.add_argument("--split", choices=("test", "private", "validation"), help="whose official counts to print")
+    parser.add_argument("--out", help="also write the numbers here, as JSON")
+    options = parser.parse_args(arguments)
+    try:
+        dataset = config.dataset_of(options.dataset)
+        metrics, official, extra = evaluate_files(
+            options.predictions, options.truth, dataset, options.normaliser, options.split
+        )
+        if options.out:
+            write_json(options.out, metrics)
+    except (ValueError, OSError) as error:
+        print(f"metrics.py: {error}", file=sys.stderr)
+        return 1
+    print(table(metrics, official))
+    if extra:
+        print(f"{len(extra)} predictions are of images that the truth does not name, not counted: {_some(extra)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,230 @@
+"""Evaluation: one path for every data set, network and method.
+
+    python test.py --dataset 300W --weights runs/acr/best.keras --out runs/acr
+    python test.py --dataset 300W --weights pre_trained_models/300w/EF_3/300w_EF3_ACRLoss.h5 --out results/ef3 --flip
+
+The folder then holds metrics.json (every number with its normaliser, threshold, subset, n and official n),
+predictions.json (landmarks in image pixels, which metrics.py reads again), ced.png and worst.png. In a notebook:
+
+    Test().test_model(DatasetName.w300, "runs/acr/best.keras")
+"""
+
+import argparse
+import os
+import sys
+import warnings
+from pathlib import Path
+
+import keras
+import numpy as np
+from tqdm.auto import tqdm
+
+import config
+import metrics
+from cnn_model import find_weights, load_model, settings_of
+from face_batches import Faces, crop_batches, load_faces
+from figures import draw_ced, draw_worst
+from image_utility import compose, invert, mirror_landmarks, transform, warp
+from methods import Method, method_of
+from safe_files import write_json
+
+SPLITS = ("test", "private", "validation")
+DECIMALS = 4  # of a pixel, in predictions.json
+
+
+def predict_faces(
+    model: keras.Model,
+    method: Method,
+    faces: Faces,
+    crop: config.Crop,
+    batch_size: int = config.EVALUATION_BATCH,
+    flip: bool = False,
+    progress: bool = False,
+) -> np.ndarray:
+    """Landmarks of every face, in its order: crop, predict, map back.
+
+    Args:
+        model: takes images (batch, size, size, 3) in [0, 1]; its predictions are what `method` decodes.
+        flip: average with the prediction for the mirrored crop.
+        progress: show a bar, on a terminal.
+
+    Returns:
+        (n, points, 2) float64 in pixels of the image as the set ships it.
+
+    Raises:
+        ValueError: the model predicts another number of landmarks than the data set has.
+    """
+    size, layout = model.input_shape[1], faces.dataset.layout
+    batch_size = min(batch_size, len(faces))
+
+    def decode(images: np.ndarray) -> np.ndarray:
+        """Landmarks (batch, points, 2) in crop pixels."""
+        landmarks = np.asarray(method.decode(model.predict_on_batch(images), size), np.float64)
+        if landmarks.shape[1:] != (layout.points, 2):
+            raise ValueError(
+                f"the model does not fit {faces.dataset.title}. Received predictions of shape {landmarks.shape[1:]}; "
+                f"({layout.points}, 2) is right"
+            )
+        return landmarks
+
+    predicted = []
+    batches = crop_batches(faces, crop, size, batch_size)
+    for images, matrices in tqdm(
+        batches, total=-(-len(faces) // batch_size), unit="batch", disable=None if progress else True
+    ):
+        count = len(images)
+        images = np.pad(images, [(0, batch_size - count), (0, 0), (0, 0), (0, 0)])  # one shape, so one trace
+        landmarks = decode(images)
+        if flip:
+            mirrored = decode(np.ascontiguousarray(images[:, :, ::-1]))
+            mirrored[..., 0] = size - 1 - mirrored[..., 0]  # the column that reversing the pixels gives
+            landmarks = (landmarks + mirror_landmarks(mirrored, layout)) / 2
+        predicted.append(transform(landmarks[:count], invert(matrices)))
+    return np.concatenate(predicted)
+
+
+class Test:
+    """The original's evaluation call."""
+
+    __test__ = False  # pytest takes every class of this name for a collection of tests
+
+    def test_model(
+        self,
+        ds_name: config.DatasetName | str,
+        pretrained_model_path: str | os.PathLike,
+        data_dir: str | os.PathLike = config.DATA_DIR,
+        out: str | os.PathLike | None = None,
+        crop: str | None = None,
+        split: str = "test",
+        method: str | None = None,
+        flip: bool = False,
+    ) -> dict:
+        """Evaluates weights on a prepared data set, prints the table, and returns the content of metrics.json.
+
+        Args:
+            ds_name: the data set, prepared by data_helper.py below `data_dir`.
+            pretrained_model_path: a .keras or .h5 file; cnn_model.find_weights says where else it is looked for.
+            out: folder for metrics.json, predictions.json, ced.png and worst.png; None writes nothing.
+            crop, method: the ones saved beside the weights where None.
+            split: "test", "private" or "validation".
+            flip: average with the prediction for the mirrored crop.
+
+        Raises:
+            FileNotFoundError: no such weights, or a data set that is not prepared.
+            ValueError: unknown data set, crop, split or method, weights of another landmark count, or a bad file.
+        """
+        dataset = config.dataset_of(ds_name)
+        if split not in SPLITS:
+            raise ValueError(f"unknown split. Received {split!r}; known: {list(SPLITS)}")
+        path = find_weights(pretrained_model_path)
+        settings = settings_of(path)
+        chosen = _choose_crop(crop, settings, path)
+        row = method_of(method or settings["method"])
+        model = load_model(path)
+        _check_outputs(model, dataset, path)
+
+        faces = load_faces(data_dir, dataset.name, split, model.input_shape[1])
+        predicted = predict_faces(model, row, faces, chosen, flip=flip, progress=True)
+        predicted = predicted.round(DECIMALS)  # as in predictions.json, so that metrics.py gives the same numbers
+        official = metrics.official_counts(dataset, split)
+        evaluation = metrics.evaluate(
+            predicted, faces.landmarks, dataset, faces.subsets, official=official, faces=faces.names
+        )
+        print(f"{path}, crop {chosen.name}, {split} split{', averaged with the mirrored crop' if flip else ''}")
+        print(metrics.table(evaluation, official))
+        _print_missing(faces)
+        if out is not None:
+            _write(Path(out), faces, predicted, evaluation, chosen, model.input_shape[1])
+        return evaluation
+
+
+def _choose_crop(name: str | None, settings: dict, path: Path) -> config.Crop:
+    """The crop asked for, or else the one that the weights were trained with; warns where the two differ."""
+    trained = settings["crop"]
+    name = name or trained
+    if name not in config.CROPS:
+        raise ValueError(f"unknown crop. Received {name!r}; known: {sorted(config.CROPS)}")
+    if name != trained:
+        warnings.warn(f"{path} goes with the crop {trained!r}. Received {name!r}: expect larger errors", stacklevel=3)
+    return config.CROPS[name]
+
+
+def _check_outputs(model: keras.Model, dataset: config.Dataset, path: Path) -> None:
+    """Raises ValueError where flat outputs are not x and y of every landmark of the data set."""
+    shape = model.output_shape
+    if isinstance(shape, tuple) and len(shape) == 2 and shape[1] != dataset.outputs:
+        points = dataset.layout.points
+        raise ValueError(
+            f"{path} is not for {dataset.title}. Received {shape[1]} outputs ({shape[1] / 2:g} landmarks); "
+            f"{dataset.outputs} ({points} landmarks) are right"
+        )
+
+
+def _print_missing(faces: Faces) -> None:
+    """Says which parts of the evaluated split were not there when the data set was prepared."""
+    of_split = {part.path for part in faces.dataset.parts if part.split == faces.split}
+    missing = [f"{part['part']} ({part['count']} faces)" for part in faces.missing if part["part"] in of_split]
+    if missing:
+        print(f"not evaluated, since not found by data_helper.py: {', '.join(missing)}")
+
+
+def _write(out: Path, faces: Faces, predicted: np.ndarray, evaluation: dict, crop: config.Crop, size: int) -> None:
+    """Writes the numbers, the predictions (n, points, 2) in image pixels, and both pictures."""
+    layout, normaliser = faces.dataset.layout, evaluation["normaliser"]
+    write_json(out / "metrics.json", evaluation)
+    entries = [{"image": name, "landmarks": face.tolist()} for name, face in zip(faces.names, predicted, strict=True)]
+    write_json(out / "predictions.json", entries, indent=None)
+    distance = metrics.normaliser_distance(faces.landmarks, layout, normaliser)
+    nmes = metrics.nme(predicted, faces.landmarks, distance)
+    draw_ced(out / "ced.png", nmes, metrics.subset_masks(faces.dataset, faces.subsets), evaluation)
+
+    worst = np.argsort(-nmes, kind="stable")[: config.WORST_FACES]
+    matrices = faces.crop_matrices(crop, size)[worst]  # image -> crop
+    from_stored = compose(matrices, invert(faces.matrices[worst]))
+    draw_worst(
+        out / "worst.png",
+        [warp(faces.images[i], matrix, size) for i, matrix in zip(worst, from_stored, strict=True)],
+        transform(faces.landmarks[worst], matrices),
+        transform(predicted[worst], matrices),
+        [f"{nmes[i]:.1f} %\n{_end_of(faces.names[i])}" for i in worst],
+        layout,
+        f"{faces.dataset.title}, {faces.split}: the {len(worst)} worst of {len(faces)} faces, {normaliser} NME",
+    )
+
+
+def _end_of(name: str, most: int = 44) -> str:
+    """A long image name, cut at the front so that it fits under a face."""
+    return name if len(name) <= most else f"...{name[3 - most :]}"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line; returns the exit code."""
+    parser = argparse.ArgumentParser(description="Evaluate weights on a prepared data set.")
+    titles = ", ".join(dataset.title for dataset in config.DATASETS.values())
+    parser.add_argument("--dataset", required=True, help=f"one of {titles}")
+    parser.add_argument("--weights", required=True, help="a .keras file of train.py, or an .h5 file of the original")
+    parser.add_argument("--out", required=True, help="folder for numbers, predictions and pictures")
+    parser.add_argument("--data-dir", default=config.DATA_DIR, help="the data root")
+    parser.add_argument("--crop", choices=sorted(config.CROPS), help="the one saved beside the weights by default")
+    parser.add_argument("--split", default="test", choices=SPLITS, help="which faces")
+    parser.add_argument("--flip", action="store_true", help="average with the prediction for the mirrored crop")
+    options = parser.parse_args(arguments)
+    try:
+        Test().test_model(
+            options.dataset,
+            options.weights,
+            data_dir=options.data_dir,
+            out=options.out,
+            crop=options.crop,
+            split=options.split,
+            flip=options.flip,
+        )
+    except (ValueError, OSError) as error:
+        print(f"test.py: {error}", file=sys.stderr)
+        return 1
+    print(f"metrics.json, predictions.json, ced.png and worst.png are in {options.out}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
