@@ -52,8 +52,9 @@ def _acr_terms(y_true, y_pred, phi, lambda_weight, constant):
     """The loss of every coordinate, (batch, 2N)."""
     if constant not in CONSTANTS:
         raise ValueError(f"unknown constant C. Received constant={constant!r}; one of {CONSTANTS} is right")
-    phi = ops.stop_gradient(ops.convert_to_tensor(phi))
-    delta = ops.abs(ops.convert_to_tensor(y_true) - ops.convert_to_tensor(y_pred))
+    y_pred = ops.convert_to_tensor(y_pred)
+    phi = ops.stop_gradient(ops.cast(phi, y_pred.dtype))
+    delta = ops.abs(ops.cast(y_true, y_pred.dtype) - y_pred)
     log_two = float(np.log(2.0))
     offset = (lambda_weight if constant == "continuous" else phi) * log_two - 1.0
     near = lambda_weight * ops.log1p(ops.power(delta, 2.0 - phi))

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 DATA_DIR = "data"  # the data root, unless --data-dir or --out says otherwise
 WEIGHTS_DIR = "pre_trained_models"
 SEED = 7
-VALIDATION_SHARE = 0.15  # of a part at most, where less than the whole part is there
+VALIDATION_SHARE = 0.2  # of a part at most, where less than the whole part is there
 SYNTHETIC_SEEDS = types.MappingProxyType({"train": 0, "test": 1_000_000})  # seed of each split's first rendered face
 
 

@@ -49,7 +49,8 @@ def read_image(path: str | os.PathLike) -> np.ndarray:
 def write_image(path: str | os.PathLike, image: np.ndarray, quality: int = 95) -> None:
     """Writes uint8 RGB (height, width, 3) as JPEG or PNG (by suffix), beside and then renamed."""
     path = Path(path)
-    done, data = cv2.imencode(path.suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])
+    options = [] if path.suffix == ".png" else [cv2.IMWRITE_JPEG_QUALITY, quality]
+    done, data = cv2.imencode(path.suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)
     if not done:
         raise ValueError(f"cannot encode {path}. Received an image of shape {image.shape}, type {image.dtype}")
     beside = path.with_name(f".{path.name}.part")

@@ -1,0 +1,145 @@
+"""What training keeps of itself at the end of every epoch, so that nothing is lost and a stopped run can go on."""
+
+import json
+import os
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from face_batches import TrainingBatches
+from safe_files import replace_file, write_text
+
+STATE_FILE = "state.npz"
+
+
+class TrainingState:
+    """The whole state of a run in one file: weights, optimizer with its moments and averages, random seeds, the log.
+
+    One file, renamed into place, so that weights and log can never be of different epochs. The arrays are stored by
+    position; a resumed run builds the same model from the same settings first.
+    """
+
+    def __init__(self, folder: str | os.PathLike, model: keras.Model):
+        self.path = Path(folder) / STATE_FILE
+        self.model = model
+        self.rows: list[dict] = []  # one row of the log for each finished epoch
+
+    def _variables(self) -> list[keras.Variable]:
+        return [*self.model.variables, *self.model.optimizer.variables]
+
+    def save(self) -> None:
+        """Writes the state, whole or not at all."""
+        arrays = {f"v{i}": keras.ops.convert_to_numpy(variable) for i, variable in enumerate(self._variables())}
+
+        def write(beside: Path) -> None:
+            with open(beside, "wb") as file:
+                np.savez(file, rows=json.dumps(self.rows), **arrays)
+
+        replace_file(self.path, write)
+
+    def load(self) -> None:
+        """Puts the stored state into the model and its optimizer.
+
+        Raises:
+            ValueError: the file is broken or of another model.
+        """
+        try:
+            with np.load(self.path, allow_pickle=False) as file:
+                rows = json.loads(str(file["rows"]))
+                arrays = [file[f"v{i}"] for i in range(len(file.files) - 1)]
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            raise ValueError(f"{self.path} is not a training state: {error}") from error
+        variables = self._variables()
+        shapes, expected = [a.shape for a in arrays], [tuple(v.shape) for v in variables]
+        if shapes != expected:
+            raise ValueError(
+                f"{self.path} is the state of another model. Received {len(shapes)} arrays; "
+                f"{len(expected)} of this model's shapes are right"
+            )
+        for variable, array in zip(variables, arrays, strict=True):
+            variable.assign(array)
+        self.rows = rows
+
+    @property
+    def best(self) -> dict | None:
+        """The finished epoch of the lowest validation NME."""
+        return min(self.rows, key=lambda row: row["val_nme"], default=None)
+
+
+class Averages:
+    """A second copy of the network that holds the moving average of the weights: what is validated and shipped."""
+
+    def __init__(self, trained: keras.Model, copy: keras.Model):
+        self.trained, self.model = trained, copy
+
+    def update(self) -> keras.Model:
+        """Copies the present averages (or the weights themselves, where the recipe averages none) and returns the copy."""
+        self.model.set_weights(self.trained.get_weights())
+        self.trained.optimizer.finalize_variable_values(self.model.trainable_variables)
+        return self.model
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Writes the copy as a .keras file, whole or not at all."""
+        replace_file(path, self.model.save)
+
+
+class Checkpoint(keras.callbacks.Callback):
+    """At the end of each epoch: validate the averaged weights, keep them if they are the best, keep the state and the log.
+
+    Args:
+        validate: from a model to its validation NME in percent.
+        on_best: called with the log row of every new best epoch, after its weights are on disk.
+    """
+
+    def __init__(
+        self,
+        state: TrainingState,
+        averages: Averages,
+        validate: Callable[[keras.Model], float],
+        on_best: Callable[[dict], None],
+    ):
+        super().__init__()
+        self.state, self.averages, self.validate, self.on_best = state, averages, validate, on_best
+        self.folder = state.path.parent
+
+    def on_epoch_end(self, epoch, logs=None):
+        nme = self.validate(self.averages.update())
+        rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
+        row = {"epoch": epoch, "loss": float(logs["loss"]), "val_nme": nme, "learning_rate": rate}
+        best = self.state.best
+        self.state.rows.append(row)
+        if best is None or nme < best["val_nme"]:
+            self.averages.save(self.folder / "best.keras")
+            self.on_best(row)
+        self.state.save()
+        write_text(self.folder / "log.csv", log_csv(self.state.rows))
+        logs["val_nme"] = nme
+
+
+def log_csv(rows: list[dict]) -> str:
+    """The log as comma-separated text, a row for each epoch."""
+    lines = [",".join(rows[0])] + [",".join(f"{value:.7g}" for value in row.values()) for row in rows]
+    return "\n".join(lines) + "\n"
+
+
+class StopOnNaN(keras.callbacks.Callback):
+    """Stops training at the first loss that is not finite, and names the faces of that batch."""
+
+    def __init__(self, batches: TrainingBatches):
+        super().__init__()
+        self.batches = batches
+        self._epoch = 0
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._epoch = epoch
+
+    def on_train_batch_end(self, batch, logs=None):
+        if not np.isfinite(logs["loss"]):
+            step = self._epoch * self.batches.steps_per_epoch + batch
+            raise FloatingPointError(
+                f"the loss is {logs['loss']} at epoch {self._epoch}, step {step}. The batch's faces: "
+                f"{', '.join(self.batches.names(step))}"
+            )

@@ -1,0 +1,224 @@
+"""Prepared faces in memory, and the batches made of them: crops for evaluation, moved crops without end for training."""
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import cv2
+import keras
+import numpy as np
+
+from config import Augmentation, Crop, Dataset, DatasetName, Recipe, dataset_of
+from image_utility import (
+    compose,
+    crop_matrix,
+    degrade,
+    draw_geometry,
+    invert,
+    landmark_box,
+    mirror_landmarks,
+    occlude,
+    read_image,
+    recolour,
+    transform,
+    warp,
+)
+
+INDEX_VERSION = 1
+
+
+@dataclass
+class Faces:
+    """One split of a prepared data set, in memory.
+
+    names: the images' paths below the set's root. images: stored faces, uint8 RGB (height, width, 3).
+    landmarks: (faces, points, 2) in pixels of the image as the set ships it.
+    matrices: (faces, 2, 3) from those pixels to the pixels of `images`.
+    subsets: test subsets of every face. missing: the set's parts that were not there to prepare.
+    """
+
+    dataset: Dataset
+    split: str
+    names: list[str]
+    images: list[np.ndarray]
+    landmarks: np.ndarray
+    matrices: np.ndarray
+    subsets: list[tuple[str, ...]]
+    missing: list[dict]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def crop_matrices(self, crop: Crop, size: int) -> np.ndarray:
+        """The matrix (faces, 2, 3) of every face from image pixels to crop pixels."""
+        return np.stack([crop_matrix(crop, landmarks, size) for landmarks in self.landmarks])
+
+
+def read_index(data_dir: str | os.PathLike, dataset: Dataset) -> dict:
+    """The index of a prepared data set.
+
+    Raises:
+        FileNotFoundError: the set is not prepared; the message names the command.
+        ValueError: the file is no index of this data set.
+    """
+    path = Path(data_dir) / dataset.name / "index.json"
+    command = f"python data_helper.py --dataset {dataset.title} --raw DIR --out {data_dir}"
+    if not path.is_file():
+        raise FileNotFoundError(f"{dataset.title} is not prepared: no {path}. Prepare it with: {command}")
+    try:
+        index = json.loads(path.read_text(encoding="utf-8"))
+        found = (index["dataset"], index["version"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} is not an index of prepared faces ({error!r}). Make it again: {command}") from error
+    if found != (dataset.title, INDEX_VERSION):
+        raise ValueError(f"{path} does not fit. Received {found}; {(dataset.title, INDEX_VERSION)} is right: {command}")
+    return index
+
+
+def load_faces(
+    data_dir: str | os.PathLike, dataset_name: DatasetName | str, split: str, input_size: int | None = None
+) -> Faces:
+    """One split of a prepared data set.
+
+    Args:
+        split: train, validation, test or private.
+        input_size: the network's input; stored faces are shrunk (by area, without aliasing) until the box's longer side
+            is this long, which saves memory and time. None keeps them as they are.
+
+    Raises:
+        FileNotFoundError: the set is not prepared.
+        ValueError: the split holds no face, or a stored face is unreadable.
+    """
+    dataset = dataset_of(dataset_name)
+    index = read_index(data_dir, dataset)
+    rows = [row for row in index["faces"] if row["split"] == split]
+    if not rows:
+        splits = sorted({row["split"] for row in index["faces"]})
+        missing = [part["part"] for part in index["missing"]]
+        raise ValueError(f"{dataset.title} has no {split} faces in {data_dir}. Found {splits}; missing parts: {missing}")
+    folder = Path(data_dir) / dataset.name
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        loaded = list(pool.map(lambda row: _load_face(folder, row, input_size), rows))
+    return Faces(
+        dataset=dataset,
+        split=split,
+        names=[row["image"] for row in rows],
+        images=[image for image, _ in loaded],
+        landmarks=np.array([row["landmarks"] for row in rows], np.float64),  # (faces, points, 2)
+        matrices=np.stack([matrix for _, matrix in loaded]),  # (faces, 2, 3)
+        subsets=[tuple(row["subsets"]) for row in rows],
+        missing=index["missing"],
+    )
+
+
+def _load_face(folder: Path, row: dict, input_size: int | None) -> tuple[np.ndarray, np.ndarray]:
+    """A stored face and its matrix from image pixels, shrunk for the input."""
+    image = read_image(folder / row["file"])
+    matrix = np.array(row["matrix"], np.float64)
+    box = landmark_box(transform(np.array(row["landmarks"], np.float64), matrix))
+    factor = (input_size or np.inf) / max(box[2] - box[0], box[3] - box[1])
+    if factor >= 1:
+        return image, matrix
+    height, width = image.shape[:2]
+    small = cv2.resize(image, (round(width * factor), round(height * factor)), interpolation=cv2.INTER_AREA)
+    factors = np.array([small.shape[1] / width, small.shape[0] / height])
+    shrink = np.column_stack([np.diag(factors), (factors - 1) / 2])  # pixel centres: x' + 1/2 = f (x + 1/2)
+    return small, compose(shrink, matrix)
+
+
+def to_network(images: np.ndarray) -> np.ndarray:
+    """uint8 (..., 3) as the networks take it: float32 in [0, 1]."""
+    return np.multiply(images, np.float32(1 / 255), dtype=np.float32)
+
+
+def crop_batches(
+    faces: Faces, crop: Crop, size: int, batch_size: int
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Every face once, in order, cropped and not moved.
+
+    Yields:
+        images (batch, size, size, 3), float32 in [0, 1], and matrices (batch, 2, 3) from image to crop pixels. The last
+        batch may be smaller.
+    """
+    matrices = faces.crop_matrices(crop, size)
+    from_stored = compose(matrices, invert(faces.matrices))
+    for start in range(0, len(faces), batch_size):
+        chosen = range(start, min(start + batch_size, len(faces)))
+        images = np.stack([warp(faces.images[i], from_stored[i], size) for i in chosen])
+        yield to_network(images), matrices[start : start + batch_size]
+
+
+class TrainingBatches(keras.utils.PyDataset):
+    """Moved training faces without end: batch `step` depends on the seed and `step` alone.
+
+    Faces come in rounds; each round shows every face once in an order of its own, and batches run on across rounds, so no
+    face is left out and every batch is full.
+
+    Args:
+        faces: the training faces.
+        crop, recipe: rows of config.py. size: side of the network's input in pixels.
+        encode: from landmarks (batch, points, 2) in crop pixels and the size to the network's targets.
+        first_step: the step that index 0 stands for (a resumed run goes on where it was).
+    """
+
+    def __init__(
+        self,
+        faces: Faces,
+        crop: Crop,
+        recipe: Recipe,
+        encode: Callable,
+        seed: int,
+        first_step: int = 0,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.faces, self.recipe, self.encode = faces, recipe, encode
+        self.seed, self.first_step, self.size = seed, first_step, recipe.input_size
+        matrices = faces.crop_matrices(crop, self.size)  # image -> crop
+        self._landmarks = transform(faces.landmarks, matrices)  # (faces, points, 2) in crop pixels
+        self._from_stored = compose(matrices, invert(faces.matrices))  # stored -> crop
+        self._order = lru_cache(maxsize=2)(self._round)
+
+    @property
+    def num_batches(self):
+        return None  # without end: `fit` is told the steps of an epoch
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Steps in which an epoch shows every face `repeats` times."""
+        return max(1, round(len(self.faces) * self.recipe.repeats / self.recipe.batch_size))
+
+    def _round(self, number: int) -> np.ndarray:
+        return np.random.default_rng((self.seed, 0, number)).permutation(len(self.faces))
+
+    def chosen(self, step: int) -> list[int]:
+        """Indices of the faces in batch `step`, (batch,)."""
+        first = step * self.recipe.batch_size
+        places = (divmod(place, len(self.faces)) for place in range(first, first + self.recipe.batch_size))
+        return [int(self._order(number)[rank]) for number, rank in places]
+
+    def names(self, step: int) -> list[str]:
+        """Image names of the faces in batch `step`."""
+        return [self.faces.names[i] for i in self.chosen(step)]
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        step = self.first_step + index
+        rng = np.random.default_rng((self.seed, 1, step))
+        chosen = self.chosen(step)
+        moves, flips = draw_geometry(rng, len(chosen), self.recipe.augmentation, self.size)
+        landmarks = transform(self._landmarks[chosen], moves)  # (batch, points, 2)
+        landmarks[flips] = mirror_landmarks(landmarks[flips], self.faces.dataset.layout)
+        matrices = compose(moves, self._from_stored[chosen])  # (batch, 2, 3)
+        images = np.empty((len(chosen), self.size, self.size, 3), np.uint8)
+        for image, face, matrix in zip(images, chosen, matrices, strict=True):
+            image[:] = _disturb(warp(self.faces.images[face], matrix, self.size), rng, self.recipe.augmentation)
+        return to_network(images), self.encode(landmarks, self.size)
+
+
+def _disturb(image: np.ndarray, rng: np.random.Generator, augmentation: Augmentation) -> np.ndarray:
+    """Everything that leaves landmarks where they are: light, colour, blur, noise, occlusion."""
+    return occlude(degrade(recolour(image, rng, augmentation), rng, augmentation), rng, augmentation)

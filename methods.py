@@ -1,0 +1,88 @@
+"""The one table of methods: how each builds its model, turns landmarks into targets, scores, and decodes.
+
+A method that is not here does not exist; to add one, write its file and its row. Training and evaluation read the row
+and know no method by name.
+"""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+
+from acr_loss import ACRLoss, PercentageSchedule
+from cnn_model import CNNModel
+from config import PCA_PERCENTAGES, Dataset, Network
+from image_utility import from_targets, to_targets
+from pca_utility import ShapeModel, eigenbasis_path, labels_folder, pca_folder
+
+
+def build_regression(network: Network, dataset: Dataset, input_size: int, batch_norm: float) -> keras.Model:
+    """A network with 2N linear outputs."""
+    return CNNModel().get_model(network.arch, dataset.outputs, input_size=input_size, batch_norm=batch_norm)
+
+
+def encode_regression(landmarks: np.ndarray, size: int) -> np.ndarray:
+    """Landmarks (batch, points, 2) in crop pixels to float32 targets (batch, 2 * points)."""
+    return to_targets(landmarks, size).astype(np.float32)
+
+
+def make_acr_loss(data_dir: str | os.PathLike, dataset: Dataset, crop: str) -> ACRLoss:
+    """ACR Loss over the eigenbases of the data set, fitted for this crop."""
+    folder = pca_folder(labels_folder(data_dir, dataset, crop))
+    models = [ShapeModel.load(eigenbasis_path(folder, dataset, percentage)) for percentage in PCA_PERCENTAGES]
+    for percentage, model in zip(PCA_PERCENTAGES, models, strict=True):
+        if len(model.mean_) != dataset.outputs:
+            raise ValueError(
+                f"{eigenbasis_path(folder, dataset, percentage)} is not of {dataset.title}. Received "
+                f"{len(model.mean_)} coordinates; {dataset.outputs} are right"
+            )
+    return ACRLoss(models)
+
+
+@dataclass(frozen=True)
+class Method:
+    """One way to train and read a landmark network.
+
+    build(network, dataset, input_size, batch_norm) -> model.
+    loss(data_dir, dataset, crop) -> Keras loss. callbacks(loss, epochs) -> callbacks that the loss needs.
+    encode(landmarks (batch, points, 2) in crop pixels, size) -> targets.
+    decode(predictions, size) -> landmarks (batch, points, 2) in crop pixels.
+    file_name: what its weights are called, after the original's files.
+    """
+
+    name: str
+    title: str
+    file_name: str
+    loss: Callable[[str | os.PathLike, Dataset, str], keras.losses.Loss]
+    callbacks: Callable[[keras.losses.Loss, int], list] = lambda loss, epochs: []
+    build: Callable[[Network, Dataset, int, float], keras.Model] = build_regression
+    encode: Callable[[np.ndarray, int], np.ndarray] = encode_regression
+    decode: Callable[[np.ndarray, int], np.ndarray] = from_targets
+
+
+METHODS = {
+    method.name: method
+    for method in (
+        Method(
+            "acr",
+            "ACR Loss",
+            "ACRLoss",
+            loss=make_acr_loss,
+            callbacks=lambda loss, epochs: [PercentageSchedule(loss, epochs)],
+        ),
+        Method("l2", "L2", "base", loss=lambda data_dir, dataset, crop: keras.losses.MeanSquaredError()),
+    )
+}
+
+
+def method_of(name: str) -> Method:
+    """The row of a method.
+
+    Raises:
+        ValueError: no such method.
+    """
+    if name not in METHODS:
+        raise ValueError(f"unknown method. Received {name!r}; known: {sorted(METHODS)}")
+    return METHODS[name]

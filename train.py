@@ -1,0 +1,362 @@
+"""Training: one path for every method, network and data set.
+
+    python train.py                                              # the embedded faces, ACR Loss, minutes on a laptop
+    python train.py --dataset 300W --method acr --save-path runs/acr
+    python train.py --dataset 300W --method acr --save-path runs/acr --resume
+
+The folder of a run holds best.keras and last.keras (averaged weights), settings.json (all that was resolved, with the
+validation figures), log.csv, curves.png, and state.npz, from which --resume goes on.
+"""
+
+import argparse
+import dataclasses
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from checkpoint import STATE_FILE, Averages, Checkpoint, StopOnNaN, TrainingState
+from cnn_model import load_model
+from config import (
+    CROPS,
+    DATA_DIR,
+    DATASETS,
+    DEFAULT_CROP,
+    NETWORKS,
+    RECIPES,
+    SEED,
+    DatasetName,
+    ModelArch,
+    dataset_of,
+    recipe_of,
+)
+from face_batches import TrainingBatches, load_faces
+from figures import draw_curves
+from methods import METHODS, method_of
+from metrics import nme, normaliser_distance
+from progress import Progress
+from safe_files import folder_lock, write_json
+from test import Test, predict_faces
+
+RUNS_DIR = "runs"
+
+
+class Train:
+    """One training run.
+
+    Args:
+        arch: the network. dataset_name: the prepared data set.
+        save_path: folder of the run.
+        method: a row of methods.py. recipe: a name of config.RECIPES; the data set's own by default.
+        crop: a name of config.CROPS. data_dir: the data root.
+        epochs, input_size, batch_size, learning_rate: replace the recipe's own.
+        precision: a Keras dtype policy, or "auto": bfloat16 where there is a GPU, float32 elsewhere (on a CPU it gains
+            nothing).
+        workers: threads that make batches.
+
+    Raises:
+        ValueError: an unknown network, data set, method, recipe or crop.
+    """
+
+    def __init__(
+        self,
+        arch: ModelArch | str,
+        dataset_name: DatasetName | str,
+        save_path: str | os.PathLike,
+        method: str = "acr",
+        recipe: str | None = None,
+        crop: str = DEFAULT_CROP,
+        data_dir: str | os.PathLike = DATA_DIR,
+        seed: int = SEED,
+        epochs: int | None = None,
+        input_size: int | None = None,
+        batch_size: int | None = None,
+        learning_rate: float | None = None,
+        precision: str = "auto",
+        workers: int = 1,
+    ):
+        if arch not in NETWORKS:
+            raise ValueError(f"unknown network. Received {arch!r}; known: {[str(name) for name in NETWORKS]}")
+        if crop not in CROPS:
+            raise ValueError(f"unknown crop. Received {crop!r}; known: {sorted(CROPS)}")
+        self.network = NETWORKS[ModelArch(arch)]
+        self.dataset = dataset_of(dataset_name)
+        self.method = method_of(method)
+        self.crop = CROPS[crop]
+        self.data_dir, self.save_path, self.seed, self.workers = Path(data_dir), Path(save_path), seed, workers
+        changes = dict(epochs=epochs, input_size=input_size, batch_size=batch_size, learning_rate=learning_rate)
+        changes = {name: value for name, value in changes.items() if value is not None}
+        self.recipe = dataclasses.replace(recipe_of(self.dataset, recipe), **changes)
+        self.precision = _precision() if precision == "auto" else precision
+
+    def train(self, weight_path: str | os.PathLike | None = None, resume: bool = False, verbose: bool = True) -> dict:
+        """Trains, and returns the validation figures of the best epoch.
+
+        Args:
+            weight_path: weights to start from (.keras or .h5); None starts from scratch.
+            resume: go on with the run in `save_path`; it must have been started with the same settings.
+
+        Raises:
+            RuntimeError: another training holds the folder. FileExistsError: the folder holds a run and `resume` is False.
+            FileNotFoundError: nothing to resume, or data that are not prepared.
+            FloatingPointError: the loss was not finite; the message names the faces.
+        """
+        with folder_lock(self.save_path, "a training writes to"):
+            return self._train(weight_path, resume, verbose)
+
+    def _train(self, weight_path: str | os.PathLike | None, resume: bool, verbose: bool) -> dict:
+        settings = self._check_folder(weight_path, resume)
+        keras.utils.set_random_seed(self.seed)
+
+        # Data
+        faces = load_faces(self.data_dir, self.dataset.name, "train", self.recipe.input_size)
+        held_out = load_faces(self.data_dir, self.dataset.name, "validation", self.recipe.input_size)
+        distance = normaliser_distance(held_out.landmarks, self.dataset.layout, self.dataset.normaliser)
+        batches = TrainingBatches(faces, self.crop, self.recipe, self.method.encode, self.seed, workers=self.workers)
+        steps = batches.steps_per_epoch
+
+        # Network and loss
+        model = self._build(self.precision)
+        averages = Averages(model, self._build("float32"))
+        if weight_path:
+            _set_weights(model, weight_path)
+        loss = self.method.loss(self.data_dir, self.dataset, self.crop.name)
+        model.compile(self._optimizer(steps), loss, jit_compile="auto" if _on_gpu() else False)
+        model.optimizer.build(model.trainable_variables)
+
+        # State: a resumed run is the same run with some epochs behind it
+        state = TrainingState(self.save_path, model)
+        if resume:
+            state.load()
+        done = len(state.rows)
+        batches.first_step = done * steps
+
+        def validate(network: keras.Model) -> float:
+            predicted = predict_faces(network, self.method, held_out, self.crop)
+            return float(np.mean(nme(predicted, held_out.landmarks, distance)))
+
+        def on_best(row: dict) -> None:
+            settings["validation"] = {
+                "nme": row["val_nme"],
+                "normaliser": self.dataset.normaliser,
+                "n": len(held_out),
+                "epoch": row["epoch"],
+            }
+            write_json(self.save_path / "settings.json", settings)
+
+        if not resume:
+            settings["faces"] = {"train": len(faces), "validation": len(held_out)}
+            write_json(self.save_path / "settings.json", settings)
+            state.save()
+        callbacks = [
+            *self.method.callbacks(loss, self.recipe.epochs),
+            StopOnNaN(batches),
+            Checkpoint(state, averages, validate, on_best),
+            *_tensorboard(self.save_path),
+            *([Progress(self.recipe.epochs, steps, done)] if verbose else []),
+        ]
+        try:
+            if done < self.recipe.epochs:
+                model.fit(
+                    batches,
+                    steps_per_epoch=steps,
+                    initial_epoch=done,
+                    epochs=self.recipe.epochs,
+                    callbacks=callbacks,
+                    verbose=0,
+                )
+        finally:  # also after Ctrl-C and errors: what there is, is kept
+            averages.update()
+            averages.save(self.save_path / "last.keras")
+            if state.rows:
+                draw_curves(self.save_path / "curves.png", state.rows, self.dataset.normaliser)
+        return settings["validation"]
+
+    def _build(self, precision: str) -> keras.Model:
+        """The network, its arithmetic in `precision`."""
+        before = keras.config.dtype_policy()
+        keras.config.set_dtype_policy(precision)
+        try:
+            return self.method.build(self.network, self.dataset, self.recipe.input_size, self.recipe.batch_norm)
+        finally:
+            keras.config.set_dtype_policy(before)
+
+    def _optimizer(self, steps_per_epoch: int) -> keras.optimizers.Optimizer:
+        """AdamW (Adam where nothing decays) with the recipe's rate schedule and weight average."""
+        recipe = self.recipe
+        steps = recipe.epochs * steps_per_epoch
+        rate = recipe.learning_rate
+        if recipe.decay == "cosine":
+            warm_up = round(recipe.warm_up * steps)
+            rate = keras.optimizers.schedules.CosineDecay(0.0, steps - warm_up, warmup_target=rate, warmup_steps=warm_up)
+        average = dict(use_ema=recipe.ema > 0, ema_momentum=recipe.ema) if recipe.ema else {}
+        optimizer = keras.optimizers.AdamW(rate, weight_decay=recipe.weight_decay, **average)
+        optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+        return optimizer
+
+    def _check_folder(self, weight_path: str | os.PathLike | None, resume: bool) -> dict:
+        """The settings of this run, held against those of a run that is there already."""
+        asked = {
+            "dataset": self.dataset.title,
+            "arch": str(self.network.arch),
+            "method": self.method.name,
+            "crop": self.crop.name,
+            "input_size": self.recipe.input_size,
+            "points": self.dataset.layout.points,
+            "recipe": dataclasses.asdict(self.recipe),
+            "start_weights": str(weight_path) if weight_path else None,
+            "precision": self.precision,
+            "seed": self.seed,
+        }
+        asked = json.loads(json.dumps(asked))  # tuples as JSON has them, so that the comparison below is fair
+        file = self.save_path / "settings.json"
+        there = (self.save_path / STATE_FILE).is_file() and file.is_file()
+        if resume and not there:
+            raise FileNotFoundError(f"nothing to resume: {self.save_path} holds no {STATE_FILE} with settings.json")
+        if there and not resume:
+            raise FileExistsError(f"{self.save_path} holds a run already. Go on with --resume, or take another --save-path")
+        if not resume:
+            return {"settings": asked, "versions": _versions(), "commit": _commit(), "validation": None}
+        stored = json.loads(file.read_text(encoding="utf-8"))
+        different = [name for name in asked if stored["settings"].get(name) != asked[name]]
+        if different:
+            raise ValueError(
+                f"cannot resume {self.save_path} with other settings. Received "
+                f"{ {name: asked[name] for name in different} }; the run has "
+                f"{ {name: stored['settings'].get(name) for name in different} }"
+            )
+        return stored
+
+
+def _on_gpu() -> bool:
+    return bool(keras.distribution.list_devices("gpu")) if keras.backend.backend() != "torch" else _torch_on_gpu()
+
+
+def _torch_on_gpu() -> bool:
+    import torch
+
+    return torch.cuda.is_available()
+
+
+def _precision() -> str:
+    return "mixed_bfloat16" if _on_gpu() else "float32"
+
+
+def _set_weights(model: keras.Model, path: str | os.PathLike) -> None:
+    """Weights of a file into a model of the same build.
+
+    Raises:
+        ValueError: the file is of another network or landmark count.
+    """
+    weights = load_model(path).get_weights()
+    found, expected = [w.shape for w in weights], [tuple(w.shape) for w in model.weights]
+    if found != expected:
+        raise ValueError(
+            f"{path} does not fit this network. Received {len(found)} arrays and an output of {found[-1]}; "
+            f"{len(expected)} arrays and an output of {expected[-1]} are right"
+        )
+    model.set_weights(weights)
+
+
+def _tensorboard(folder: Path) -> list[keras.callbacks.Callback]:
+    """A TensorBoard log where the package is installed and Keras' backend can write one."""
+    try:
+        import tensorboard  # noqa: F401
+        import tensorflow  # noqa: F401
+    except ImportError:
+        return []
+    return [keras.callbacks.TensorBoard(folder / "tensorboard", write_graph=False)]
+
+
+def _versions() -> dict:
+    versions = {"python": platform.python_version(), "keras": keras.__version__, "numpy": np.__version__}
+    backend = sys.modules[keras.backend.backend()]
+    return {**versions, keras.backend.backend(): backend.__version__}
+
+
+def _commit() -> str | None:
+    """The commit of this checkout, with a plus sign where files differ from it; None outside git."""
+    folder = Path(__file__).parent
+
+    def git(*words: str) -> str:
+        return subprocess.run(["git", *words], cwd=folder, capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain", "--untracked-files=no") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def _free_folder(stem: str) -> Path:
+    """runs/<stem>, or with a number behind it where that holds a run already."""
+    number, folder = 1, Path(RUNS_DIR) / stem
+    while (folder / STATE_FILE).exists():
+        number += 1
+        folder = Path(RUNS_DIR) / f"{stem}_{number}"
+    return folder
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Train a landmark network.")
+    parser.add_argument("--dataset", default="synthetic", help=f"one of {', '.join(d.title for d in DATASETS.values())}")
+    parser.add_argument("--arch", default=ModelArch.MNV2, choices=[str(name) for name in NETWORKS], help="the network")
+    parser.add_argument("--method", default="acr", choices=sorted(METHODS), help="the loss")
+    parser.add_argument("--recipe", choices=sorted(RECIPES), help="rates and moves; the data set's own by default")
+    parser.add_argument("--epochs", type=int, help="instead of the recipe's")
+    parser.add_argument("--input-size", type=int, help="side of the input in pixels, instead of the recipe's")
+    parser.add_argument("--batch-size", type=int, help="instead of the recipe's")
+    parser.add_argument("--learning-rate", type=float, help="instead of the recipe's")
+    parser.add_argument("--seed", type=int, default=SEED, help="of weights, moves and order")
+    parser.add_argument("--crop", default=DEFAULT_CROP, choices=sorted(CROPS), help="the region the network sees")
+    parser.add_argument("--data-dir", default=DATA_DIR, help="the data root")
+    parser.add_argument("--save-path", help="folder of the run; a new one below runs/ by default")
+    parser.add_argument("--weights", help="weights to start from (.keras or .h5)")
+    parser.add_argument("--precision", default="auto", help="Keras dtype policy; auto: bfloat16 on a GPU")
+    parser.add_argument("--workers", type=int, default=1, help="threads that make batches")
+    parser.add_argument("--resume", action="store_true", help="go on with the run in --save-path")
+    return parser.parse_args()
+
+
+def main() -> None:
+    arguments = parse_arguments()
+    started = time.time()
+    try:
+        dataset = dataset_of(arguments.dataset)
+        network = NETWORKS[ModelArch(arguments.arch)]
+        save_path = Path(arguments.save_path or _free_folder(f"{dataset.name}_{network.stem}_{arguments.method}"))
+        run = Train(
+            arch=arguments.arch,
+            dataset_name=dataset.name,
+            save_path=save_path,
+            method=arguments.method,
+            recipe=arguments.recipe,
+            crop=arguments.crop,
+            data_dir=arguments.data_dir,
+            seed=arguments.seed,
+            epochs=arguments.epochs,
+            input_size=arguments.input_size,
+            batch_size=arguments.batch_size,
+            learning_rate=arguments.learning_rate,
+            precision=arguments.precision,
+            workers=arguments.workers,
+        )
+        validation = run.train(weight_path=arguments.weights, resume=arguments.resume)
+        print(f"validation NME {validation['nme']:.3f} % on {validation['n']} faces (epoch {validation['epoch']})")
+        result = Test().test_model(dataset.name, save_path / "best.keras", data_dir=arguments.data_dir, out=save_path)
+    except KeyboardInterrupt:
+        sys.exit(f"\nstopped; the finished epochs are kept in {save_path}. Go on with the same command and --resume")
+    except (OSError, ValueError, RuntimeError, FloatingPointError) as error:
+        sys.exit(f"train.py: {error}")
+    full = result["subsets"]["full"]
+    print(f"NME {full['nme']:.2f} % on {full['n']} faces, {time.time() - started:.0f} s")
+    print(save_path)
+
+
+if __name__ == "__main__":
+    main()
