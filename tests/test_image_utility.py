@@ -1,0 +1,181 @@
+"""One matrix moves image and landmarks: round trips, crops by hand, and markers that are found where they should be."""
+
+import cv2
+import numpy as np
+import pytest
+
+from config import CROPS, LAYOUT_68, Augmentation
+from image_utility import (
+    compose,
+    crop_matrix,
+    degrade,
+    draw_geometry,
+    draw_landmarks,
+    from_targets,
+    invert,
+    mirror_landmarks,
+    occlude,
+    read_image,
+    recolour,
+    to_targets,
+    transform,
+    warp,
+    write_image,
+)
+
+FACE = np.array([[100.0, 200.0], [300.0, 250.0], [220.0, 400.0], [180.0, 310.0]])  # box 100, 200, 300, 400
+
+
+def spot(size, points):
+    """An image with a small Gaussian spot at every point, to be found again by its centre of mass."""
+    y, x = np.mgrid[:size, :size]
+    image = sum(np.exp(-((x - px) ** 2 + (y - py) ** 2) / 18) for px, py in points)
+    return np.repeat(np.clip(image * 255, 0, 255).astype(np.uint8)[..., None], 3, axis=2)
+
+
+def found_spot(image, near, radius=14):
+    """Centre of mass of the brightness around a point."""
+    y, x = np.mgrid[: image.shape[0], : image.shape[1]]
+    weight = image[..., 0].astype(float) * (np.hypot(x - near[0], y - near[1]) < radius)
+    return np.array([(weight * x).sum(), (weight * y).sum()]) / weight.sum()
+
+
+@pytest.mark.parametrize(
+    ("name", "corners"),
+    [
+        ("square", [(80, 180), (320, 420)]),
+        ("tight", [(90, 190), (310, 410)]),
+        ("ace", [(50, 134 - 0), (350, 434)]),
+        ("centroid", [(200 - 130, 290 - 130), (200 + 130, 290 + 130)]),
+    ],
+)
+def test_crops_by_hand(name, corners):
+    matrix = crop_matrix(CROPS[name], FACE, 224)
+    np.testing.assert_allclose(transform(np.array(corners, float), matrix), [[0, 0], [224, 224]], atol=1e-9)
+
+
+def test_a_square_crop_takes_the_longer_side_and_a_tight_one_stretches():
+    wide = np.array([[0.0, 0.0], [100.0, 50.0]])
+    square, tight = (crop_matrix(CROPS[name], wide, 100) for name in ("square", "tight"))
+    assert square[0, 0] == square[1, 1] == pytest.approx(100 / 120)
+    np.testing.assert_allclose(transform(np.array([[50.0, 25.0]]), square), [[50, 50]])
+    assert (tight[0, 0], tight[1, 1]) == (pytest.approx(100 / 120), pytest.approx(100 / 70))
+
+
+@pytest.mark.parametrize("name", CROPS)
+def test_crop_and_back_stays_below_a_thousandth_of_a_pixel(name):
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        face = rng.uniform(0, 4000) + rng.uniform(-1, 1, (68, 2)) * rng.uniform(5, 2000)
+        matrix = crop_matrix(CROPS[name], face, 112)
+        assert np.abs(transform(transform(face, matrix), invert(matrix)) - face).max() < 1e-3
+
+
+def test_a_face_without_extent_and_a_centroid_without_landmarks_are_errors():
+    with pytest.raises(ValueError, match="without extent"):
+        crop_matrix(CROPS["square"], np.ones((68, 2)), 112)
+    with pytest.raises(ValueError, match="centred on landmarks"):
+        crop_matrix(CROPS["centroid"], None, 112, box=(0, 0, 10, 10))
+
+
+def test_compose_is_one_after_the_other():
+    rng = np.random.default_rng(1)
+    outer, inner, points = rng.normal(size=(5, 2, 3)), rng.normal(size=(5, 2, 3)), rng.normal(size=(5, 7, 2))
+    expected = transform(transform(points, inner), outer)
+    np.testing.assert_allclose(transform(points, compose(outer, inner)), expected, atol=1e-12)
+
+
+def test_image_and_landmarks_move_together():
+    rng = np.random.default_rng(2)
+    points = np.array([[70.0, 90.0], [150.5, 80.25], [110.0, 160.0]])
+    image = spot(240, points)
+    moves, flips = draw_geometry(rng, 20, Augmentation(), 240)
+    assert flips.any() and not flips.all()
+    for move in moves:
+        moved = warp(image, move, 240)
+        for point in transform(points, move):
+            if (np.array([16, 16]) < point).all() and (point < 224).all():
+                np.testing.assert_allclose(found_spot(moved, point), point, atol=0.1)
+
+
+def test_moves_stay_in_their_ranges():
+    ranges = Augmentation(rotation=20, scale=(0.8, 1.1), shift=0.05, flip=0.5)
+    moves, flips = draw_geometry(np.random.default_rng(3), 2000, ranges, 100)
+    linear = moves[:, :, :2].copy()
+    scale = np.sqrt(np.abs(np.linalg.det(linear)))
+    assert (np.linalg.det(linear) < 0).tolist() == flips.tolist()
+    assert 0.8 <= scale.min() < 0.82 and 1.08 < scale.max() <= 1.1
+    linear[flips, :, 0] *= -1
+    angle = np.degrees(np.arctan2(linear[:, 1, 0], linear[:, 0, 0]))
+    assert -20 <= angle.min() < -19 and 19 < angle.max() <= 20
+    centre = transform(np.full((2000, 1, 2), 50.0), moves) - 50
+    assert np.abs(centre).max() <= 5 + 1e-9
+    assert 0.45 < flips.mean() < 0.55
+
+
+def test_the_same_seed_gives_the_same_face():
+    image = np.random.default_rng(4).integers(0, 255, (64, 64, 3), dtype=np.uint8)
+
+    def disturbed(seed):
+        rng = np.random.default_rng(seed)
+        always = Augmentation(blur=1, noise=1, occlusion=1)
+        return occlude(degrade(recolour(image, rng, always), rng, always), rng, always)
+
+    np.testing.assert_array_equal(disturbed(1), disturbed(1))
+    assert (disturbed(1) != disturbed(2)).any()
+
+
+def test_disturbing_leaves_the_source_alone():
+    image = np.full((64, 64, 3), 100, np.uint8)
+    always = Augmentation(blur=1, noise=1, occlusion=1, grey=1)
+    for disturb in (recolour, degrade, occlude):
+        disturb(image, np.random.default_rng(0), always)
+    assert (image == 100).all()
+
+
+def test_a_flip_twice_is_no_flip():
+    face = np.random.default_rng(5).uniform(0, 100, (68, 2))
+    np.testing.assert_array_equal(mirror_landmarks(mirror_landmarks(face, LAYOUT_68), LAYOUT_68), face)
+
+
+def test_targets_by_hand_and_back():
+    landmarks = np.array([[[112.0, 0.0], [0.0, 224.0]]])
+    targets = to_targets(landmarks, 224)
+    np.testing.assert_allclose(targets, [[0.0, 0.5, 0.5, -0.5]])  # (112 - p) / 224, the original's sign
+    np.testing.assert_allclose(from_targets(targets, 224), landmarks)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg"])
+def test_pictures_are_written_and_read(suffix, tmp_path):
+    image = np.zeros((20, 30, 3), np.uint8)
+    image[:, :, 0] = 200  # red
+    write_image(tmp_path / f"a{suffix}", image)
+    np.testing.assert_allclose(read_image(tmp_path / f"a{suffix}").astype(int), image, atol=3)
+    assert [path.name for path in tmp_path.iterdir()] == [f"a{suffix}"]
+
+
+def test_grey_pictures_become_rgb(tmp_path):
+    cv2.imwrite(str(tmp_path / "grey.png"), np.full((4, 5), 77, np.uint8))
+    assert read_image(tmp_path / "grey.png").shape == (4, 5, 3)
+
+
+@pytest.mark.parametrize("content", [b"", b"no picture at all", b"\xff\xd8\xff\xe0 cut"])
+def test_unreadable_pictures_are_named(content, tmp_path):
+    (tmp_path / "bad.jpg").write_bytes(content)
+    with pytest.raises(ValueError, match="bad.jpg"):
+        read_image(tmp_path / "bad.jpg")
+
+
+def test_a_truncated_jpeg_is_an_error(tmp_path):
+    whole = cv2.imencode(".jpg", np.random.default_rng(0).integers(0, 255, (99, 99, 3), dtype=np.uint8))[1].tobytes()
+    (tmp_path / "cut.jpg").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ValueError, match="cut.jpg is a truncated JPEG"):
+        read_image(tmp_path / "cut.jpg")
+
+
+def test_landmarks_are_drawn_where_they_are():
+    face = np.random.default_rng(6).uniform(10, 90, (68, 2))
+    drawn = draw_landmarks(np.zeros((100, 100, 3), np.uint8), face, LAYOUT_68, colour=(255, 0, 0))
+    for x, y in face:
+        assert drawn[round(y), round(x), 0] > 128
+    assert drawn[..., 1:].max() == 0
