@@ -168,7 +168,7 @@ def _renderer_digest() -> str:
 
 
 def _read_journal(folder: Path) -> dict[str, dict]:
-    """Finished faces by key. A line cut short by a kill does not count, nor a face whose file is gone or changed size."""
+    """Finished faces by key. A line that a kill cut short does not count, nor a face whose file is gone or differs."""
     journal = {}
     path = folder / "journal.jsonl"
     if not path.exists():
