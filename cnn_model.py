@@ -1,0 +1,256 @@
+"""The networks, and the one place that opens weights files.
+
+`CNNModel().get_model` builds MobileNetV2, EfficientNet-B0 or -B3 from scratch: image / 255 in, 2N numbers out. The
+layers are those of `keras.applications`, without the scaling that Keras puts in front of EfficientNet, and under them
+global average pooling, dropout and a linear layer.
+
+`load_model` reads a `.keras` file, or an old whole-model `.h5`, and executes nothing found in either. `find_weights`
+finds the file that a path means, `settings_of` how it was trained.
+"""
+
+import json
+import textwrap
+import warnings
+import zipfile
+from pathlib import Path
+
+import keras
+
+import config
+from legacy_h5 import read_legacy_h5
+
+LEGACY_SUFFIXES = (".h5", ".hdf5")
+LEGACY_SETTINGS = {"method": "l2", "crop": config.LEGACY_CROP}
+LEGACY_FOLDER = "ACRLoss"  # the original keeps its weights below this folder; ours lie with or without it
+PACKAGE = "acr"  # our own classes are registered with Keras under this name
+LONGEST_REASON = 500  # characters of an error that a broken file causes; Keras prints whole configurations
+
+
+class CNNModel:
+    """The networks by name, as the original project calls them."""
+
+    def get_model(self, arch, output_len, input_size=None, batch_norm=0.99) -> keras.Model:
+        """Build a network with random weights.
+
+        Args:
+            arch: a `config.ModelArch` or its string.
+            output_len: numbers the network predicts, 2N for N landmarks.
+            input_size: pixels along a side of the input; None takes the network's own, 224.
+            batch_norm: momentum of BatchNorm's moving statistics. Keras' own for MobileNetV2, 0.999, lags behind a run
+                of a few thousand steps.
+
+        Returns:
+            A model from images (batch, input_size, input_size, 3), RGB in [0, 1], to (batch, output_len), unbounded
+            float32 under every precision policy.
+
+        Raises:
+            ValueError: no such network.
+        """
+        if arch not in config.NETWORKS:
+            known = [str(name) for name in config.NETWORKS]
+            raise ValueError(f"unknown network. Received {arch!r}; known: {known}")
+        network = config.NETWORKS[arch]
+        size = input_size or network.input_size
+        image = keras.Input((size, size, 3), name="image")  # (batch, size, size, 3)
+        backbone = _backbone(network, image, batch_norm)
+        features = keras.layers.GlobalAveragePooling2D(name="pool")(backbone.output)  # (batch, channels)
+        features = keras.layers.Dropout(network.dropout, name="dropout")(features)
+        landmarks = keras.layers.Dense(  # (batch, output_len)
+            output_len, kernel_initializer="he_uniform", dtype="float32", name="landmarks"
+        )(features)
+        return keras.Model(image, landmarks, name=str(network.arch))
+
+
+def _backbone(network, image, batch_norm):
+    """The Keras application on `image`, without its input scaling and with our BatchNorm momentum.
+
+    Both are fixed inside Keras, so its graph is cloned: a layer's configuration can be changed on the way, and a layer
+    that is not called is not in the clone. Its explicit padding before strided layers stays; the "same" padding of
+    other implementations adds the same pixels.
+    """
+    application = getattr(keras.applications, network.application)
+    original = application(include_top=False, weights=None, input_shape=tuple(image.shape[1:]))
+
+    def clone(layer):
+        settings = layer.get_config()
+        if isinstance(layer, keras.layers.BatchNormalization):
+            settings["momentum"] = batch_norm
+        return type(layer).from_config(settings)
+
+    def call(layer, tensor, **options):
+        if isinstance(layer, (keras.layers.Rescaling, keras.layers.Normalization)):
+            return tensor
+        return layer(tensor, **options)
+
+    return keras.models.clone_model(original, input_tensors=image, clone_function=clone, call_function=call)
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Weights files
+# --------------------------------------------------------------------------------------------------------------------
+
+
+def load_model(path) -> keras.Model:
+    """Open a weights file: `.keras`, or a whole-model `.h5` that Keras 2 wrote. Nothing found in the file is executed.
+
+    Classes registered under "acr" must have been imported before (`import methods` does).
+
+    Returns:
+        The model, not compiled.
+
+    Raises:
+        FileNotFoundError: no such file; the message lists the weights files near it.
+        ValueError: the file is no weights file, is damaged, or holds something that is not known here.
+    """
+    path = find_weights(path)
+    if path.suffix in LEGACY_SUFFIXES:
+        read = read_legacy_h5
+    elif path.suffix == ".keras":
+        read = _read_keras
+    else:
+        raise ValueError(f"{path}: unknown kind of weights file. Received {path.suffix!r}; .keras or .h5 is right")
+    try:
+        return read(path)
+    except Exception as error:  # a broken file can make h5py, zipfile, json or Keras raise anything
+        reason = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+        reason = textwrap.shorten(reason, LONGEST_REASON)  # one line
+        raise ValueError(f"{path}: cannot be read as a model: {reason}") from error
+
+
+def find_weights(path) -> Path:
+    """The weights file that `path` means.
+
+    The path itself, or else the same path with or without the folder `ACRLoss`, or else, with a warning that says so,
+    the `.keras` file of the same stem.
+
+    Raises:
+        FileNotFoundError: none of them exists; the message lists the weights files there are.
+    """
+    path = Path(path)
+    spellings = _spellings(path)
+    for spelling in spellings:
+        if spelling.is_file():
+            return spelling
+    if path.suffix in LEGACY_SUFFIXES:
+        for spelling in spellings:
+            converted = spelling.with_suffix(".keras")
+            if converted.is_file():
+                warnings.warn(f"{path} does not exist; {converted} is read instead", stacklevel=2)
+                return converted
+    raise FileNotFoundError(f"{path}: no such weights file; {_weights_near(path)}")
+
+
+def _spellings(path) -> list[Path]:
+    """The path, and the path with or without the folder `ACRLoss`."""
+    parts = path.parts
+    if LEGACY_FOLDER in parts:
+        return [path, Path(*(part for part in parts if part != LEGACY_FOLDER))]
+    return [path, *(Path(*parts[:i], LEGACY_FOLDER, *parts[i:]) for i in range(bool(path.anchor), len(parts)))]
+
+
+def _weights_near(path) -> str:
+    """The weights files in the nearest folder that exists, three levels deep, and in the project's own, as a phrase."""
+    near = next((folder for folder in (path, *path.parents) if folder.is_dir()), Path())
+    files = list(Path(config.WEIGHTS_DIR).rglob("*"))
+    if near != Path(near.anchor):
+        files += [file for pattern in ("*", "*/*", "*/*/*") for file in near.glob(pattern)]
+    found = sorted({str(file) for file in files if file.suffix in (".keras", *LEGACY_SUFFIXES)})
+    return f"there are: {', '.join(found)}" if found else f"there are none in {near} and {config.WEIGHTS_DIR}"
+
+
+def settings_of(path) -> dict:
+    """How a weights file was trained: the "settings" that train.py wrote, with "method", "crop" and more.
+
+    X.json beside the file X.keras or X.h5 holds them, or else, for a .keras file, settings.json in its folder. A file
+    without either is read as the original's: `LEGACY_SETTINGS`, where only "method" and "crop" are known.
+
+    Raises:
+        FileNotFoundError: no such weights file.
+        ValueError: the JSON is broken, or names no crop that is known.
+    """
+    weights = find_weights(path)
+    beside = [weights.with_suffix(".json")]
+    if weights.suffix not in LEGACY_SUFFIXES:
+        beside.append(weights.parent / "settings.json")
+    file = next((candidate for candidate in beside if candidate.is_file()), None)
+    if file is None:
+        return dict(LEGACY_SETTINGS)
+    try:
+        settings = json.loads(file.read_text(encoding="utf-8"))["settings"]
+        method, crop = settings["method"], settings["crop"]
+    except (ValueError, KeyError, TypeError) as error:
+        right = '{"settings": {"method": ..., "crop": ..., ...}}'
+        raise ValueError(f"{file}: cannot be read as settings. Received {error!r}; {right} is right") from error
+    if not isinstance(method, str) or crop not in config.CROPS:
+        raise ValueError(f"{file}: unknown method or crop. Received {method!r}, {crop!r}; crops: {list(config.CROPS)}")
+    return settings
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# .keras archives
+# --------------------------------------------------------------------------------------------------------------------
+
+ARCHIVE = {"metadata.json", "config.json", "model.weights.h5"}
+MODULES = ("keras", "keras.layers", "keras.initializers", "keras.regularizers", "keras.constraints")
+INNER_MODULES = ("keras.src.models.", "keras.src.ops.")  # graphs, and operations such as the sum of two tensors
+VALUES = ("__keras_tensor__", "__tensor__", "__numpy__", "__slice__", "__ellipsis__")  # not classes, only values
+REFUSED = (  # layers of Keras that run code, or read other files, which the model file names
+    "Lambda",
+    "TorchModuleWrapper",
+    "TFSMLayer",
+    "JaxLayer",
+    "FlaxLayer",
+    "StringLookup",
+    "IntegerLookup",
+    "TextVectorization",
+)
+SIZES = ("filters", "units", "kernel_size", "depth_multiplier", "batch_shape")
+MAX_SIZE = 16_384  # of any of these; the widest layer of EfficientNet-B3 has 2304
+
+
+def _read_keras(path) -> keras.Model:
+    """Check what the archive declares, then let Keras read it in safe mode, without the training configuration."""
+    if not zipfile.is_zipfile(path):
+        raise ValueError("it is not a .keras archive, or it is truncated")
+    with zipfile.ZipFile(path) as archive:
+        if not {"config.json", "model.weights.h5"} <= set(archive.namelist()) <= ARCHIVE:
+            raise ValueError(f"the archive must hold {sorted(ARCHIVE)}. Received {archive.namelist()}")
+        model_config = json.loads(archive.read("config.json"))
+    model_config.pop("compile_config", None)  # never read: compile=False
+    _check_config(model_config)
+    return keras.saving.load_model(path, compile=False, safe_mode=True)
+
+
+def _check_config(value):
+    """Every class named anywhere in the configuration must be known, and no size absurd."""
+    if isinstance(value, list):
+        for item in value:
+            _check_config(item)
+    elif isinstance(value, dict):
+        if "class_name" in value:
+            _check_class(value["class_name"], value.get("module"), value.get("registered_name"))
+        for key, item in value.items():
+            if key in SIZES:
+                _check_size(key, item)
+            _check_config(item)
+
+
+def _check_class(name, module, registered):
+    if name in VALUES:
+        return
+    if name not in (*REFUSED, "function") and isinstance(name, str) and not name.startswith("__"):
+        if str(registered).startswith(f"{PACKAGE}>"):
+            if keras.saving.get_registered_object(registered) is not None:
+                return
+        elif isinstance(module, str) and (module in MODULES or module.startswith(INNER_MODULES)):
+            return
+    raise ValueError(
+        f"it holds a class that is not known or not safe here. Received {module}.{name} ({registered}); "
+        f"layers of Keras, none of {', '.join(REFUSED)}, and classes registered under {PACKAGE!r} are right"
+    )
+
+
+def _check_size(key, value):
+    for size in value if isinstance(value, list) else [value]:
+        if isinstance(size, int) and size > MAX_SIZE:
+            raise ValueError(f"{key} is absurdly large. Received {value}; at most {MAX_SIZE} is right")
