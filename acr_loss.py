@@ -1,8 +1,8 @@
 """ACR Loss: adaptive coordinate-based regression loss (Fard & Mahoor, ICPR 2022).
 
-A face's Smooth-Face is what a PCA of training shapes keeps of it. Where the true landmark departs from it the coordinate
-is hard (phi near 1) and the loss is steep for small errors; where it agrees the coordinate is easy (phi near 0) and the
-loss is flat:
+A face's Smooth-Face is what a PCA of training shapes keeps of it. Where the true landmark departs from it the
+coordinate is hard (phi near 1) and the loss is steep for small errors; where it agrees the coordinate is easy (phi near
+0) and the loss is flat:
 
     phi    = |smooth - face| / max |smooth - face|             the maximum over the 2N coordinates of the same face
     delta  = |face - predicted|

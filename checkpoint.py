@@ -76,7 +76,7 @@ class Averages:
         self.trained, self.model = trained, copy
 
     def update(self) -> keras.Model:
-        """Copies the present averages (or the weights themselves, where the recipe averages none) and returns the copy."""
+        """Copies the present averages, or the weights themselves where the recipe averages none; returns the copy."""
         self.model.set_weights(self.trained.get_weights())
         self.trained.optimizer.finalize_variable_values(self.model.trainable_variables)
         return self.model
@@ -87,7 +87,7 @@ class Averages:
 
 
 class Checkpoint(keras.callbacks.Callback):
-    """At the end of each epoch: validate the averaged weights, keep them if they are the best, keep the state and the log.
+    """At the end of each epoch: validate the averaged weights, keep them if they are the best, keep state and log.
 
     Args:
         validate: from a model to its validation NME in percent.
@@ -108,7 +108,7 @@ class Checkpoint(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         nme = self.validate(self.averages.update())
         rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
-        row = {"epoch": epoch, "loss": float(logs["loss"]), "val_nme": nme, "learning_rate": rate}
+        row = {"epoch": epoch + 1, "loss": float(logs["loss"]), "val_nme": nme, "learning_rate": rate}
         best = self.state.best
         self.state.rows.append(row)
         if best is None or nme < best["val_nme"]:
@@ -140,6 +140,6 @@ class StopOnNaN(keras.callbacks.Callback):
         if not np.isfinite(logs["loss"]):
             step = self._epoch * self.batches.steps_per_epoch + batch
             raise FloatingPointError(
-                f"the loss is {logs['loss']} at epoch {self._epoch}, step {step}. The batch's faces: "
+                f"the loss is {logs['loss']} at epoch {self._epoch + 1}, step {step}. The batch's faces: "
                 f"{', '.join(self.batches.names(step))}"
             )

@@ -19,7 +19,6 @@ old index and its faces are whole, or the new ones are.
 import argparse
 import contextlib
 import dataclasses
-import fcntl
 import functools
 import hashlib
 import json
@@ -42,6 +41,7 @@ import image_utility
 from config import CROPS, STORED_FACE, VALIDATION_SHARE, Dataset, dataset_of
 from face_readers import BadFace, FaceRecord, find_parts, read_face, read_part
 from pca_utility import labels_folder
+from safe_files import folder_lock, replace_file, write_text
 
 INDEX_VERSION = 1
 TRUTH_SPLITS = ("validation", "test", "private")
@@ -90,8 +90,7 @@ def prepare(
     parts, missing = find_parts(dataset, raw_dir, extra)
     records, bad = _read_records(dataset, parts, raw_dir)
     folder = Path(data_dir) / dataset.name
-    folder.mkdir(parents=True, exist_ok=True)
-    with _only_run(folder):
+    with folder_lock(folder, "another run is preparing"):
         entries = _finished_entries(folder, dataset, records, workers or os.cpu_count() or 1)
         faces, dropped = _split_faces(dataset, records, entries)
         skipped = [{"file": face.file, "reason": face.reason, "part": face.part.path} for face in bad + dropped]
@@ -189,17 +188,6 @@ def _size(path: Path) -> int:
         return os.stat(path).st_size
     except FileNotFoundError:
         return -1
-
-
-@contextlib.contextmanager
-def _only_run(folder: Path) -> Iterator[None]:
-    """Keeps a second run out of the same folder; the system releases the lock even when this run is killed."""
-    with open(folder / ".lock", "w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise BlockingIOError(f"another run is preparing {folder}. Wait for it, or use another --out") from None
-        yield
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -426,14 +414,10 @@ def _write_labels(folder: Path, dataset: Dataset, faces: list[dict], options: di
     text = json.dumps(settings, indent=1) + "\n"
     if labels_path.exists() and settings_path.exists() and settings_path.read_text(encoding="utf-8") == text:
         return False
-    labels_dir.mkdir(exist_ok=True)
-    beside = labels_dir / f".{LABELS_FILE}.part"  # readers of *.npy do not see it
     labels = normalised_labels(landmarks, dataset, crop, options["copies"], options["seed"])
-    with open(beside, "wb") as file:
-        np.save(file, labels, allow_pickle=False)
     settings_path.unlink(missing_ok=True)
-    os.replace(beside, labels_path)
-    _replace_texts({settings_path: text})
+    replace_file(labels_path, lambda beside: np.save(beside, labels, allow_pickle=False))
+    write_text(settings_path, text)
     return True
 
 
@@ -484,7 +468,7 @@ def _remove_superseded(folder: Path, records: list[FaceRecord], entries: list[di
     for file in old.values():
         (folder / file).unlink(missing_ok=True)
     kept = "".join(json.dumps(entry) + "\n" for key, entry in journal.items() if key not in old)
-    _replace_texts({folder / "journal.jsonl": kept})
+    write_text(folder / "journal.jsonl", kept)
 
 
 # --------------------------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Prepared faces in memory, and the batches made of them: crops for evaluation, moved crops without end for training."""
+"""Prepared faces in memory, and batches made of them: crops for evaluation, moved crops without end for training."""
 
 import json
 import os
@@ -99,7 +99,9 @@ def load_faces(
     if not rows:
         splits = sorted({row["split"] for row in index["faces"]})
         missing = [part["part"] for part in index["missing"]]
-        raise ValueError(f"{dataset.title} has no {split} faces in {data_dir}. Found {splits}; missing parts: {missing}")
+        raise ValueError(
+            f"{dataset.title} has no {split} faces in {data_dir}. Found {splits}; missing parts: {missing}"
+        )
     folder = Path(data_dir) / dataset.name
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         loaded = list(pool.map(lambda row: _load_face(folder, row, input_size), rows))
@@ -135,9 +137,7 @@ def to_network(images: np.ndarray) -> np.ndarray:
     return np.multiply(images, np.float32(1 / 255), dtype=np.float32)
 
 
-def crop_batches(
-    faces: Faces, crop: Crop, size: int, batch_size: int
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def crop_batches(faces: Faces, crop: Crop, size: int, batch_size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Every face once, in order, cropped and not moved.
 
     Yields:
@@ -155,8 +155,8 @@ def crop_batches(
 class TrainingBatches(keras.utils.PyDataset):
     """Moved training faces without end: batch `step` depends on the seed and `step` alone.
 
-    Faces come in rounds; each round shows every face once in an order of its own, and batches run on across rounds, so no
-    face is left out and every batch is full.
+    Faces come in rounds; each round shows every face once in an order of its own, and batches run on across rounds, so
+    no face is left out and every batch is full.
 
     Args:
         faces: the training faces.

@@ -1,7 +1,7 @@
 """Pictures and the matrices that move them: read, crop, warp, move, recolour, cover, draw.
 
-Everything geometric is one 2x3 matrix that maps (x, y, 1) of a source to 0-based pixels of a destination. The same matrix
-moves the image (`warp`) and its landmarks (`transform`), and its inverse brings predictions back.
+Everything geometric is one 2x3 matrix that maps (x, y, 1) of a source to 0-based pixels of a destination. The same
+matrix moves the image (`warp`) and its landmarks (`transform`), and its inverse brings predictions back.
 """
 
 import os
@@ -11,9 +11,7 @@ import cv2
 import numpy as np
 
 from config import Augmentation, Crop, Layout
-
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
-
+from safe_files import replace_file
 
 # --------------------------------------------------------------------------------------------------------------------
 # Files
@@ -23,6 +21,8 @@ IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 def decode_image(data: bytes, name: str) -> np.ndarray:
     """An encoded picture as uint8 RGB of shape (height, width, 3); `name` stands in the error.
 
+    An EXIF rotation is not followed: the data sets were annotated on the pixels as they are stored.
+
     Raises:
         ValueError: the bytes are no whole picture.
     """
@@ -30,7 +30,7 @@ def decode_image(data: bytes, name: str) -> np.ndarray:
         raise ValueError(f"{name} is not a readable image. Received an empty file; a whole JPEG or PNG would be right")
     if data[:2] == b"\xff\xd8" and b"\xff\xd9" not in data[-4096:]:  # OpenCV pads a cut JPEG with grey and says nothing
         raise ValueError(f"{name} is a truncated JPEG. Received {len(data)} bytes without an end marker")
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
     if image is None:
         raise ValueError(f"{name} is not a readable image. Received {len(data)} bytes; a JPEG or PNG would be right")
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
@@ -47,15 +47,13 @@ def read_image(path: str | os.PathLike) -> np.ndarray:
 
 
 def write_image(path: str | os.PathLike, image: np.ndarray, quality: int = 95) -> None:
-    """Writes uint8 RGB (height, width, 3) as JPEG or PNG (by suffix), beside and then renamed."""
+    """Writes uint8 RGB (height, width, 3) as JPEG or PNG (by suffix), whole or not at all."""
     path = Path(path)
     options = [] if path.suffix == ".png" else [cv2.IMWRITE_JPEG_QUALITY, quality]
     done, data = cv2.imencode(path.suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)
     if not done:
         raise ValueError(f"cannot encode {path}. Received an image of shape {image.shape}, type {image.dtype}")
-    beside = path.with_name(f".{path.name}.part")
-    beside.write_bytes(data.tobytes())
-    os.replace(beside, path)
+    replace_file(path, lambda beside: beside.write_bytes(data.tobytes()))
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -177,15 +175,15 @@ def mirror_landmarks(landmarks: np.ndarray, layout: Layout) -> np.ndarray:
 
 
 def recolour(image: np.ndarray, rng: np.random.Generator, augmentation: Augmentation) -> np.ndarray:
-    """Random light and colour of uint8 (height, width, 3): one table for each channel, and sometimes no colour at all."""
+    """Random light and colour of uint8 (height, width, 3): one table for each channel, and sometimes no colour."""
     if rng.random() < augmentation.grey:
         image = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
     level = np.linspace(0, 1, 256)[:, None]  # (256, 1)
-    level = level ** 2 ** rng.uniform(-augmentation.gamma, augmentation.gamma)
+    level = level**2 ** rng.uniform(-augmentation.gamma, augmentation.gamma)
     level = (level - 0.5) * (1 + rng.uniform(-augmentation.contrast, augmentation.contrast)) + 0.5
     level = level * (1 + rng.uniform(-augmentation.brightness, augmentation.brightness))
     level = level * (1 + rng.uniform(-augmentation.colour, augmentation.colour, 3))  # (256, 3)
-    table = np.clip(level * 255, 0, 255).astype(np.uint8)
+    table = np.clip(level * 255 + 0.5, 0, 255).astype(np.uint8)
     return cv2.LUT(image, table.reshape(1, 256, 3))
 
 

@@ -23,6 +23,7 @@ from config import (
     DatasetName,
     dataset_of,
 )
+from safe_files import replace_file
 
 _ARRAYS = {"mean": 1, "components": 2, "eigenvalues": 1}  # what an eigenbasis file holds, and its dimensions
 
@@ -40,7 +41,7 @@ class ShapeModel:
 
     def __init__(self, percentage: float = 90, clip: float | None = SHAPE_CLIP):
         if not 0 < percentage <= 100:
-            raise ValueError(f"percentage is a share of variance. Received {percentage}; above 0 and up to 100 is right")
+            raise ValueError(f"percentage is a share of variance. Received {percentage}; above 0, up to 100 is right")
         self.percentage = percentage
         self.clip = clip
 
@@ -76,19 +77,9 @@ class ShapeModel:
         return self.inverse_transform(self.transform(shapes))
 
     def save(self, path: str | os.PathLike) -> None:
-        """Writes the eigenbasis as .npz, beside and then renamed."""
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        beside = path.with_name(f".{path.name}.part")
-        with open(beside, "wb") as file:
-            np.savez(
-                file,
-                mean=self.mean_,
-                components=self.components_,
-                eigenvalues=self.eigenvalues_,
-                percentage=np.float64(self.percentage),
-            )
-        os.replace(beside, path)
+        """Writes the eigenbasis as .npz, whole or not at all."""
+        arrays = {name: getattr(self, f"{name}_") for name in _ARRAYS}
+        replace_file(path, lambda beside: np.savez(beside, **arrays, percentage=np.float64(self.percentage)))
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> "ShapeModel":
@@ -141,6 +132,21 @@ class PCAUtility:
         return model
 
 
+def fit_eigenbases(labels_path: str | os.PathLike, dataset: Dataset) -> dict[float, Path]:
+    """Fits the eigenbases of every percentage of the schedule; those newer than their labels are left as they are.
+
+    Returns:
+        percentage -> file.
+    """
+    folder = pca_folder(labels_path)
+    files = {percentage: eigenbasis_path(folder, dataset, percentage) for percentage in PCA_PERCENTAGES}
+    newest = max((file.stat().st_mtime for file in Path(labels_path).glob("[!.]*.npy")), default=np.inf)
+    for percentage, file in files.items():
+        if not file.is_file() or file.stat().st_mtime <= newest:
+            PCAUtility().create_pca_from_npy(dataset.name, labels_path, percentage)
+    return files
+
+
 def labels_folder(data_dir: str | os.PathLike, dataset: Dataset, crop: str) -> Path:
     """Where the normalised labels of a data set lie; labels depend on the crop, so each crop has its own folder."""
     suffix = "" if crop == DEFAULT_CROP else f"_{crop}"
@@ -168,7 +174,7 @@ def load_labels(path: str | os.PathLike, dataset: Dataset) -> np.ndarray:
         ValueError: a file that is no array of this data set's landmarks, or fewer than two faces.
     """
     path = Path(path)
-    files = [path] if path.suffix == ".npy" else sorted(path.glob("*.npy"))
+    files = [path] if path.suffix == ".npy" else sorted(path.glob("[!.]*.npy"))
     if not files or not files[0].is_file():
         raise FileNotFoundError(
             f"no labels (*.npy) in {path}. Make them with: python data_helper.py --dataset {dataset.title} --raw DIR"
@@ -204,10 +210,8 @@ def main() -> None:
     try:
         dataset = dataset_of(arguments.dataset)
         labels_path = labels_folder(arguments.data_dir, dataset, arguments.crop)
-        for percentage in PCA_PERCENTAGES:
-            model = PCAUtility().create_pca_from_npy(dataset.name, labels_path, percentage)
-            modes = f"{len(model.components_)} of {dataset.outputs} modes"
-            print(f"{percentage} %: {modes} -> {eigenbasis_path(pca_folder(labels_path), dataset, percentage)}")
+        for percentage, file in fit_eigenbases(labels_path, dataset).items():
+            print(f"{percentage} %: {len(ShapeModel.load(file).components_)} of {dataset.outputs} modes -> {file}")
     except (OSError, ValueError) as error:
         sys.exit(f"pca_utility.py: {error}")
 

@@ -1,4 +1,4 @@
-"""Files that are whole or not there: written beside and renamed, and folders that one program at a time may write to."""
+"""Files that are whole or not there, written beside and renamed; folders that one program at a time may write to."""
 
 import contextlib
 import json
@@ -46,7 +46,7 @@ def folder_lock(folder: str | os.PathLike, busy: str) -> Iterator[None]:
         busy: what another program is doing there, for the error.
 
     Raises:
-        RuntimeError: another program holds the folder.
+        BlockingIOError: another program holds the folder.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -55,5 +55,5 @@ def folder_lock(folder: str | os.PathLike, busy: str) -> Iterator[None]:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
-                raise RuntimeError(f"{busy} {folder} already; wait for it, or take another folder") from error
+                raise BlockingIOError(f"{busy} {folder} already; wait for it, or take another folder") from error
         yield

@@ -36,10 +36,12 @@ from config import (
     dataset_of,
     recipe_of,
 )
+from data_helper import prepare
 from face_batches import TrainingBatches, load_faces
 from figures import draw_curves
 from methods import METHODS, method_of
 from metrics import nme, normaliser_distance
+from pca_utility import fit_eigenbases, labels_folder
 from progress import Progress
 from safe_files import folder_lock, write_json
 from test import Test, predict_faces
@@ -90,8 +92,8 @@ class Train:
         self.method = method_of(method)
         self.crop = CROPS[crop]
         self.data_dir, self.save_path, self.seed, self.workers = Path(data_dir), Path(save_path), seed, workers
-        changes = dict(epochs=epochs, input_size=input_size, batch_size=batch_size, learning_rate=learning_rate)
-        changes = {name: value for name, value in changes.items() if value is not None}
+        asked = {"epochs": epochs, "input_size": input_size, "batch_size": batch_size, "learning_rate": learning_rate}
+        changes = {name: value for name, value in asked.items() if value is not None}
         self.recipe = dataclasses.replace(recipe_of(self.dataset, recipe), **changes)
         self.precision = _precision() if precision == "auto" else precision
 
@@ -103,7 +105,8 @@ class Train:
             resume: go on with the run in `save_path`; it must have been started with the same settings.
 
         Raises:
-            RuntimeError: another training holds the folder. FileExistsError: the folder holds a run and `resume` is False.
+            BlockingIOError: another training holds the folder.
+            FileExistsError: the folder holds a run and `resume` is False.
             FileNotFoundError: nothing to resume, or data that are not prepared.
             FloatingPointError: the loss was not finite; the message names the faces.
         """
@@ -194,8 +197,10 @@ class Train:
         rate = recipe.learning_rate
         if recipe.decay == "cosine":
             warm_up = round(recipe.warm_up * steps)
-            rate = keras.optimizers.schedules.CosineDecay(0.0, steps - warm_up, warmup_target=rate, warmup_steps=warm_up)
-        average = dict(use_ema=recipe.ema > 0, ema_momentum=recipe.ema) if recipe.ema else {}
+            rate = keras.optimizers.schedules.CosineDecay(
+                0.0, steps - warm_up, warmup_target=recipe.learning_rate, warmup_steps=warm_up
+            )
+        average = {"use_ema": True, "ema_momentum": recipe.ema} if recipe.ema else {}
         optimizer = keras.optimizers.AdamW(rate, weight_decay=recipe.weight_decay, **average)
         optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
         return optimizer
@@ -220,7 +225,9 @@ class Train:
         if resume and not there:
             raise FileNotFoundError(f"nothing to resume: {self.save_path} holds no {STATE_FILE} with settings.json")
         if there and not resume:
-            raise FileExistsError(f"{self.save_path} holds a run already. Go on with --resume, or take another --save-path")
+            raise FileExistsError(
+                f"{self.save_path} holds a run already. Go on with --resume, or take another --save-path"
+            )
         if not resume:
             return {"settings": asked, "versions": _versions(), "commit": _commit(), "validation": None}
         stored = json.loads(file.read_text(encoding="utf-8"))
@@ -302,9 +309,17 @@ def _free_folder(stem: str) -> Path:
     return folder
 
 
+def prepare_embedded(data_dir: str | os.PathLike) -> None:
+    """Renders the embedded faces and fits their eigenbases, where that is not done yet."""
+    dataset = dataset_of(DatasetName.synthetic)
+    prepare(dataset.name, data_dir=data_dir)
+    fit_eigenbases(labels_folder(data_dir, dataset, DEFAULT_CROP), dataset)
+
+
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Train a landmark network.")
-    parser.add_argument("--dataset", default="synthetic", help=f"one of {', '.join(d.title for d in DATASETS.values())}")
+    titles = ", ".join(dataset.title for dataset in DATASETS.values())
+    parser.add_argument("--dataset", default="synthetic", help=f"one of {titles}")
     parser.add_argument("--arch", default=ModelArch.MNV2, choices=[str(name) for name in NETWORKS], help="the network")
     parser.add_argument("--method", default="acr", choices=sorted(METHODS), help="the loss")
     parser.add_argument("--recipe", choices=sorted(RECIPES), help="rates and moves; the data set's own by default")
@@ -346,12 +361,14 @@ def main() -> None:
             precision=arguments.precision,
             workers=arguments.workers,
         )
+        if dataset.name == DatasetName.synthetic:
+            prepare_embedded(arguments.data_dir)
         validation = run.train(weight_path=arguments.weights, resume=arguments.resume)
         print(f"validation NME {validation['nme']:.3f} % on {validation['n']} faces (epoch {validation['epoch']})")
         result = Test().test_model(dataset.name, save_path / "best.keras", data_dir=arguments.data_dir, out=save_path)
     except KeyboardInterrupt:
         sys.exit(f"\nstopped; the finished epochs are kept in {save_path}. Go on with the same command and --resume")
-    except (OSError, ValueError, RuntimeError, FloatingPointError) as error:
+    except (OSError, ValueError, FloatingPointError) as error:
         sys.exit(f"train.py: {error}")
     full = result["subsets"]["full"]
     print(f"NME {full['nme']:.2f} % on {full['n']} faces, {time.time() - started:.0f} s")

@@ -87,7 +87,8 @@ def test_loss_agrees_with_the_oracle(published, lambda_weight):
     np.testing.assert_allclose(phi, oracle_difficulty(face, smooth), rtol=1e-5, atol=1e-7)
     value = acr_loss(face, predicted, phi, lambda_weight, "published" if published else "continuous")
     assert value.shape == ()
-    assert float(value) == pytest.approx(oracle_loss(face, predicted, np.array(phi), lambda_weight, published), rel=1e-5)
+    expected = oracle_loss(face, predicted, np.array(phi), lambda_weight, published)
+    assert float(value) == pytest.approx(expected, rel=1e-5)
 
 
 def test_continuous_constant_joins_the_branches_and_the_published_one_does_not():

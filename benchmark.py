@@ -1,0 +1,223 @@
+"""Benchmarks: the tables of the README.
+
+    python benchmark.py throughput --dataset 300W --raw DIR --data-dir data
+
+compares training images/s of the real pipeline with the same network on random arrays already in memory and with an
+eager loop as the original's, and measures preparation and peak memory. Blocks of the compared ways take turns, so that
+a machine whose speed drifts treats them alike; the table gives medians and their spread.
+"""
+
+import argparse
+import dataclasses
+import multiprocessing
+import os
+import platform
+import re
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import keras
+import numpy as np
+from tqdm import tqdm
+
+from config import (
+    CROPS,
+    DATA_DIR,
+    DATASETS,
+    DEFAULT_CROP,
+    NETWORKS,
+    PCA_PERCENTAGES,
+    SEED,
+    Dataset,
+    ModelArch,
+    dataset_of,
+    recipe_of,
+)
+from face_batches import Faces, TrainingBatches, load_faces, read_index
+from methods import method_of
+from pca_utility import ShapeModel, eigenbasis_path, labels_folder, pca_folder
+
+ORIGINAL_BATCH = 3  # faces of a step in the original's training loop
+WARM_UP = 4  # steps before the clock of a block starts
+
+
+class BlockClock(keras.callbacks.Callback):
+    """Seconds from the end of the warm-up to the end of a block."""
+
+    def on_train_batch_end(self, batch, logs=None):
+        if batch == WARM_UP - 1:
+            self._started = time.perf_counter()
+
+    def on_train_end(self, logs=None):
+        self.seconds = time.perf_counter() - self._started
+
+
+def training_block(model: keras.Model, data, steps: int, batch_size: int) -> float:
+    """Images per second of `steps` training steps after the warm-up.
+
+    data: an endless PyDataset, or the keyword arguments x and y of `fit` as a dict.
+    """
+    clock = BlockClock()
+    fed = data if isinstance(data, dict) else {"x": data}
+    model.fit(**fed, batch_size=None if "y" not in fed else batch_size, steps_per_epoch=WARM_UP + steps, verbose=0,
+              shuffle=False, callbacks=[clock])  # fmt: skip
+    return steps * batch_size / clock.seconds
+
+
+def original_block(model: keras.Model, faces: Faces, labels_path: Path, steps: int) -> float:
+    """Images per second of an eager loop as the original's: three faces a step, eigenbases loaded for every face."""
+    import tensorflow as tf
+
+    optimizer = keras.optimizers.Adam(1e-3)
+    size = model.input_shape[1]
+    recipe = dataclasses.replace(recipe_of(faces.dataset), batch_size=ORIGINAL_BATCH, input_size=size)
+    batches = TrainingBatches(faces, CROPS[DEFAULT_CROP], recipe, method_of("acr").encode, SEED)
+    basis = eigenbasis_path(pca_folder(labels_path), faces.dataset, PCA_PERCENTAGES[0])
+
+    def step(number: int) -> None:
+        images, targets = batches[number]
+        smooth = np.stack([ShapeModel.load(basis).smooth(target[None])[0] for target in targets])  # (3, 2N)
+        departure = np.abs(smooth - targets)
+        phi = (departure / departure.max(axis=1, keepdims=True)).astype(np.float32)
+        with tf.GradientTape() as tape:
+            delta = tf.abs(targets - model(images, training=True))
+            loss = tf.reduce_mean(tf.math.log1p(delta ** (2.0 - phi)))
+        optimizer.apply(tape.gradient(loss, model.trainable_variables), model.trainable_variables)
+
+    step(0)
+    started = time.perf_counter()
+    for number in range(1, steps + 1):
+        step(number)
+    return steps * ORIGINAL_BATCH / (time.perf_counter() - started)
+
+
+_TIMED = """
+import resource, subprocess, sys, time
+started = time.perf_counter()
+subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+print(time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024)
+"""  # in a small process of its own: a child's peak memory begins with that of the process it was forked from
+
+
+def preparation(dataset: Dataset, raw_dir: str | None) -> tuple[float, float]:
+    """Faces/s of data_helper.py into an empty folder, start of Python included, and MiB of its largest process."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "data_helper.py", "--dataset", dataset.title, "--out", folder]
+        command += ["--raw", raw_dir] if raw_dir else []
+        timed = subprocess.run([sys.executable, "-c", _TIMED, *command], check=True, capture_output=True, text=True)
+        seconds, peak = map(float, timed.stdout.split())
+        return len(read_index(folder, dataset)["faces"]) / seconds, peak
+
+
+def measure_training(arguments: argparse.Namespace, queue) -> None:
+    """Trains a few steps; puts peak memory in MiB."""
+    model, batches = training_of(arguments)
+    training_block(model, batches, steps=3, batch_size=arguments.batch_size)
+    queue.put(peak_memory())
+
+
+def peak_memory() -> float:
+    """The most memory this process has held since it began, in MiB."""
+    status = Path("/proc/self/status")
+    if status.exists():  # Linux, where getrusage would begin with the memory of the parent
+        return int(re.search(r"VmHWM:\s*(\d+)", status.read_text()).group(1)) / 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def training_of(arguments: argparse.Namespace) -> tuple[keras.Model, TrainingBatches]:
+    """The compiled network and the batches that a training with ACR Loss has."""
+    dataset, network = dataset_of(arguments.dataset), NETWORKS[ModelArch(arguments.arch)]
+    method, crop = method_of("acr"), CROPS[DEFAULT_CROP]
+    recipe = dataclasses.replace(recipe_of(dataset), input_size=arguments.input_size, batch_size=arguments.batch_size)
+    faces = load_faces(arguments.data_dir, dataset.name, "train", recipe.input_size)
+    model = method.build(network, dataset, recipe.input_size, recipe.batch_norm)
+    loss = method.loss(arguments.data_dir, dataset, crop.name)
+    model.compile(keras.optimizers.AdamW(1e-3, use_ema=True), loss, jit_compile=False)
+    return model, TrainingBatches(faces, crop, recipe, method.encode, SEED)
+
+
+def in_process(function: Callable, *arguments):
+    """What `function(*arguments, queue)` puts into the queue, from a fresh process, so that its memory is its own."""
+    context = multiprocessing.get_context("spawn")
+    queue = context.Queue()
+    process = context.Process(target=function, args=(*arguments, queue))
+    process.start()
+    result = queue.get()
+    process.join()
+    return result
+
+
+def row(title: str, values: list[float], unit: str) -> str:
+    """One line of the table: median, smallest and largest."""
+    return f"{title:<50}{np.median(values):9.2f}{min(values):9.2f}{max(values):9.2f}  {unit}"
+
+
+def throughput(arguments: argparse.Namespace) -> None:
+    """Prints the table of `python benchmark.py throughput`."""
+    dataset, size = dataset_of(arguments.dataset), arguments.input_size
+    batch_size, steps = arguments.batch_size, arguments.steps
+    model, batches = training_of(arguments)
+    eager, _ = training_of(arguments)
+    rng = np.random.default_rng(SEED)
+    count = batch_size * (WARM_UP + steps)
+    in_memory = {
+        "x": rng.random((count, size, size, 3), np.float32),
+        "y": rng.uniform(-0.5, 0.5, (count, dataset.outputs)).astype(np.float32),
+    }
+    labels_path = labels_folder(arguments.data_dir, dataset, DEFAULT_CROP)
+    ways = {
+        "pipeline": lambda: training_block(model, batches, steps, batch_size),
+        "random arrays in memory": lambda: training_block(model, in_memory, steps, batch_size),
+        "eager loop, batch of 3": lambda: original_block(eager, batches.faces, labels_path, steps),
+    }
+    for way in ways.values():  # traces, and fills caches
+        way()
+    speeds = {name: [] for name in ways}
+    for _ in tqdm(range(arguments.blocks), unit="round"):
+        for name, way in ways.items():
+            speeds[name].append(way())
+
+    print(f"{arguments.arch}, {size} px, batch {batch_size}, {len(batches.faces)} {dataset.title} faces")
+    print(f"{arguments.blocks} interleaved blocks of {steps} steps, {os.cpu_count()} cores, {platform.machine()}")
+    print(f"Keras {keras.__version__} on {keras.backend.backend()}")
+    print(f"{'':<50}{'median':>9}{'least':>9}{'most':>9}")
+    for name, values in speeds.items():
+        print(row(f"training, {name}", values, "images/s"))
+    pipeline = np.array(speeds["pipeline"])
+    for name in list(ways)[1:]:
+        print(row(f"pipeline / {name}", list(pipeline / np.array(speeds[name])), "times"))
+    print(row("peak memory of training", [in_process(measure_training, arguments)], "MiB"))
+    if arguments.raw or dataset.reader == "synthetic":
+        runs = [preparation(dataset, arguments.raw) for _ in range(arguments.preparations)]
+        print(row(f"preparing {dataset.title}", [speed for speed, _ in runs], "faces/s"))
+        print(row("peak memory of preparing, its largest process", [peak for _, peak in runs], "MiB"))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="The tables of the README.")
+    tables = parser.add_subparsers(dest="table", required=True)
+    titles = ", ".join(dataset.title for dataset in DATASETS.values())
+    speed = tables.add_parser("throughput", help="training images/s, preparation faces/s, peak memory")
+    speed.add_argument("--dataset", default="synthetic", help=f"one of {titles}; prepared, with eigenbases")
+    speed.add_argument("--raw", help="the unpacked data set, to measure preparation too")
+    speed.add_argument("--data-dir", default=DATA_DIR, help="the data root")
+    speed.add_argument("--arch", default=ModelArch.MNV2, choices=[str(name) for name in NETWORKS], help="the network")
+    speed.add_argument("--input-size", type=int, default=224, help="side of the input in pixels")
+    speed.add_argument("--batch-size", type=int, default=32, help="images of a step")
+    speed.add_argument("--steps", type=int, default=10, help="steps of a block")
+    speed.add_argument("--blocks", type=int, default=5, help="blocks of each way")
+    speed.add_argument("--preparations", type=int, default=3, help="times the data set is prepared anew")
+    arguments = parser.parse_args()
+    try:
+        {"throughput": throughput}[arguments.table](arguments)
+    except (OSError, ValueError) as error:
+        sys.exit(f"benchmark.py: {error}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,252 @@
+"""Whole training runs on a tiny network: what they leave behind, how they go on, and what stops them."""
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from tiny_method import build_tiny
+
+import methods
+import train
+from checkpoint import Averages, TrainingState, log_csv
+from cnn_model import load_model, settings_of
+from config import CROPS, DatasetName, ModelArch, dataset_of
+from face_batches import load_faces
+from image_utility import to_targets
+from metrics import nme, normaliser_distance
+from safe_files import folder_lock
+from test import predict_faces
+
+W300 = dataset_of("300W")
+ROOT = Path(__file__).parent.parent
+SMALL = dict(epochs=3, input_size=32, batch_size=4, seed=3)
+
+
+@pytest.fixture
+def tiny(monkeypatch):
+    """Every method builds the tiny network."""
+    for name, method in methods.METHODS.items():
+        monkeypatch.setitem(methods.METHODS, name, dataclasses.replace(method, build=build_tiny))
+
+
+def run_of(prepared, folder, **changes):
+    settings = {"method": "acr", "data_dir": prepared, **SMALL, **changes}
+    return train.Train(ModelArch.MNV2, DatasetName.w300, folder, **settings)
+
+
+def start(prepared, folder, *words):
+    """train.py's own command line, with the tiny network, in a process of its own."""
+    code = "import sys; sys.path[:0] = ['.', 'tests']; import tiny_method, train; tiny_method.install(); train.main()"
+    command = [sys.executable, "-c", code, "--dataset", "300W", "--data-dir", prepared, "--save-path", folder]
+    command += ["--input-size", 32, "--batch-size", 2, "--seed", 3, "--epochs", 4, *words]
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    return subprocess.Popen(
+        list(map(str, command)), cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def state_of(folder):
+    with np.load(Path(folder) / "state.npz", allow_pickle=False) as file:
+        return {name: file[name] for name in file.files}
+
+
+@pytest.mark.parametrize("method", ["acr", "l2"])
+def test_a_run_leaves_everything_behind(tiny, prepared_300w, tmp_path, method):
+    validation = run_of(prepared_300w, tmp_path / "run", method=method).train(weight_path=None)
+    files = {path.name for path in (tmp_path / "run").iterdir()} - {".lock", "tensorboard"}
+    assert files == {"best.keras", "last.keras", "settings.json", "log.csv", "curves.png", "state.npz"}
+    content = json.loads((tmp_path / "run/settings.json").read_text())
+    assert content["validation"] == validation
+    assert {"dataset", "arch", "method", "crop", "input_size", "points", "recipe", "seed"} <= content["settings"].keys()
+    assert content["versions"]["keras"] == keras.__version__
+    assert settings_of(tmp_path / "run/best.keras")["method"] == method
+    rows = (tmp_path / "run/log.csv").read_text().splitlines()
+    assert rows[0] == "epoch,loss,val_nme,learning_rate" and len(rows) == 4
+
+
+def test_the_validation_figure_is_that_of_the_weights_on_disk(tiny, prepared_300w, tmp_path):
+    validation = run_of(prepared_300w, tmp_path / "run").train()
+    faces = load_faces(prepared_300w, "300W", "validation", 32)
+    predicted = predict_faces(load_model(tmp_path / "run/best.keras"), methods.method_of("acr"), faces, CROPS["square"])
+    distance = normaliser_distance(faces.landmarks, faces.dataset.layout, "inter-ocular")
+    assert nme(predicted, faces.landmarks, distance).mean() == pytest.approx(validation["nme"], rel=1e-5)
+    assert validation["n"] == len(faces)
+
+
+def test_the_same_seed_gives_the_same_run(tiny, prepared_300w, tmp_path):
+    first, again, other = (
+        run_of(prepared_300w, tmp_path / name, seed=seed).train() for name, seed in (("a", 1), ("b", 1), ("c", 2))
+    )
+    assert first["nme"] == pytest.approx(again["nme"], rel=1e-5)
+    assert first["nme"] != pytest.approx(other["nme"], rel=1e-5)
+
+
+def test_killed_in_mid_epoch_and_resumed_is_never_stopped(prepared_300w, tmp_path):
+    whole = start(prepared_300w, tmp_path / "whole")
+    killed = start(prepared_300w, tmp_path / "killed")
+    log = tmp_path / "killed/log.csv"
+    while killed.poll() is None and not (log.exists() and len(log.read_text().splitlines()) > 2):
+        time.sleep(0.002)
+    killed.send_signal(signal.SIGKILL)
+    killed.communicate()
+    assert whole.wait(300) == 0, whole.communicate()
+    rows = json.loads(str(state_of(tmp_path / "killed")["rows"]))
+    assert 2 <= len(rows) < 4, "the run ended before it could be killed"
+
+    resumed = start(prepared_300w, tmp_path / "killed", "--resume")
+    assert resumed.wait(300) == 0, resumed.communicate()
+    one, other = state_of(tmp_path / "whole"), state_of(tmp_path / "killed")
+    assert one.keys() == other.keys()
+    for name in one.keys() - {"rows"}:
+        np.testing.assert_allclose(other[name], one[name], atol=1e-5)
+    one_log, other_log = ((tmp_path / name / "log.csv").read_text() for name in ("whole", "killed"))
+    assert one_log.count("\n") == other_log.count("\n") == 5
+
+
+def test_ctrl_c_saves_and_says_how_to_go_on(prepared_300w, tmp_path):
+    process = start(prepared_300w, tmp_path / "run", "--epochs", "100000")
+    while process.poll() is None and not (tmp_path / "run/log.csv").exists():
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert "--resume" in errors and "Traceback" not in errors
+    for name in ("best.keras", "last.keras", "state.npz", "curves.png"):
+        assert (tmp_path / "run" / name).is_file()
+    load_model(tmp_path / "run/last.keras")
+
+
+def test_a_second_training_in_the_same_folder_refuses(tiny, prepared_300w, tmp_path):
+    run = run_of(prepared_300w, tmp_path / "run")
+    with folder_lock(tmp_path / "run", "a training writes to"):
+        with pytest.raises(OSError, match="a training writes to .*run already"):
+            run.train()
+
+
+def test_a_finished_folder_is_not_overwritten(tiny, prepared_300w, tmp_path):
+    run = run_of(prepared_300w, tmp_path / "run")
+    first = run.train()
+    with pytest.raises(FileExistsError, match="--resume"):
+        run.train()
+    assert run.train(resume=True) == first  # nothing left to do
+
+
+def test_other_settings_cannot_be_resumed(tiny, prepared_300w, tmp_path):
+    run_of(prepared_300w, tmp_path / "run").train()
+    with pytest.raises(ValueError, match=r"other settings. Received \{.*'method': 'l2'"):
+        run_of(prepared_300w, tmp_path / "run", method="l2").train(resume=True)
+
+
+def test_nothing_to_resume_is_an_error(tiny, prepared_300w, tmp_path):
+    with pytest.raises(FileNotFoundError, match="nothing to resume"):
+        run_of(prepared_300w, tmp_path / "run").train(resume=True)
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut short", None])
+def test_a_broken_state_is_an_error(tiny, prepared_300w, tmp_path, content):
+    run = run_of(prepared_300w, tmp_path / "run")
+    run.train()
+    state = tmp_path / "run/state.npz"
+    if content is None:
+        np.savez(state, rows="[]", v0=np.zeros(3))
+    else:
+        state.write_bytes(content)
+    with pytest.raises(ValueError, match="state.npz"):
+        run.train(resume=True)
+
+
+def test_a_nan_stops_the_run_and_names_the_faces(tiny, prepared_300w, tmp_path, monkeypatch):
+    def encode(landmarks, size):
+        targets = to_targets(landmarks, size).astype(np.float32)
+        targets[0] = np.nan
+        return targets
+
+    monkeypatch.setitem(methods.METHODS, "l2", dataclasses.replace(methods.METHODS["l2"], encode=encode))
+    with pytest.raises(FloatingPointError, match=r"loss is nan at epoch 1, step 0.*helen/trainset|afw"):
+        run_of(prepared_300w, tmp_path / "run", method="l2").train()
+
+
+def test_starts_from_given_weights(tiny, prepared_300w, tmp_path):
+    run_of(prepared_300w, tmp_path / "first").train()
+    started = run_of(prepared_300w, tmp_path / "second", epochs=1, learning_rate=0.0)
+    started.train(weight_path=tmp_path / "first/best.keras")
+    one, other = (load_model(tmp_path / name) for name in ("first/best.keras", "second/last.keras"))
+    for a, b in zip(one.trainable_weights, other.trainable_weights, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-6)
+
+
+def test_weights_of_another_network_are_an_error(tiny, prepared_300w, tmp_path):
+    keras.Sequential([keras.Input((32, 32, 3)), keras.layers.Flatten(), keras.layers.Dense(58)]).save(
+        tmp_path / "other.keras"
+    )
+    with pytest.raises(ValueError, match=r"other.keras does not fit.*\(58,\).*\(136,\)"):
+        run_of(prepared_300w, tmp_path / "run").train(weight_path=tmp_path / "other.keras")
+
+
+def test_missing_eigenbases_name_the_command(tiny, prepared_300w, tmp_path):
+    with pytest.raises(FileNotFoundError, match="pca_utility.py"):
+        run_of(prepared_300w, tmp_path / "run", crop="tight").train()
+
+
+@pytest.mark.parametrize(
+    "words", [{"method": "other"}, {"crop": "other"}, {"recipe": "other"}], ids=lambda words: next(iter(words))
+)
+def test_unknown_names_are_errors(prepared_300w, tmp_path, words):
+    with pytest.raises(ValueError, match="Received 'other'"):
+        run_of(prepared_300w, tmp_path, **words)
+
+
+def test_a_full_disk_keeps_the_previous_checkpoint(tiny, prepared_300w, tmp_path, monkeypatch):
+    run_of(prepared_300w, tmp_path / "run", epochs=1).train()
+    before = {name: (tmp_path / "run" / name).read_bytes() for name in ("best.keras", "state.npz")}
+
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    model = build_tiny(None, W300, 32, 0.9)
+    model.compile("adam", "mse")
+    model.optimizer.build(model.trainable_variables)
+    state = TrainingState(tmp_path / "run", model)
+    monkeypatch.setattr(np, "savez", full)
+    with pytest.raises(OSError, match="No space left"):
+        state.save()
+    averages = Averages(model, build_tiny(None, W300, 32, 0.9))
+    monkeypatch.setattr(keras.Model, "save", full)
+    with pytest.raises(OSError, match="No space left"):
+        averages.save(tmp_path / "run/best.keras")
+    for name, content in before.items():
+        assert (tmp_path / "run" / name).read_bytes() == content
+    assert not list((tmp_path / "run").glob("*.part*")) + list((tmp_path / "run").glob(".*.part*"))
+
+
+def test_the_averages_are_those_of_the_optimizer():
+    trained, copy = (keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, use_bias=False)]) for _ in range(2))
+    trained.set_weights([np.array([[0.0]])])
+    trained.compile(keras.optimizers.SGD(1.0, use_ema=True, ema_momentum=0.5), "mse", jit_compile=False)
+    averages, expected, seen = Averages(trained, copy), None, []
+    for _ in range(3):
+        trained.train_on_batch(np.array([[1.0]]), np.array([[1.0]]))
+        weight = float(trained.get_weights()[0][0, 0])
+        expected = weight if expected is None else 0.5 * expected + 0.5 * weight
+        seen.append(float(averages.update().get_weights()[0][0, 0]))
+        assert seen[-1] == pytest.approx(expected)
+        assert float(trained.get_weights()[0][0, 0]) == weight  # the trained weights go on undisturbed
+
+
+def test_the_log_is_a_table():
+    rows = [{"epoch": 0, "loss": 0.5}, {"epoch": 1, "loss": 0.25}]
+    assert log_csv(rows) == "epoch,loss\n0,0.5\n1,0.25\n"
+
+
+def test_the_default_run_is_acr_on_embedded_faces(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["train.py"])
+    arguments = train.parse_arguments()
+    assert (arguments.dataset, arguments.method, arguments.arch) == ("synthetic", "acr", ModelArch.MNV2)
