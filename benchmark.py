@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import keras
@@ -114,11 +114,11 @@ def preparation(dataset: Dataset, raw_dir: str | None) -> tuple[float, float]:
         return len(read_index(folder, dataset)["faces"]) / seconds, peak
 
 
-def measure_training(arguments: argparse.Namespace, queue) -> None:
-    """Trains a few steps; puts peak memory in MiB."""
+def training_memory(arguments: argparse.Namespace) -> float:
+    """Trains a few steps; gives the peak memory of this process in MiB."""
     model, batches = training_of(arguments)
     training_block(model, batches, steps=3, batch_size=arguments.batch_size)
-    queue.put(peak_memory())
+    return peak_memory()
 
 
 def peak_memory() -> float:
@@ -139,17 +139,6 @@ def training_of(arguments: argparse.Namespace) -> tuple[keras.Model, TrainingBat
     loss = method.loss(arguments.data_dir, dataset, crop.name)
     model.compile(keras.optimizers.AdamW(1e-3, use_ema=True), loss, jit_compile=False)
     return model, TrainingBatches(faces, crop, recipe, method.encode, SEED)
-
-
-def in_process(function: Callable, *arguments):
-    """What `function(*arguments, queue)` puts into the queue, from a fresh process, so that its memory is its own."""
-    context = multiprocessing.get_context("spawn")
-    queue = context.Queue()
-    process = context.Process(target=function, args=(*arguments, queue))
-    process.start()
-    result = queue.get()
-    process.join()
-    return result
 
 
 def row(title: str, values: list[float], unit: str) -> str:
@@ -191,7 +180,8 @@ def throughput(arguments: argparse.Namespace) -> None:
     pipeline = np.array(speeds["pipeline"])
     for name in list(ways)[1:]:
         print(row(f"pipeline / {name}", list(pipeline / np.array(speeds[name])), "times"))
-    print(row("peak memory of training", [in_process(measure_training, arguments)], "MiB"))
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:  # its memory is its own
+        print(row("peak memory of training", [pool.submit(training_memory, arguments).result()], "MiB"))
     if arguments.raw or dataset.reader == "synthetic":
         runs = [preparation(dataset, arguments.raw) for _ in range(arguments.preparations)]
         print(row(f"preparing {dataset.title}", [speed for speed, _ in runs], "faces/s"))
