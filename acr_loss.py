@@ -63,6 +63,36 @@ def _acr_terms(y_true, y_pred, phi, lambda_weight, constant):
 
 
 @keras.saving.register_keras_serializable(package="acr")
+class Percentage(keras.metrics.Metric):
+    """The percentage of shape variance in use, as a metric: it holds the stage of an ACRLoss, and logs show it.
+
+    Keras hands a metric's variables through the compiled training step on every backend, so the stage can change
+    between epochs without a new trace; a variable of the loss alone would be frozen into JAX's trace.
+
+    Args:
+        percentages: one for each stage.
+    """
+
+    def __init__(self, percentages, name="percentage", **kwargs):
+        super().__init__(name=name, **kwargs)
+        self.percentages = [float(percentage) for percentage in percentages]
+        self.stage = self.add_variable((), initializer="zeros", dtype="int32", name="stage")
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        """A batch changes nothing."""
+
+    def reset_state(self):
+        """An epoch's end changes nothing."""
+
+    def result(self):
+        """The percentage of the present stage."""
+        return ops.take(ops.convert_to_tensor(self.percentages, dtype="float32"), self.stage)
+
+    def get_config(self):
+        return {**super().get_config(), "percentages": self.percentages}
+
+
+@keras.saving.register_keras_serializable(package="acr")
 class ACRLoss(keras.losses.Loss):
     """ACR Loss that finds phi in the graph from `y_true` alone, so that a moved face has its own difficulty.
 
@@ -70,7 +100,9 @@ class ACRLoss(keras.losses.Loss):
         shape_models: one fitted `ShapeModel` for each stage, in the order in which training uses them.
         lambda_weight, constant: see `acr_loss`.
 
-    The stage in use is a variable, `stage`: setting it changes the percentage without a new trace of the graph.
+    Attributes:
+        stage: the variable that says which shape model is in use; assigning to it takes effect at the next step.
+        metrics: what `compile` must be given beside the loss, so that the step sees the stage.
     """
 
     def __init__(self, shape_models, lambda_weight=ACR_LAMBDA, constant="continuous", name="acr_loss", **kwargs):
@@ -80,7 +112,8 @@ class ACRLoss(keras.losses.Loss):
         self.shape_models = list(shape_models)
         self.lambda_weight = lambda_weight
         self.constant = constant
-        self.stage = keras.Variable(0, dtype="int32", trainable=False, name="stage")
+        self.metrics = [Percentage([model.percentage for model in self.shape_models])]
+        self.stage = self.metrics[0].stage
         modes = max(len(model.components_) for model in self.shape_models)
         padded = [_pad(model, modes) for model in self.shape_models]
         self._means, self._components, self._limits = (np.stack(arrays) for arrays in zip(*padded, strict=True))

@@ -38,9 +38,10 @@ from config import (
     dataset_of,
     recipe_of,
 )
-from face_batches import Faces, TrainingBatches, load_faces, read_index
+from face_batches import Faces, TrainingBatches, read_index
 from methods import method_of
 from pca_utility import ShapeModel, eigenbasis_path, labels_folder, pca_folder
+from train import Train
 
 ORIGINAL_BATCH = 3  # faces of a step in the original's training loop
 WARM_UP = 4  # steps before the clock of a block starts
@@ -130,15 +131,17 @@ def peak_memory() -> float:
 
 
 def training_of(arguments: argparse.Namespace) -> tuple[keras.Model, TrainingBatches]:
-    """The compiled network and the batches that a training with ACR Loss has."""
-    dataset, network = dataset_of(arguments.dataset), NETWORKS[ModelArch(arguments.arch)]
-    method, crop = method_of("acr"), CROPS[DEFAULT_CROP]
-    recipe = dataclasses.replace(recipe_of(dataset), input_size=arguments.input_size, batch_size=arguments.batch_size)
-    faces = load_faces(arguments.data_dir, dataset.name, "train", recipe.input_size)
-    model = method.build(network, dataset, recipe.input_size, recipe.batch_norm)
-    loss = method.loss(arguments.data_dir, dataset, crop.name)
-    model.compile(keras.optimizers.AdamW(1e-3, use_ema=True), loss, jit_compile=False)
-    return model, TrainingBatches(faces, crop, recipe, method.encode, SEED)
+    """The compiled network and the batches of a training with ACR Loss."""
+    run = Train(
+        arguments.arch,
+        arguments.dataset,
+        save_path=".",
+        data_dir=arguments.data_dir,
+        input_size=arguments.input_size,
+        batch_size=arguments.batch_size,
+    )
+    batches = run.batches()
+    return run.compiled(batches.steps_per_epoch)[0], batches
 
 
 def row(title: str, values: list[float], unit: str) -> str:

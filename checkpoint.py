@@ -78,7 +78,8 @@ class Averages:
     def update(self) -> keras.Model:
         """Copies the present averages, or the weights themselves where the recipe averages none; returns the copy."""
         self.model.set_weights(self.trained.get_weights())
-        self.trained.optimizer.finalize_variable_values(self.model.trainable_variables)
+        if int(self.trained.optimizer.iterations):  # before the first step there is no average yet
+            self.trained.optimizer.finalize_variable_values(self.model.trainable_variables)
         return self.model
 
     def save(self, path: str | os.PathLike) -> None:

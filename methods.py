@@ -46,7 +46,7 @@ class Method:
     """One way to train and read a landmark network.
 
     build(network, dataset, input_size, batch_norm) -> model.
-    loss(data_dir, dataset, crop) -> Keras loss. callbacks(loss, epochs) -> callbacks that the loss needs.
+    loss(data_dir, dataset, crop) -> Keras loss. callbacks(loss, epochs), metrics(loss) -> what the loss needs besides.
     encode(landmarks (batch, points, 2) in crop pixels, size) -> targets.
     decode(predictions, size) -> landmarks (batch, points, 2) in crop pixels.
     file_name: what its weights are called, after the original's files.
@@ -57,6 +57,7 @@ class Method:
     file_name: str
     loss: Callable[[str | os.PathLike, Dataset, str], keras.losses.Loss]
     callbacks: Callable[[keras.losses.Loss, int], list] = lambda loss, epochs: []
+    metrics: Callable[[keras.losses.Loss], list] = lambda loss: []
     build: Callable[[Network, Dataset, int, float], keras.Model] = build_regression
     encode: Callable[[np.ndarray, int], np.ndarray] = encode_regression
     decode: Callable[[np.ndarray, int], np.ndarray] = from_targets
@@ -71,6 +72,7 @@ METHODS = {
             "ACRLoss",
             loss=make_acr_loss,
             callbacks=lambda loss, epochs: [PercentageSchedule(loss, epochs)],
+            metrics=lambda loss: loss.metrics,
         ),
         Method("l2", "L2", "base", loss=lambda data_dir, dataset, crop: keras.losses.MeanSquaredError()),
     )

@@ -118,20 +118,16 @@ class Train:
         keras.utils.set_random_seed(self.seed)
 
         # Data
-        faces = load_faces(self.data_dir, self.dataset.name, "train", self.recipe.input_size)
+        batches = self.batches()
+        steps = batches.steps_per_epoch
         held_out = load_faces(self.data_dir, self.dataset.name, "validation", self.recipe.input_size)
         distance = normaliser_distance(held_out.landmarks, self.dataset.layout, self.dataset.normaliser)
-        batches = TrainingBatches(faces, self.crop, self.recipe, self.method.encode, self.seed, workers=self.workers)
-        steps = batches.steps_per_epoch
 
         # Network and loss
-        model = self._build(self.precision)
+        model, loss = self.compiled(steps)
         averages = Averages(model, self._build("float32"))
         if weight_path:
             _set_weights(model, weight_path)
-        loss = self.method.loss(self.data_dir, self.dataset, self.crop.name)
-        model.compile(self._optimizer(steps), loss, jit_compile="auto" if _on_gpu() else False)
-        model.optimizer.build(model.trainable_variables)
 
         # State: a resumed run is the same run with some epochs behind it
         state = TrainingState(self.save_path, model)
@@ -154,7 +150,7 @@ class Train:
             write_json(self.save_path / "settings.json", settings)
 
         if not resume:
-            settings["faces"] = {"train": len(faces), "validation": len(held_out)}
+            settings["faces"] = {"train": len(batches.faces), "validation": len(held_out)}
             write_json(self.save_path / "settings.json", settings)
             state.save()
         callbacks = [
@@ -172,6 +168,7 @@ class Train:
                     initial_epoch=done,
                     epochs=self.recipe.epochs,
                     callbacks=callbacks,
+                    shuffle=False,  # the batches come in an order of their own
                     verbose=0,
                 )
         finally:  # also after Ctrl-C and errors: what there is, is kept
@@ -180,6 +177,25 @@ class Train:
             if state.rows:
                 draw_curves(self.save_path / "curves.png", state.rows, self.dataset.normaliser)
         return settings["validation"]
+
+    def batches(self) -> TrainingBatches:
+        """The training faces in memory, moved anew in every batch."""
+        faces = load_faces(self.data_dir, self.dataset.name, "train", self.recipe.input_size)
+        return TrainingBatches(faces, self.crop, self.recipe, self.method.encode, self.seed, workers=self.workers)
+
+    def compiled(self, steps_per_epoch: int) -> tuple[keras.Model, keras.losses.Loss]:
+        """A new network, compiled for training, and its loss."""
+        loss = self.method.loss(self.data_dir, self.dataset, self.crop.name)
+        model = self._build(self.precision)
+        slow_to_jit = keras.backend.backend() == "tensorflow" and not _on_gpu()  # 7 to 8 times slower with XLA
+        model.compile(
+            self._optimizer(steps_per_epoch),
+            loss,
+            metrics=self.method.metrics(loss),
+            jit_compile=False if slow_to_jit else "auto",
+        )
+        model.optimizer.build(model.trainable_variables)
+        return model, loss
 
     def _build(self, precision: str) -> keras.Model:
         """The network, its arithmetic in `precision`."""
