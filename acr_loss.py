@@ -7,7 +7,7 @@ coordinate is hard (phi near 1) and the loss is steep for small errors; where it
     phi    = |smooth - face| / max |smooth - face|             the maximum over the 2N coordinates of the same face
     delta  = |face - predicted|
     L      = lambda * ln(1 + delta ^ (2 - phi))                for delta <= 1
-    L      = delta ^ 2 + C                                     for delta > 1
+    L      = delta ^ 2 + C                                     for delta > 1; C joins the branches
 
 All of it is `keras.ops` on flat vectors (batch, 2N), so it runs on every backend of Keras.
 """
@@ -16,7 +16,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from config import ACR_LAMBDA, PCA_EPOCHS, PCA_STARTS
+from config import ACR_LAMBDA, PACKAGE, PCA_EPOCHS, PCA_STARTS
 from pca_utility import ShapeModel
 
 CONSTANTS = ("continuous", "published")
@@ -62,7 +62,7 @@ def _acr_terms(y_true, y_pred, phi, lambda_weight, constant):
     return ops.where(delta <= 1.0, near, far)
 
 
-@keras.saving.register_keras_serializable(package="acr")
+@keras.saving.register_keras_serializable(PACKAGE)
 class Percentage(keras.metrics.Metric):
     """The percentage of shape variance in use, as a metric: it holds the stage of an ACRLoss, and logs show it.
 
@@ -92,7 +92,7 @@ class Percentage(keras.metrics.Metric):
         return {**super().get_config(), "percentages": self.percentages}
 
 
-@keras.saving.register_keras_serializable(package="acr")
+@keras.saving.register_keras_serializable(PACKAGE)
 class ACRLoss(keras.losses.Loss):
     """ACR Loss that finds phi in the graph from `y_true` alone, so that a moved face has its own difficulty.
 
@@ -132,28 +132,13 @@ class ACRLoss(keras.losses.Loss):
         return ops.mean(_acr_terms(y_true, y_pred, phi, self.lambda_weight, self.constant), axis=-1)
 
     def get_config(self):
-        models = [
-            {
-                "percentage": model.percentage,
-                "clip": model.clip,
-                "mean": model.mean_.tolist(),
-                "components": model.components_.tolist(),
-                "eigenvalues": model.eigenvalues_.tolist(),
-            }
-            for model in self.shape_models
-        ]
+        models = [model.to_dict() for model in self.shape_models]
         own = {"shape_models": models, "lambda_weight": self.lambda_weight, "constant": self.constant}
         return {**super().get_config(), **own}
 
     @classmethod
     def from_config(cls, config):
-        models = []
-        for row in config["shape_models"]:
-            model = ShapeModel(row["percentage"], row["clip"])
-            model.mean_, model.eigenvalues_ = np.array(row["mean"]), np.array(row["eigenvalues"])
-            model.components_ = np.array(row["components"]).reshape(len(model.eigenvalues_), len(model.mean_))
-            models.append(model)
-        return cls(**{**config, "shape_models": models})
+        return cls(**{**config, "shape_models": [ShapeModel.from_dict(row) for row in config["shape_models"]]})
 
 
 def _pad(model: ShapeModel, modes: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

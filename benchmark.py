@@ -25,14 +25,15 @@ import keras
 import numpy as np
 from tqdm import tqdm
 
+from acr_loss import acr_loss, difficulty
 from config import (
     CROPS,
     DATA_DIR,
-    DATASETS,
     DEFAULT_CROP,
     NETWORKS,
     PCA_PERCENTAGES,
     SEED,
+    TITLES,
     Dataset,
     ModelArch,
     dataset_of,
@@ -58,15 +59,10 @@ class BlockClock(keras.callbacks.Callback):
         self.seconds = time.perf_counter() - self._started
 
 
-def training_block(model: keras.Model, data, steps: int, batch_size: int) -> float:
-    """Images per second of `steps` training steps after the warm-up.
-
-    data: an endless PyDataset, or the keyword arguments x and y of `fit` as a dict.
-    """
+def training_block(model: keras.Model, steps: int, batch_size: int, **data) -> float:
+    """Images per second of `steps` training steps after the warm-up; `data` is what `fit` is fed."""
     clock = BlockClock()
-    fed = data if isinstance(data, dict) else {"x": data}
-    model.fit(**fed, batch_size=None if "y" not in fed else batch_size, steps_per_epoch=WARM_UP + steps, verbose=0,
-              shuffle=False, callbacks=[clock])  # fmt: skip
+    model.fit(**data, steps_per_epoch=WARM_UP + steps, verbose=0, shuffle=False, callbacks=[clock])
     return steps * batch_size / clock.seconds
 
 
@@ -82,12 +78,10 @@ def original_block(model: keras.Model, faces: Faces, labels_path: Path, steps: i
 
     def step(number: int) -> None:
         images, targets = batches[number]
-        smooth = np.stack([ShapeModel.load(basis).smooth(target[None])[0] for target in targets])  # (3, 2N)
-        departure = np.abs(smooth - targets)
-        phi = (departure / departure.max(axis=1, keepdims=True)).astype(np.float32)
+        smooth = [ShapeModel.load(basis).smooth(target[None])[0] for target in targets]
+        phi = difficulty(targets, np.array(smooth, np.float32))  # (3, 2N)
         with tf.GradientTape() as tape:
-            delta = tf.abs(targets - model(images, training=True))
-            loss = tf.reduce_mean(tf.math.log1p(delta ** (2.0 - phi)))
+            loss = acr_loss(targets, model(images, training=True), phi)
         optimizer.apply(tape.gradient(loss, model.trainable_variables), model.trainable_variables)
 
     step(0)
@@ -118,7 +112,7 @@ def preparation(dataset: Dataset, raw_dir: str | None) -> tuple[float, float]:
 def training_memory(arguments: argparse.Namespace) -> float:
     """Trains a few steps; gives the peak memory of this process in MiB."""
     model, batches = training_of(arguments)
-    training_block(model, batches, steps=3, batch_size=arguments.batch_size)
+    training_block(model, 3, arguments.batch_size, x=batches)
     return peak_memory()
 
 
@@ -160,11 +154,12 @@ def throughput(arguments: argparse.Namespace) -> None:
     in_memory = {
         "x": rng.random((count, size, size, 3), np.float32),
         "y": rng.uniform(-0.5, 0.5, (count, dataset.outputs)).astype(np.float32),
+        "batch_size": batch_size,
     }
     labels_path = labels_folder(arguments.data_dir, dataset, DEFAULT_CROP)
     ways = {
-        "pipeline": lambda: training_block(model, batches, steps, batch_size),
-        "random arrays in memory": lambda: training_block(model, in_memory, steps, batch_size),
+        "pipeline": lambda: training_block(model, steps, batch_size, x=batches),
+        "random arrays in memory": lambda: training_block(model, steps, batch_size, **in_memory),
         "eager loop, batch of 3": lambda: original_block(eager, batches.faces, labels_path, steps),
     }
     for way in ways.values():  # traces, and fills caches
@@ -193,21 +188,21 @@ def throughput(arguments: argparse.Namespace) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="The tables of the README.")
-    tables = parser.add_subparsers(dest="table", required=True)
-    titles = ", ".join(dataset.title for dataset in DATASETS.values())
+    tables = parser.add_subparsers(required=True)
     speed = tables.add_parser("throughput", help="training images/s, preparation faces/s, peak memory")
-    speed.add_argument("--dataset", default="synthetic", help=f"one of {titles}; prepared, with eigenbases")
+    speed.add_argument("--dataset", default="synthetic", help=f"one of {TITLES}; prepared, with eigenbases")
     speed.add_argument("--raw", help="the unpacked data set, to measure preparation too")
     speed.add_argument("--data-dir", default=DATA_DIR, help="the data root")
-    speed.add_argument("--arch", default=ModelArch.MNV2, choices=[str(name) for name in NETWORKS], help="the network")
+    speed.add_argument("--arch", default=ModelArch.MNV2, choices=list(NETWORKS), help="the network")
     speed.add_argument("--input-size", type=int, default=224, help="side of the input in pixels")
     speed.add_argument("--batch-size", type=int, default=32, help="images of a step")
     speed.add_argument("--steps", type=int, default=10, help="steps of a block")
     speed.add_argument("--blocks", type=int, default=5, help="blocks of each way")
     speed.add_argument("--preparations", type=int, default=3, help="times the data set is prepared anew")
+    speed.set_defaults(run=throughput)
     arguments = parser.parse_args()
     try:
-        {"throughput": throughput}[arguments.table](arguments)
+        arguments.run(arguments)
     except (OSError, ValueError) as error:
         sys.exit(f"benchmark.py: {error}")
 

@@ -9,10 +9,9 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from config import BEST_FILE, LOG_FILE, STATE_FILE
 from face_batches import TrainingBatches
 from safe_files import replace_file, write_text
-
-STATE_FILE = "state.npz"
 
 
 class TrainingState:
@@ -109,14 +108,15 @@ class Checkpoint(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         nme = self.validate(self.averages.update())
         rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
-        row = {"epoch": epoch + 1, "loss": float(logs["loss"]), "val_nme": nme, "learning_rate": rate}
+        measured = {name: float(value) for name, value in logs.items()}  # the loss, and the metrics of the method
+        row = {"epoch": epoch + 1, **measured, "val_nme": nme, "learning_rate": rate}
         best = self.state.best
         self.state.rows.append(row)
         if best is None or nme < best["val_nme"]:
-            self.averages.save(self.folder / "best.keras")
+            self.averages.save(self.folder / BEST_FILE)
             self.on_best(row)
         self.state.save()
-        write_text(self.folder / "log.csv", log_csv(self.state.rows))
+        write_text(self.folder / LOG_FILE, log_csv(self.state.rows))
         logs["val_nme"] = nme
 
 

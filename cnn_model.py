@@ -22,7 +22,6 @@ from legacy_h5 import read_legacy_h5
 LEGACY_SUFFIXES = (".h5", ".hdf5")
 LEGACY_SETTINGS = {"method": "l2", "crop": config.LEGACY_CROP}
 LEGACY_FOLDER = "ACRLoss"  # the original keeps its weights below this folder; ours lie with or without it
-PACKAGE = "acr"  # our own classes are registered with Keras under this name
 LONGEST_REASON = 500  # characters of an error that a broken file causes; Keras prints whole configurations
 
 
@@ -46,10 +45,7 @@ class CNNModel:
         Raises:
             ValueError: no such network.
         """
-        if arch not in config.NETWORKS:
-            known = [str(name) for name in config.NETWORKS]
-            raise ValueError(f"unknown network. Received {arch!r}; known: {known}")
-        network = config.NETWORKS[arch]
+        network = config.network_of(arch)
         size = input_size or network.input_size
         image = keras.Input((size, size, 3), name="image")  # (batch, size, size, 3)
         backbone = _backbone(network, image, batch_norm)
@@ -171,7 +167,7 @@ def settings_of(path) -> dict:
     weights = find_weights(path)
     beside = [weights.with_suffix(".json")]
     if weights.suffix not in LEGACY_SUFFIXES:
-        beside.append(weights.parent / "settings.json")
+        beside.append(weights.parent / config.SETTINGS_FILE)
     file = next((candidate for candidate in beside if candidate.is_file()), None)
     if file is None:
         return dict(LEGACY_SETTINGS)
@@ -239,14 +235,14 @@ def _check_class(name, module, registered):
     if name in VALUES:
         return
     if name not in (*REFUSED, "function") and isinstance(name, str) and not name.startswith("__"):
-        if str(registered).startswith(f"{PACKAGE}>"):
+        if str(registered).startswith(f"{config.PACKAGE}>"):
             if keras.saving.get_registered_object(registered) is not None:
                 return
         elif isinstance(module, str) and (module in MODULES or module.startswith(INNER_MODULES)):
             return
     raise ValueError(
         f"it holds a class that is not known or not safe here. Received {module}.{name} ({registered}); "
-        f"layers of Keras, none of {', '.join(REFUSED)}, and classes registered under {PACKAGE!r} are right"
+        f"layers of Keras, none of {', '.join(REFUSED)}, and classes registered under {config.PACKAGE!r} are right"
     )
 
 

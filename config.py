@@ -10,7 +10,14 @@ from dataclasses import dataclass, field
 
 DATA_DIR = "data"  # the data root, unless --data-dir or --out says otherwise
 WEIGHTS_DIR = "pre_trained_models"
+PACKAGE = "acr"  # our own classes are registered with Keras under this name
+RUNS_DIR = "runs"
+BEST_FILE, LAST_FILE = "best.keras", "last.keras"  # weights of a run
+SETTINGS_FILE, STATE_FILE, LOG_FILE, CURVES_FILE = "settings.json", "state.npz", "log.csv", "curves.png"
 SEED = 7
+INDEX_VERSION = 1  # of index.json; raise it when its form changes
+LABEL_COPIES = 4  # moved copies of each training face in the normalised labels
+EVALUATED_SPLITS = ("test", "private", "validation")
 VALIDATION_SHARE = 0.2  # of a part at most, where less than the whole part is there
 SYNTHETIC_SEEDS = types.MappingProxyType({"train": 0, "test": 1_000_000})  # seed of each split's first rendered face
 
@@ -22,11 +29,16 @@ SYNTHETIC_SEEDS = types.MappingProxyType({"train": 0, "test": 1_000_000})  # see
 
 @dataclass(frozen=True)
 class Chain:
-    """One contour: landmark indices in drawing order. A closed chain returns to its first point."""
+    """One contour: landmark indices in drawing order. A closed chain returns to its first landmark."""
 
     name: str
-    points: tuple[int, ...]
+    indices: tuple[int, ...]
     closed: bool = False
+
+    @property
+    def path(self) -> list[int]:
+        """The indices as a line visits them; a closed chain's first one comes again at the end."""
+        return [*self.indices, *self.indices[:1]] if self.closed else list(self.indices)
 
 
 @dataclass(frozen=True)
@@ -184,13 +196,15 @@ class Part:
     """One part of a data set as it is distributed: where its faces lie, and what they count as.
 
     path: folder or file below the set's root. split: train, test or private. subset: the test subset it forms, or "".
-    count: official number of faces. extra: taken only when asked for (--extra).
+    count: official number of faces. validation: how many of them are held out for choosing.
+    extra: taken only when asked for (--extra).
     """
 
     path: str
     split: str
     count: int
     subset: str = ""
+    validation: int = 0
     extra: bool = False
 
 
@@ -199,9 +213,9 @@ class Dataset:
     """One data set.
 
     title: its name in print and on the command line.
-    reader: which reader of data_helper.py understands its files.
-    subsets: test subset -> official number of faces; "full" is every test face.
-    validation: how many training faces are held out for choosing, from which part's path.
+    reader: which reader of face_readers.py understands its files.
+    subsets: evaluated split -> subset -> official number of faces; "full" is every face of the split.
+    normaliser: the one that its NME is reported with first. recipe: how it is trained where nothing else is said.
     """
 
     name: DatasetName
@@ -209,19 +223,17 @@ class Dataset:
     layout: Layout
     reader: str
     parts: tuple[Part, ...]
-    subsets: dict[str, int]
+    subsets: dict[str, dict[str, int]]
     normaliser: str = "inter-ocular"
-    validation: tuple[str, int] = ("", 150)
+    recipe: str = "faces"
 
     @property
     def outputs(self) -> int:
         """Numbers a network predicts for one face: x and y of every landmark."""
         return 2 * self.layout.points
 
-    def official(self, split: str) -> int:
-        """Official number of faces of a split, extra parts left out."""
-        return sum(part.count for part in self.parts if part.split == split and not part.extra)
 
+_WFLW_LISTS = "WFLW_annotations/list_98pt_rect_attr_train_test"
 
 DATASETS = {
     dataset.name: dataset
@@ -233,7 +245,7 @@ DATASETS = {
             reader="pts",
             parts=(
                 Part("afw", "train", 337),
-                Part("helen/trainset", "train", 2000),
+                Part("helen/trainset", "train", 2000, validation=150),
                 Part("lfpw/trainset", "train", 811),
                 Part("helen_recovered", "train", 963, extra=True),
                 Part("helen/testset", "test", 330, "common"),
@@ -242,8 +254,10 @@ DATASETS = {
                 Part("01_Indoor", "private", 300, "indoor"),
                 Part("02_Outdoor", "private", 300, "outdoor"),
             ),
-            subsets={"full": 689, "common": 554, "challenging": 135, "private": 600, "indoor": 300, "outdoor": 300},
-            validation=("helen/trainset", 150),
+            subsets={
+                "test": {"full": 689, "common": 554, "challenging": 135},
+                "private": {"full": 600, "private": 600, "indoor": 300, "outdoor": 300},
+            },
         ),
         Dataset(
             DatasetName.cofw,
@@ -251,11 +265,10 @@ DATASETS = {
             LAYOUT_29,
             reader="cofw",
             parts=(
-                Part("COFW_train_color.mat", "train", 1345),
+                Part("COFW_train_color.mat", "train", 1345, validation=100),
                 Part("COFW_test_color.mat", "test", 507),
             ),
-            subsets={"full": 507},
-            validation=("COFW_train_color.mat", 100),
+            subsets={"test": {"full": 507}},
         ),
         Dataset(
             DatasetName.cofw68,
@@ -263,7 +276,7 @@ DATASETS = {
             LAYOUT_68,
             reader="cofw68",
             parts=(Part("COFW_test_color.mat", "test", 507),),
-            subsets={"full": 507},
+            subsets={"test": {"full": 507}},
         ),
         Dataset(
             DatasetName.wflw,
@@ -271,19 +284,20 @@ DATASETS = {
             LAYOUT_98,
             reader="wflw",
             parts=(
-                Part("WFLW_annotations/list_98pt_rect_attr_train_test/list_98pt_rect_attr_train.txt", "train", 7500),
-                Part("WFLW_annotations/list_98pt_rect_attr_train_test/list_98pt_rect_attr_test.txt", "test", 2500),
+                Part(f"{_WFLW_LISTS}/list_98pt_rect_attr_train.txt", "train", 7500, validation=500),
+                Part(f"{_WFLW_LISTS}/list_98pt_rect_attr_test.txt", "test", 2500),
             ),
             subsets={
-                "full": 2500,
-                "pose": 326,
-                "expression": 314,
-                "illumination": 698,
-                "make-up": 206,
-                "occlusion": 736,
-                "blur": 773,
+                "test": {
+                    "full": 2500,
+                    "pose": 326,
+                    "expression": 314,
+                    "illumination": 698,
+                    "make-up": 206,
+                    "occlusion": 736,
+                    "blur": 773,
+                }
             },
-            validation=("WFLW_annotations/list_98pt_rect_attr_train_test/list_98pt_rect_attr_train.txt", 500),
         ),
         Dataset(
             DatasetName.synthetic,
@@ -291,14 +305,17 @@ DATASETS = {
             LAYOUT_68,
             reader="synthetic",
             parts=(
-                Part("train", "train", 4000),
+                Part("train", "train", 4000, validation=150),
                 Part("test", "test", 500),
             ),
-            subsets={"full": 500},
-            validation=("train", 150),
+            subsets={"test": {"full": 500}},
+            recipe="quick",
         ),
     )
 }
+
+
+TITLES = ", ".join(dataset.title for dataset in DATASETS.values())
 
 
 def dataset_of(name: "DatasetName | str") -> Dataset:
@@ -310,7 +327,7 @@ def dataset_of(name: "DatasetName | str") -> Dataset:
     for dataset in DATASETS.values():
         if name in (dataset.name, dataset.title):
             return dataset
-    raise ValueError(f"unknown data set. Received {name!r}; known: {[d.title for d in DATASETS.values()]}")
+    raise ValueError(f"unknown data set. Received {name!r}; known: {TITLES}")
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -368,6 +385,17 @@ DEFAULT_CROP = "square"
 LEGACY_CROP = "tight"  # what an old .h5 file, which says nothing, is read with
 
 
+def crop_of(name: str) -> Crop:
+    """The row of a crop.
+
+    Raises:
+        ValueError: no such crop.
+    """
+    if name not in CROPS:
+        raise ValueError(f"unknown crop. Received {name!r}; known: {', '.join(CROPS)}")
+    return CROPS[name]
+
+
 # --------------------------------------------------------------------------------------------------------------------
 # Networks
 # --------------------------------------------------------------------------------------------------------------------
@@ -403,6 +431,17 @@ NETWORKS = {
         Network(ModelArch.EFNB3, "EfficientNetB3", dropout=0.5, stem="EF_3"),
     )
 }
+
+
+def network_of(arch: "ModelArch | str") -> Network:
+    """The row of a network, by member or its string.
+
+    Raises:
+        ValueError: no such network.
+    """
+    if arch not in NETWORKS:
+        raise ValueError(f"unknown network. Received {arch!r}; known: {', '.join(NETWORKS)}")
+    return NETWORKS[arch]
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -479,8 +518,6 @@ RECIPES = {
     )
 }  # fmt: skip
 
-DEFAULT_RECIPES = types.MappingProxyType({DatasetName.synthetic: "quick"})  # every other data set: "faces"
-
 
 def recipe_of(dataset: Dataset, name: str | None = None) -> Recipe:
     """The named recipe, or the data set's own.
@@ -488,7 +525,7 @@ def recipe_of(dataset: Dataset, name: str | None = None) -> Recipe:
     Raises:
         ValueError: no such recipe.
     """
-    name = name or DEFAULT_RECIPES.get(dataset.name, "faces")
+    name = name or dataset.recipe
     if name not in RECIPES:
         raise ValueError(f"unknown recipe. Received {name!r}; known: {sorted(RECIPES)}")
     return RECIPES[name]

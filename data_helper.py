@@ -38,14 +38,22 @@ from tqdm import tqdm
 
 import config
 import image_utility
-from config import CROPS, STORED_FACE, VALIDATION_SHARE, Dataset, dataset_of
+from config import (
+    CROPS,
+    EVALUATED_SPLITS,
+    INDEX_VERSION,
+    LABEL_COPIES,
+    STORED_FACE,
+    TITLES,
+    VALIDATION_SHARE,
+    Dataset,
+    crop_of,
+    dataset_of,
+)
 from face_readers import BadFace, FaceRecord, find_parts, read_face, read_part
-from pca_utility import labels_folder
+from pca_utility import fit_eigenbases, labels_folder
 from safe_files import folder_lock, replace_file, write_text
 
-INDEX_VERSION = 1
-TRUTH_SPLITS = ("validation", "test", "private")
-COPIES = 4  # moved copies of each training face in the normalised labels
 LABELS_FILE = "labels.npy"
 REASONS_SHOWN = 10  # how many skipped faces the summary names
 CHUNK = 8  # faces a worker process takes at once
@@ -55,7 +63,7 @@ def prepare(
     dataset_name: str,
     raw_dir: str | os.PathLike | None = None,
     data_dir: str | os.PathLike = config.DATA_DIR,
-    copies: int = COPIES,
+    copies: int = LABEL_COPIES,
     crop: str = config.DEFAULT_CROP,
     seed: int = config.SEED,
     extra: bool = False,
@@ -83,8 +91,7 @@ def prepare(
         OSError: the data root cannot be written; a previous index stays valid.
     """
     dataset = dataset_of(dataset_name)
-    if crop not in CROPS:
-        raise ValueError(f"unknown crop. Received {crop!r}; known: {sorted(CROPS)}")
+    crop_of(crop)
     if copies < 0 or (workers is not None and workers < 1):
         raise ValueError(f"copies must be 0 or more, workers 1 or more. Received {copies} and {workers}")
     parts, missing = find_parts(dataset, raw_dir, extra)
@@ -113,6 +120,13 @@ def prepare(
     _print_summary(dataset, index, entries)
     print(f"{folder}: {'prepared' if changed else 'nothing to do, everything is up to date'}")
     return index
+
+
+def prepare_embedded(data_dir: str | os.PathLike = config.DATA_DIR, crop: str = config.DEFAULT_CROP) -> None:
+    """Renders the embedded faces and fits their eigenbases, where that is not done yet."""
+    dataset = dataset_of(config.DatasetName.synthetic)
+    prepare(dataset.name, data_dir=data_dir, crop=crop)
+    fit_eigenbases(labels_folder(data_dir, dataset, crop), dataset)
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -332,8 +346,10 @@ def _split_faces(dataset: Dataset, records: list[FaceRecord], entries: list[dict
     bad = [BadFace(record.image, entry["reason"], record.part) for record, entry in pairs if "reason" in entry]
     stored = [(record, entry["face"]) for record, entry in pairs if "face" in entry]
     tested = {record.photo for record in records if record.part.split != "train"}
-    part_path, count = dataset.validation
-    held_out = _held_out([r.photo for r, _ in stored if r.part.path == part_path and r.photo not in tested], count)
+    held_out = set()
+    for part in dataset.parts:
+        photos = [record.photo for record, _ in stored if record.part == part and record.photo not in tested]
+        held_out |= _held_out(photos, part.validation)
     faces = []
     for record, face in stored:
         split = record.part.split
@@ -341,7 +357,7 @@ def _split_faces(dataset: Dataset, records: list[FaceRecord], entries: list[dict
             bad.append(BadFace(record.image, f"photo {record.photo} is also in the test set", record.part))
             continue
         if split == "train" and record.photo in held_out:
-            if record.part.path != part_path:
+            if not record.part.validation:
                 bad.append(BadFace(record.image, f"photo {record.photo} is held out for validation", record.part))
                 continue
             split = "validation"
@@ -384,7 +400,7 @@ def normalised_labels(landmarks: np.ndarray, dataset: Dataset, crop: str, copies
     rng = np.random.default_rng(seed)
     blocks = [upright]
     for _ in range(copies):
-        matrices, flips = image_utility.draw_geometry(rng, len(upright), recipe.augmentation, size)
+        matrices, flips = image_utility.sample_geometry(rng, len(upright), recipe.augmentation, size)
         moved = image_utility.transform(upright, matrices)
         moved[flips] = image_utility.mirror_landmarks(moved[flips], dataset.layout)
         blocks.append(moved)
@@ -424,7 +440,7 @@ def _write_labels(folder: Path, dataset: Dataset, faces: list[dict], options: di
 def _publish(folder: Path, index: dict) -> bool:
     """Writes the truth files and the index where they differ from what is there; says whether anything did."""
     texts = {}
-    for split in TRUTH_SPLITS:
+    for split in EVALUATED_SPLITS:
         names = ("image", "landmarks", "subsets")
         truth = [{name: face[name] for name in names} for face in index["faces"] if face["split"] == split]
         if truth:
@@ -488,7 +504,7 @@ def _print_summary(dataset: Dataset, index: dict, entries: list[dict]) -> None:
         name = part.path if len(part.path) <= 30 else f"...{part.path[-27:]}"
         print(f"{name:<30} {part.split:<8} {found[part.path]:>6} {part.count:>8} {skipped[part.path]:>7}{absent}")
     splits = Counter(face["split"] for face in index["faces"])
-    print(", ".join(f"{split}: {splits[split]} faces" for split in ("train", *TRUTH_SPLITS) if splits[split]))
+    print(", ".join(f"{split}: {splits[split]} faces" for split in ("train", *EVALUATED_SPLITS) if splits[split]))
     outside = [entry["outside"] for entry in entries if entry.get("outside")]
     if outside:
         print(f"{sum(outside)} landmarks of {len(outside)} faces lie outside their images; that is normal, they stay")
@@ -505,13 +521,12 @@ def _print_summary(dataset: Dataset, index: dict, entries: list[dict]) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """The command line; gives the exit status."""
-    titles = ", ".join(dataset.title for dataset in config.DATASETS.values())
     parser = argparse.ArgumentParser(description="Prepares a data set for training and evaluation.")
     add = parser.add_argument
-    add("--dataset", required=True, help=f"one of {titles}")
+    add("--dataset", required=True, help=f"one of {TITLES}")
     add("--raw", help="folder of the unpacked data set (not for synthetic)")
     add("--out", "--data-dir", dest="data_dir", default=config.DATA_DIR, help="data root (default: %(default)s)")
-    add("--copies", type=int, default=COPIES, help="moved copies of each face in the normalised labels")
+    add("--copies", type=int, default=LABEL_COPIES, help="moved copies of each face in the normalised labels")
     add("--crop", default=config.DEFAULT_CROP, choices=sorted(CROPS), help="crop of the normalised labels")
     add("--seed", type=int, default=config.SEED, help="seed of the moved copies")
     add("--extra", action="store_true", help="also take extra training parts (300W: helen_recovered)")

@@ -2,33 +2,33 @@
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-import cv2
 import keras
 import numpy as np
 
-from config import Augmentation, Crop, Dataset, DatasetName, Recipe, dataset_of
+from config import INDEX_VERSION, Augmentation, Crop, Dataset, DatasetName, Recipe, dataset_of
 from image_utility import (
     compose,
     crop_matrix,
     degrade,
-    draw_geometry,
     invert,
-    landmark_box,
+    longer_side,
     mirror_landmarks,
     occlude,
     read_image,
     recolour,
+    sample_geometry,
+    shrink,
     transform,
     warp,
 )
 
-INDEX_VERSION = 1
+_ORDER, _MOVES = 0, 1  # what a random stream is for, so that no two streams of a seed are the same
 
 
 @dataclass
@@ -56,6 +56,17 @@ class Faces:
     def crop_matrices(self, crop: Crop, size: int) -> np.ndarray:
         """The matrix (faces, 2, 3) of every face from image pixels to crop pixels."""
         return np.stack([crop_matrix(crop, landmarks, size) for landmarks in self.landmarks])
+
+    def crops(self, crop: Crop, size: int, chosen: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+        """Some of the faces, cropped and not moved.
+
+        Returns:
+            images (chosen, size, size, 3), uint8, and the matrices (chosen, 2, 3) from image to crop pixels.
+        """
+        matrices = np.stack([crop_matrix(crop, self.landmarks[i], size) for i in chosen])
+        from_stored = compose(matrices, invert(self.matrices[list(chosen)]))
+        images = [warp(self.images[i], matrix, size) for i, matrix in zip(chosen, from_stored, strict=True)]
+        return np.stack(images), matrices
 
 
 def read_index(data_dir: str | os.PathLike, dataset: Dataset) -> dict:
@@ -121,15 +132,9 @@ def _load_face(folder: Path, row: dict, input_size: int | None) -> tuple[np.ndar
     """A stored face and its matrix from image pixels, shrunk for the input."""
     image = read_image(folder / row["file"])
     matrix = np.array(row["matrix"], np.float64)
-    box = landmark_box(transform(np.array(row["landmarks"], np.float64), matrix))
-    factor = (input_size or np.inf) / max(box[2] - box[0], box[3] - box[1])
-    if factor >= 1:
-        return image, matrix
-    height, width = image.shape[:2]
-    small = cv2.resize(image, (round(width * factor), round(height * factor)), interpolation=cv2.INTER_AREA)
-    factors = np.array([small.shape[1] / width, small.shape[0] / height])
-    shrink = np.column_stack([np.diag(factors), (factors - 1) / 2])  # pixel centres: x' + 1/2 = f (x + 1/2)
-    return small, compose(shrink, matrix)
+    stored = transform(np.array(row["landmarks"], np.float64), matrix)  # (points, 2)
+    image, smaller = shrink(image, input_size / longer_side(stored) if input_size else 1)
+    return image, compose(smaller, matrix)
 
 
 def to_network(images: np.ndarray) -> np.ndarray:
@@ -144,12 +149,9 @@ def crop_batches(faces: Faces, crop: Crop, size: int, batch_size: int) -> Iterat
         images (batch, size, size, 3), float32 in [0, 1], and matrices (batch, 2, 3) from image to crop pixels. The last
         batch may be smaller.
     """
-    matrices = faces.crop_matrices(crop, size)
-    from_stored = compose(matrices, invert(faces.matrices))
     for start in range(0, len(faces), batch_size):
-        chosen = range(start, min(start + batch_size, len(faces)))
-        images = np.stack([warp(faces.images[i], from_stored[i], size) for i in chosen])
-        yield to_network(images), matrices[start : start + batch_size]
+        images, matrices = faces.crops(crop, size, range(start, min(start + batch_size, len(faces))))
+        yield to_network(images), matrices
 
 
 class TrainingBatches(keras.utils.PyDataset):
@@ -160,9 +162,12 @@ class TrainingBatches(keras.utils.PyDataset):
 
     Args:
         faces: the training faces.
-        crop, recipe: rows of config.py. size: side of the network's input in pixels.
+        crop, recipe: rows of config.py; the recipe says batch size, input size and moves.
         encode: from landmarks (batch, points, 2) in crop pixels and the size to the network's targets.
-        first_step: the step that index 0 stands for (a resumed run goes on where it was).
+        seed: of order and moves.
+
+    Attributes:
+        first_step: the step that index 0 stands for; a resumed run sets it to go on where it was.
     """
 
     def __init__(
@@ -172,16 +177,15 @@ class TrainingBatches(keras.utils.PyDataset):
         recipe: Recipe,
         encode: Callable,
         seed: int,
-        first_step: int = 0,
         **kwargs,
     ):
         super().__init__(**kwargs)
         self.faces, self.recipe, self.encode = faces, recipe, encode
-        self.seed, self.first_step, self.size = seed, first_step, recipe.input_size
+        self.seed, self.first_step, self.size = seed, 0, recipe.input_size
         matrices = faces.crop_matrices(crop, self.size)  # image -> crop
         self._landmarks = transform(faces.landmarks, matrices)  # (faces, points, 2) in crop pixels
         self._from_stored = compose(matrices, invert(faces.matrices))  # stored -> crop
-        self._order = lru_cache(maxsize=2)(self._round)
+        self._order = lru_cache(maxsize=2)(self._round)  # a batch spans two rounds at most
 
     @property
     def num_batches(self):
@@ -193,7 +197,8 @@ class TrainingBatches(keras.utils.PyDataset):
         return max(1, round(len(self.faces) * self.recipe.repeats / self.recipe.batch_size))
 
     def _round(self, number: int) -> np.ndarray:
-        return np.random.default_rng((self.seed, 0, number)).permutation(len(self.faces))
+        """The order (faces,) of a round."""
+        return np.random.default_rng((self.seed, _ORDER, number)).permutation(len(self.faces))
 
     def chosen(self, step: int) -> list[int]:
         """Indices of the faces in batch `step`, (batch,)."""
@@ -207,9 +212,9 @@ class TrainingBatches(keras.utils.PyDataset):
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         step = self.first_step + index
-        rng = np.random.default_rng((self.seed, 1, step))
+        rng = np.random.default_rng((self.seed, _MOVES, step))
         chosen = self.chosen(step)
-        moves, flips = draw_geometry(rng, len(chosen), self.recipe.augmentation, self.size)
+        moves, flips = sample_geometry(rng, len(chosen), self.recipe.augmentation, self.size)
         landmarks = transform(self._landmarks[chosen], moves)  # (batch, points, 2)
         landmarks[flips] = mirror_landmarks(landmarks[flips], self.faces.dataset.layout)
         matrices = compose(moves, self._from_stored[chosen])  # (batch, 2, 3)

@@ -138,6 +138,5 @@ def draw_worst(
 def _draw_landmarks(axes: Axes, landmarks: np.ndarray, layout: config.Layout, colour: str) -> None:
     """Landmarks (points, 2) as dots, joined along the layout's chains."""
     for chain in layout.chains:
-        indices = [*chain.points, chain.points[0]] if chain.closed else list(chain.points)
-        axes.plot(*landmarks[indices].T, color=colour, linewidth=0.7, alpha=0.8)
+        axes.plot(*landmarks[chain.path].T, color=colour, linewidth=0.7, alpha=0.8)
     axes.plot(*landmarks.T, ".", color=colour, markersize=2.5)

@@ -1,4 +1,4 @@
-"""Pictures and the matrices that move them: read, crop, warp, move, recolour, cover, draw.
+"""Images and the matrices that move them: read, crop, shrink, warp, move, recolour, cover.
 
 Everything geometric is one 2x3 matrix that maps (x, y, 1) of a source to 0-based pixels of a destination. The same
 matrix moves the image (`warp`) and its landmarks (`transform`), and its inverse brings predictions back.
@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from config import Augmentation, Crop, Layout
+from config import STORED_FACE, Augmentation, Crop, Layout
 from safe_files import replace_file
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -46,7 +46,7 @@ def read_image(path: str | os.PathLike) -> np.ndarray:
     return decode_image(Path(path).read_bytes(), str(path))
 
 
-def write_image(path: str | os.PathLike, image: np.ndarray, quality: int = 95) -> None:
+def write_image(path: str | os.PathLike, image: np.ndarray, quality: int = STORED_FACE.jpeg_quality) -> None:
     """Writes uint8 RGB (height, width, 3) as JPEG or PNG (by suffix), whole or not at all."""
     path = Path(path)
     options = [] if path.suffix == ".png" else [cv2.IMWRITE_JPEG_QUALITY, quality]
@@ -85,20 +85,22 @@ def landmark_box(landmarks: np.ndarray) -> np.ndarray:
     return np.concatenate([landmarks.min(axis=0), landmarks.max(axis=0)])
 
 
-def crop_matrix(crop: Crop, landmarks: np.ndarray | None, size: int, box: np.ndarray | None = None) -> np.ndarray:
+def longer_side(landmarks: np.ndarray) -> float:
+    """The longer side of the bounding box of landmarks (points, 2), in their pixels."""
+    return float(np.ptp(landmarks, axis=0).max())
+
+
+def crop_matrix(crop: Crop, landmarks: np.ndarray, size: int) -> np.ndarray:
     """The matrix (2, 3) from image pixels to the pixels of a crop of `size` x `size`.
 
     Args:
         crop: a row of config.CROPS.
-        landmarks: (points, 2) in image pixels; may be None for crops around a box when `box` is given.
-        box: (left, top, right, bottom) in image pixels; the landmarks' bounding box by default.
+        landmarks: (points, 2) in image pixels; the crop lies around their bounding box.
 
     Raises:
-        ValueError: the region has no width or height, or a centroid crop came without landmarks.
+        ValueError: the region has no width or height.
     """
-    if crop.centre == "centroid" and landmarks is None:
-        raise ValueError(f"crop {crop.name!r} is centred on landmarks. Received only a box; use crop 'square' instead")
-    left, top, right, bottom = np.asarray(landmark_box(landmarks) if box is None else box, np.float64)
+    left, top, right, bottom = np.asarray(landmark_box(landmarks), np.float64)
     width, height = right - left, bottom - top
     left, right = left - crop.left * width - crop.pixels, right + crop.right * width + crop.pixels
     top, bottom = top - crop.top * height - crop.pixels, bottom + crop.bottom * height + crop.pixels
@@ -133,13 +135,30 @@ def from_targets(targets: np.ndarray, size: float) -> np.ndarray:
     return size / 2 - size * targets.reshape(*targets.shape[:-1], -1, 2)
 
 
-def warp(image: np.ndarray, matrix: np.ndarray, size: int | tuple[int, int]) -> np.ndarray:
-    """The image moved by `matrix` (2, 3), bilinear; uint8 of (size, size, 3) or of (width, height) given as a pair.
+def shrink(image: np.ndarray, factor: float) -> tuple[np.ndarray, np.ndarray]:
+    """The image made smaller, each new pixel the mean of the area it covers, so that nothing aliases.
+
+    Args:
+        image: uint8 (height, width, 3). factor: new size over old, above 0; 1 or more leaves the image as it is.
+
+    Returns:
+        The image, of whole pixels, and the exact matrix (2, 3) from old pixels to new ones.
+    """
+    if factor >= 1:
+        return image, np.eye(2, 3)
+    height, width = image.shape[:2]
+    new = max(1, round(width * factor)), max(1, round(height * factor))
+    small = cv2.resize(image, new, interpolation=cv2.INTER_AREA)
+    factors = np.array(new) / (width, height)
+    return small, np.column_stack([np.diag(factors), (factors - 1) / 2])  # pixel centres: x' + 1/2 = f (x + 1/2)
+
+
+def warp(image: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
+    """The image moved by `matrix` (2, 3), bilinear; uint8 (size, size, 3).
 
     Outside the image its edge pixels are repeated, so that a face cut by the border does not meet a black wall.
     """
-    width_height = (size, size) if isinstance(size, int) else size
-    return cv2.warpAffine(image, matrix, width_height, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return cv2.warpAffine(image, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -147,7 +166,7 @@ def warp(image: np.ndarray, matrix: np.ndarray, size: int | tuple[int, int]) -> 
 # --------------------------------------------------------------------------------------------------------------------
 
 
-def draw_geometry(
+def sample_geometry(
     rng: np.random.Generator, count: int, augmentation: Augmentation, size: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Random rotation, scale, shift and mirroring about the crop's centre.
@@ -215,35 +234,3 @@ def occlude(image: np.ndarray, rng: np.random.Generator, augmentation: Augmentat
     image = image.copy()
     image[top : top + box_height, left : left + box_width] = patch
     return image
-
-
-# --------------------------------------------------------------------------------------------------------------------
-# Drawing
-# --------------------------------------------------------------------------------------------------------------------
-
-_SUBPIXEL_BITS = 4  # OpenCV draws at 1/16 pixel
-
-
-def draw_landmarks(
-    image: np.ndarray,
-    landmarks: np.ndarray,
-    layout: Layout | None = None,
-    colour: tuple[int, int, int] = (0, 255, 0),
-    radius: float | None = None,
-) -> np.ndarray:
-    """A copy of uint8 RGB `image` with landmarks (points, 2) as discs, joined along the layout's chains if it is given.
-
-    radius: of a disc in pixels; by default it grows with the face.
-    """
-    canvas = np.ascontiguousarray(image).copy()
-    box = landmark_box(landmarks)
-    radius = radius or max(1.0, 0.008 * max(box[2] - box[0], box[3] - box[1]))
-    fixed = np.round(np.asarray(landmarks) * 2**_SUBPIXEL_BITS).astype(np.int32)  # (points, 2)
-    for chain in layout.chains if layout else ():
-        line = fixed[list(chain.points)][:, None]
-        thickness = max(1, round(radius / 2))
-        cv2.polylines(canvas, [line], chain.closed, colour, thickness, cv2.LINE_AA, _SUBPIXEL_BITS)
-    for point in fixed:
-        disc = int(round(radius * 2**_SUBPIXEL_BITS))
-        cv2.circle(canvas, point.tolist(), disc, colour, cv2.FILLED, cv2.LINE_AA, _SUBPIXEL_BITS)
-    return canvas

@@ -29,15 +29,20 @@ def encode_regression(landmarks: np.ndarray, size: int) -> np.ndarray:
 
 
 def make_acr_loss(data_dir: str | os.PathLike, dataset: Dataset, crop: str) -> ACRLoss:
-    """ACR Loss over the eigenbases of the data set, fitted for this crop."""
-    folder = pca_folder(labels_folder(data_dir, dataset, crop))
-    models = [ShapeModel.load(eigenbasis_path(folder, dataset, percentage)) for percentage in PCA_PERCENTAGES]
-    for percentage, model in zip(PCA_PERCENTAGES, models, strict=True):
+    """ACR Loss over the eigenbases of the data set, fitted for this crop.
+
+    Raises:
+        FileNotFoundError, ValueError: an eigenbasis is missing, broken or of another data set.
+    """
+    folder, models = pca_folder(labels_folder(data_dir, dataset, crop)), []
+    for percentage in PCA_PERCENTAGES:
+        file = eigenbasis_path(folder, dataset, percentage)
+        model = ShapeModel.load(file)
         if len(model.mean_) != dataset.outputs:
             raise ValueError(
-                f"{eigenbasis_path(folder, dataset, percentage)} is not of {dataset.title}. Received "
-                f"{len(model.mean_)} coordinates; {dataset.outputs} are right"
+                f"{file} does not fit {dataset.title}. Received {len(model.mean_)} coordinates, not {dataset.outputs}"
             )
+        models.append(model)
     return ACRLoss(models)
 
 
@@ -49,12 +54,9 @@ class Method:
     loss(data_dir, dataset, crop) -> Keras loss. callbacks(loss, epochs), metrics(loss) -> what the loss needs besides.
     encode(landmarks (batch, points, 2) in crop pixels, size) -> targets.
     decode(predictions, size) -> landmarks (batch, points, 2) in crop pixels.
-    file_name: what its weights are called, after the original's files.
     """
 
     name: str
-    title: str
-    file_name: str
     loss: Callable[[str | os.PathLike, Dataset, str], keras.losses.Loss]
     callbacks: Callable[[keras.losses.Loss, int], list] = lambda loss, epochs: []
     metrics: Callable[[keras.losses.Loss], list] = lambda loss: []
@@ -68,13 +70,11 @@ METHODS = {
     for method in (
         Method(
             "acr",
-            "ACR Loss",
-            "ACRLoss",
             loss=make_acr_loss,
             callbacks=lambda loss, epochs: [PercentageSchedule(loss, epochs)],
             metrics=lambda loss: loss.metrics,
         ),
-        Method("l2", "L2", "base", loss=lambda data_dir, dataset, crop: keras.losses.MeanSquaredError()),
+        Method("l2", loss=lambda data_dir, dataset, crop: keras.losses.MeanSquaredError()),
     )
 }
 

@@ -140,21 +140,11 @@ def subset_masks(dataset: config.Dataset, subsets: Sequence[Sequence[str]]) -> d
 
     "full" comes first: every face. The data set's own subsets follow in its order, then others.
     """
-    found = dict.fromkeys(name for face in subsets for name in face if name != "full")
-    names = [name for name in dataset.subsets if name in found] + [
-        name for name in found if name not in dataset.subsets
-    ]
+    found = {name for face in subsets for name in face} - {"full"}
+    known = [name for counts in dataset.subsets.values() for name in counts]
+    names = [name for name in known if name in found] + sorted(found - set(known))
     masks = {name: np.array([name in face for face in subsets]) for name in names}
     return {"full": np.ones(len(subsets), bool), **masks}
-
-
-def official_counts(dataset: config.Dataset, split: str) -> dict[str, int]:
-    """Subset -> official number of faces of a split; empty for a split that no publication counts (validation)."""
-    if not dataset.official(split) or split not in ("test", "private"):
-        return {}
-    elsewhere = {name for part in dataset.parts if part.split != split for name in (part.split, part.subset)}
-    counts = {name: count for name, count in dataset.subsets.items() if name not in elsewhere}
-    return counts | {"full": dataset.official(split)}
 
 
 def evaluate(
@@ -171,7 +161,7 @@ def evaluate(
     Args:
         predicted, truth: (n, points, 2) in image pixels.
         subsets: for every face the names of the subsets it belongs to.
-        official: subset -> official number of faces, see official_counts; a subset that is not in it gets None.
+        official: subset -> official number of faces, see config.Dataset.subsets; a subset that is not in it gets None.
         normaliser: the data set's own where None.
         faces: names of the faces, for error messages.
 
@@ -356,7 +346,8 @@ def evaluate_files(
             f"{_some(list(predictions))}; every face of the truth must have one, under the same name"
         )
     subsets = [face.subsets for face in truth.values()]
-    official = official_counts(dataset, split or _split_of(dataset, {name for face in subsets for name in face}))
+    split = split or ("private" if any("private" in face for face in subsets) else "test")
+    official = dataset.subsets.get(split, {})
     metrics = evaluate(
         np.stack([predictions[name].landmarks for name in truth]),
         np.stack([face.landmarks for face in truth.values()]),
@@ -369,12 +360,6 @@ def evaluate_files(
     return metrics, official, [name for name in predictions if name not in truth]
 
 
-def _split_of(dataset: config.Dataset, subsets: set[str]) -> str:
-    """The split whose faces the truth's subsets are."""
-    private = {name for part in dataset.parts if part.split == "private" for name in (part.split, part.subset)}
-    return "private" if private & subsets else "test"
-
-
 def _some(names: list[str], most: int = 3) -> str:
     """The first few names, for a message."""
     return ", ".join(map(repr, names[:most])) + (", ..." if len(names) > most else "")
@@ -385,10 +370,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Score any program's predicted landmarks.")
     parser.add_argument("predictions", help='JSON list of {"image": NAME, "landmarks": [[x, y], ...]}')
     parser.add_argument("truth", help='the same form; an entry may add "subsets": [NAME, ...]')
-    titles = ", ".join(dataset.title for dataset in config.DATASETS.values())
-    parser.add_argument("--dataset", required=True, help=f"one of {titles}")
+    parser.add_argument("--dataset", required=True, help=f"one of {config.TITLES}")
     parser.add_argument("--normaliser", help="inter-ocular or inter-pupil; default: the data set's own")
-    parser.add_argument("--split", choices=("test", "private", "validation"), help="whose official counts to print")
+    parser.add_argument("--split", choices=config.EVALUATED_SPLITS, help="whose official counts to print")
     parser.add_argument("--out", help="also write the numbers here, as JSON")
     options = parser.parse_args(arguments)
     try:

@@ -15,17 +15,17 @@ import numpy as np
 from config import (
     CROPS,
     DATA_DIR,
-    DATASETS,
     DEFAULT_CROP,
     PCA_PERCENTAGES,
     SHAPE_CLIP,
+    TITLES,
     Dataset,
     DatasetName,
     dataset_of,
 )
 from safe_files import replace_file
 
-_ARRAYS = {"mean": 1, "components": 2, "eigenvalues": 1}  # what an eigenbasis file holds, and its dimensions
+_LEARNED = {"mean": 1, "components": 2, "eigenvalues": 1}  # what a shape model learns, and its dimensions
 
 
 class ShapeModel:
@@ -53,15 +53,15 @@ class ShapeModel:
         pca.fit(np.asarray(shapes, np.float64))
         self.mean_ = pca.mean_  # (2 * points,)
         self.components_ = pca.components_  # (modes, 2 * points)
-        self.eigenvalues_ = pca.explained_variance_  # (modes,)
+        self.eigenvalues_ = np.maximum(pca.explained_variance_, 0)  # (modes,)
         return self
 
     @property
     def limits_(self) -> np.ndarray:
         """Largest magnitude of each shape parameter, (modes,)."""
-        clip = np.inf if self.clip is None else self.clip
-        with np.errstate(invalid="ignore"):
-            return np.nan_to_num(clip * np.sqrt(np.maximum(self.eigenvalues_, 0)), nan=0.0, posinf=np.inf)
+        if self.clip is None:
+            return np.full(len(self.eigenvalues_), np.inf)
+        return self.clip * np.sqrt(self.eigenvalues_)
 
     def transform(self, shapes: np.ndarray) -> np.ndarray:
         """Clipped shape parameters (faces, modes) of shapes (faces, 2 * points)."""
@@ -76,10 +76,22 @@ class ShapeModel:
         """The Smooth-Face of every shape (faces, 2 * points): what is left of it after the kept modes."""
         return self.inverse_transform(self.transform(shapes))
 
+    def to_dict(self) -> dict:
+        """Everything the fitted model consists of, as numbers and lists; an infinite clip clips nothing."""
+        learned = {name: getattr(self, f"{name}_").tolist() for name in _LEARNED}
+        return {"percentage": self.percentage, "clip": np.inf if self.clip is None else self.clip, **learned}
+
+    @classmethod
+    def from_dict(cls, values: dict) -> "ShapeModel":
+        """The model that `to_dict` was called on."""
+        model = cls(float(values["percentage"]), float(values["clip"]) if np.isfinite(values["clip"]) else None)
+        model.mean_, model.components_, model.eigenvalues_ = (np.asarray(values[name]) for name in _LEARNED)
+        return model
+
     def save(self, path: str | os.PathLike) -> None:
         """Writes the eigenbasis as .npz, whole or not at all."""
-        arrays = {name: getattr(self, f"{name}_") for name in _ARRAYS}
-        replace_file(path, lambda beside: np.savez(beside, **arrays, percentage=np.float64(self.percentage)))
+        arrays = {name: np.asarray(value, np.float64) for name, value in self.to_dict().items()}
+        replace_file(path, lambda beside: np.savez(beside, **arrays))
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> "ShapeModel":
@@ -96,18 +108,16 @@ class ShapeModel:
             )
         try:
             with np.load(path, allow_pickle=False) as file:
-                arrays = {name: np.asarray(file[name], np.float64) for name in (*_ARRAYS, "percentage")}
+                arrays = {name: np.asarray(file[name], np.float64) for name in ("percentage", "clip", *_LEARNED)}
         except Exception as error:  # zipfile, zlib, struct and NumPy each raise their own kind on a broken file
             raise ValueError(f"{path} is not an eigenbasis file: {error}. Remove it and run pca_utility.py") from error
-        shapes = {name: arrays[name].shape for name in _ARRAYS}
-        fits = all(len(shapes[name]) == dimensions for name, dimensions in _ARRAYS.items())
+        shapes = {name: arrays[name].shape for name in _LEARNED}
+        fits = all(len(shapes[name]) == dimensions for name, dimensions in _LEARNED.items())
         if not fits or shapes["components"] != shapes["eigenvalues"] + shapes["mean"]:
             raise ValueError(f"{path}: the arrays do not fit together. Received shapes {shapes}")
-        if not all(np.isfinite(array).all() for array in arrays.values()):
-            raise ValueError(f"{path}: the eigenbasis holds values that are not finite. Remove it, run pca_utility.py")
-        model = cls(float(arrays["percentage"]))
-        model.mean_, model.components_, model.eigenvalues_ = (arrays[name] for name in _ARRAYS)
-        return model
+        if not all(np.isfinite(arrays[name]).all() for name in _LEARNED) or arrays["eigenvalues"].min() < 0:
+            raise ValueError(f"{path} holds values that no eigenbasis has. Remove it, and run pca_utility.py")
+        return cls.from_dict(arrays)
 
 
 class PCAUtility:
@@ -125,6 +135,9 @@ class PCAUtility:
 
         Returns:
             The fitted model.
+
+        Raises:
+            FileNotFoundError, ValueError: no labels there, or none of this data set; see `load_labels`.
         """
         dataset = dataset_of(dataset_name)
         model = ShapeModel(pca_percentages).fit(load_labels(labels_npy_path, dataset))
@@ -140,6 +153,7 @@ def fit_eigenbases(labels_path: str | os.PathLike, dataset: Dataset) -> dict[flo
     """
     folder = pca_folder(labels_path)
     files = {percentage: eigenbasis_path(folder, dataset, percentage) for percentage in PCA_PERCENTAGES}
+    # without any labels everything counts as old, so that fitting is tried and says what is missing
     newest = max((file.stat().st_mtime for file in Path(labels_path).glob("[!.]*.npy")), default=np.inf)
     for percentage, file in files.items():
         if not file.is_file() or file.stat().st_mtime <= newest:
@@ -203,7 +217,7 @@ def _read_labels(file: Path, dataset: Dataset) -> np.ndarray:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Fit the eigenbases of a prepared data set.")
-    parser.add_argument("--dataset", required=True, help=f"one of {', '.join(d.title for d in DATASETS.values())}")
+    parser.add_argument("--dataset", required=True, help=f"one of {TITLES}")
     parser.add_argument("--data-dir", default=DATA_DIR, help="the data root")
     parser.add_argument("--crop", default=DEFAULT_CROP, choices=sorted(CROPS), help="the crop the labels were made for")
     arguments = parser.parse_args()

@@ -24,11 +24,10 @@ import metrics
 from cnn_model import find_weights, load_model, settings_of
 from face_batches import Faces, crop_batches, load_faces
 from figures import draw_ced, draw_worst
-from image_utility import compose, invert, mirror_landmarks, transform, warp
+from image_utility import invert, mirror_landmarks, transform
 from methods import Method, method_of
 from safe_files import write_json
 
-SPLITS = ("test", "private", "validation")
 DECIMALS = 4  # of a pixel, in predictions.json
 
 
@@ -114,8 +113,8 @@ class Test:
             ValueError: unknown data set, crop, split or method, weights of another landmark count, or a bad file.
         """
         dataset = config.dataset_of(ds_name)
-        if split not in SPLITS:
-            raise ValueError(f"unknown split. Received {split!r}; known: {list(SPLITS)}")
+        if split not in config.EVALUATED_SPLITS:
+            raise ValueError(f"unknown split. Received {split!r}; known: {', '.join(config.EVALUATED_SPLITS)}")
         path = find_weights(pretrained_model_path)
         settings = settings_of(path)
         chosen = _choose_crop(crop, settings, path)
@@ -126,7 +125,7 @@ class Test:
         faces = load_faces(data_dir, dataset.name, split, model.input_shape[1])
         predicted = predict_faces(model, row, faces, chosen, flip=flip, progress=True)
         predicted = predicted.round(DECIMALS)  # as in predictions.json, so that metrics.py gives the same numbers
-        official = metrics.official_counts(dataset, split)
+        official = dataset.subsets.get(split, {})
         evaluation = metrics.evaluate(
             predicted, faces.landmarks, dataset, faces.subsets, official=official, faces=faces.names
         )
@@ -141,12 +140,10 @@ class Test:
 def _choose_crop(name: str | None, settings: dict, path: Path) -> config.Crop:
     """The crop asked for, or else the one that the weights were trained with; warns where the two differ."""
     trained = settings["crop"]
-    name = name or trained
-    if name not in config.CROPS:
-        raise ValueError(f"unknown crop. Received {name!r}; known: {sorted(config.CROPS)}")
-    if name != trained:
+    chosen = config.crop_of(name or trained)
+    if chosen.name != trained:
         warnings.warn(f"{path} goes with the crop {trained!r}. Received {name!r}: expect larger errors", stacklevel=3)
-    return config.CROPS[name]
+    return chosen
 
 
 def _check_outputs(model: keras.Model, dataset: config.Dataset, path: Path) -> None:
@@ -179,11 +176,10 @@ def _write(out: Path, faces: Faces, predicted: np.ndarray, evaluation: dict, cro
     draw_ced(out / "ced.png", nmes, metrics.subset_masks(faces.dataset, faces.subsets), evaluation)
 
     worst = np.argsort(-nmes, kind="stable")[: config.WORST_FACES]
-    matrices = faces.crop_matrices(crop, size)[worst]  # image -> crop
-    from_stored = compose(matrices, invert(faces.matrices[worst]))
+    images, matrices = faces.crops(crop, size, worst)
     draw_worst(
         out / "worst.png",
-        [warp(faces.images[i], matrix, size) for i, matrix in zip(worst, from_stored, strict=True)],
+        images,
         transform(faces.landmarks[worst], matrices),
         transform(predicted[worst], matrices),
         [f"{nmes[i]:.1f} %\n{_end_of(faces.names[i])}" for i in worst],
@@ -200,13 +196,12 @@ def _end_of(name: str, most: int = 44) -> str:
 def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit code."""
     parser = argparse.ArgumentParser(description="Evaluate weights on a prepared data set.")
-    titles = ", ".join(dataset.title for dataset in config.DATASETS.values())
-    parser.add_argument("--dataset", required=True, help=f"one of {titles}")
+    parser.add_argument("--dataset", required=True, help=f"one of {config.TITLES}")
     parser.add_argument("--weights", required=True, help="a .keras file of train.py, or an .h5 file of the original")
     parser.add_argument("--out", required=True, help="folder for numbers, predictions and pictures")
     parser.add_argument("--data-dir", default=config.DATA_DIR, help="the data root")
     parser.add_argument("--crop", choices=sorted(config.CROPS), help="the one saved beside the weights by default")
-    parser.add_argument("--split", default="test", choices=SPLITS, help="which faces")
+    parser.add_argument("--split", default="test", choices=config.EVALUATED_SPLITS, help="which faces")
     parser.add_argument("--flip", action="store_true", help="average with the prediction for the mirrored crop")
     options = parser.parse_args(arguments)
     try:

@@ -10,10 +10,7 @@ validation figures), log.csv, curves.png, and state.npz, from which --resume goe
 
 import argparse
 import dataclasses
-import json
 import os
-import platform
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -21,32 +18,38 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from checkpoint import STATE_FILE, Averages, Checkpoint, StopOnNaN, TrainingState
+from checkpoint import Averages, Checkpoint, StopOnNaN, TrainingState
 from cnn_model import load_model
 from config import (
+    BEST_FILE,
     CROPS,
+    CURVES_FILE,
     DATA_DIR,
-    DATASETS,
     DEFAULT_CROP,
+    LAST_FILE,
     NETWORKS,
     RECIPES,
+    RUNS_DIR,
     SEED,
+    SETTINGS_FILE,
+    STATE_FILE,
+    TITLES,
     DatasetName,
     ModelArch,
+    crop_of,
     dataset_of,
+    network_of,
     recipe_of,
 )
-from data_helper import prepare
+from data_helper import prepare_embedded
 from face_batches import TrainingBatches, load_faces
 from figures import draw_curves
 from methods import METHODS, method_of
 from metrics import nme, normaliser_distance
-from pca_utility import fit_eigenbases, labels_folder
 from progress import Progress
+from run_settings import open_run
 from safe_files import folder_lock, write_json
 from test import Test, predict_faces
-
-RUNS_DIR = "runs"
 
 
 class Train:
@@ -55,11 +58,12 @@ class Train:
     Args:
         arch: the network. dataset_name: the prepared data set.
         save_path: folder of the run.
-        method: a row of methods.py. recipe: a name of config.RECIPES; the data set's own by default.
+        method: a name of methods.METHODS. recipe: a name of config.RECIPES; the data set's own by default.
         crop: a name of config.CROPS. data_dir: the data root.
         epochs, input_size, batch_size, learning_rate: replace the recipe's own.
         precision: a Keras dtype policy, or "auto": bfloat16 where there is a GPU, float32 elsewhere (on a CPU it gains
             nothing).
+        seed: of weights, order and moves.
         workers: threads that make batches.
 
     Raises:
@@ -83,22 +87,20 @@ class Train:
         precision: str = "auto",
         workers: int = 1,
     ):
-        if arch not in NETWORKS:
-            raise ValueError(f"unknown network. Received {arch!r}; known: {[str(name) for name in NETWORKS]}")
-        if crop not in CROPS:
-            raise ValueError(f"unknown crop. Received {crop!r}; known: {sorted(CROPS)}")
-        self.network = NETWORKS[ModelArch(arch)]
+        self.network = network_of(arch)
         self.dataset = dataset_of(dataset_name)
         self.method = method_of(method)
-        self.crop = CROPS[crop]
+        self.crop = crop_of(crop)
         self.data_dir, self.save_path, self.seed, self.workers = Path(data_dir), Path(save_path), seed, workers
         asked = {"epochs": epochs, "input_size": input_size, "batch_size": batch_size, "learning_rate": learning_rate}
         changes = {name: value for name, value in asked.items() if value is not None}
         self.recipe = dataclasses.replace(recipe_of(self.dataset, recipe), **changes)
-        self.precision = _precision() if precision == "auto" else precision
+        if precision == "auto":
+            precision = "mixed_bfloat16" if _on_gpu() else "float32"
+        self.precision = precision
 
-    def train(self, weight_path: str | os.PathLike | None = None, resume: bool = False, verbose: bool = True) -> dict:
-        """Trains, and returns the validation figures of the best epoch.
+    def train(self, weight_path: str | os.PathLike | None = None, resume: bool = False) -> dict:
+        """Trains, and returns the validation figures of the best epoch: "nme" (percent), "normaliser", "n", "epoch".
 
         Args:
             weight_path: weights to start from (.keras or .h5); None starts from scratch.
@@ -107,14 +109,15 @@ class Train:
         Raises:
             BlockingIOError: another training holds the folder.
             FileExistsError: the folder holds a run and `resume` is False.
-            FileNotFoundError: nothing to resume, or data that are not prepared.
+            FileNotFoundError: nothing to resume, or data or eigenbases that are not prepared.
+            ValueError: the run to resume has other settings, or a file (state, start weights, data) does not fit.
             FloatingPointError: the loss was not finite; the message names the faces.
         """
         with folder_lock(self.save_path, "a training writes to"):
-            return self._train(weight_path, resume, verbose)
+            return self._train(weight_path, resume)
 
-    def _train(self, weight_path: str | os.PathLike | None, resume: bool, verbose: bool) -> dict:
-        settings = self._check_folder(weight_path, resume)
+    def _train(self, weight_path: str | os.PathLike | None, resume: bool) -> dict:
+        record = open_run(self.save_path, self._settings(weight_path), resume)
         keras.utils.set_random_seed(self.seed)
 
         # Data
@@ -141,24 +144,24 @@ class Train:
             return float(np.mean(nme(predicted, held_out.landmarks, distance)))
 
         def on_best(row: dict) -> None:
-            settings["validation"] = {
+            record["validation"] = {
                 "nme": row["val_nme"],
                 "normaliser": self.dataset.normaliser,
                 "n": len(held_out),
                 "epoch": row["epoch"],
             }
-            write_json(self.save_path / "settings.json", settings)
+            write_json(self.save_path / SETTINGS_FILE, record)
 
         if not resume:
-            settings["faces"] = {"train": len(batches.faces), "validation": len(held_out)}
-            write_json(self.save_path / "settings.json", settings)
+            record["faces"] = {"train": len(batches.faces), "validation": len(held_out)}
+            write_json(self.save_path / SETTINGS_FILE, record)
             state.save()
         callbacks = [
             *self.method.callbacks(loss, self.recipe.epochs),
             StopOnNaN(batches),
             Checkpoint(state, averages, validate, on_best),
             *_tensorboard(self.save_path),
-            *([Progress(self.recipe.epochs, steps, done)] if verbose else []),
+            Progress(self.recipe.epochs, steps, done),
         ]
         try:
             if done < self.recipe.epochs:
@@ -173,10 +176,10 @@ class Train:
                 )
         finally:  # also after Ctrl-C and errors: what there is, is kept
             averages.update()
-            averages.save(self.save_path / "last.keras")
+            averages.save(self.save_path / LAST_FILE)
             if state.rows:
-                draw_curves(self.save_path / "curves.png", state.rows, self.dataset.normaliser)
-        return settings["validation"]
+                draw_curves(self.save_path / CURVES_FILE, state.rows, self.dataset.normaliser)
+        return record["validation"]
 
     def batches(self) -> TrainingBatches:
         """The training faces in memory, moved anew in every batch."""
@@ -221,9 +224,9 @@ class Train:
         optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
         return optimizer
 
-    def _check_folder(self, weight_path: str | os.PathLike | None, resume: bool) -> dict:
-        """The settings of this run, held against those of a run that is there already."""
-        asked = {
+    def _settings(self, weight_path: str | os.PathLike | None) -> dict:
+        """Everything that makes this run what it is."""
+        return {
             "dataset": self.dataset.title,
             "arch": str(self.network.arch),
             "method": self.method.name,
@@ -235,40 +238,15 @@ class Train:
             "precision": self.precision,
             "seed": self.seed,
         }
-        asked = json.loads(json.dumps(asked))  # tuples as JSON has them, so that the comparison below is fair
-        file = self.save_path / "settings.json"
-        there = (self.save_path / STATE_FILE).is_file() and file.is_file()
-        if resume and not there:
-            raise FileNotFoundError(f"nothing to resume: {self.save_path} holds no {STATE_FILE} with settings.json")
-        if there and not resume:
-            raise FileExistsError(
-                f"{self.save_path} holds a run already. Go on with --resume, or take another --save-path"
-            )
-        if not resume:
-            return {"settings": asked, "versions": _versions(), "commit": _commit(), "validation": None}
-        stored = json.loads(file.read_text(encoding="utf-8"))
-        different = [name for name in asked if stored["settings"].get(name) != asked[name]]
-        if different:
-            raise ValueError(
-                f"cannot resume {self.save_path} with other settings. Received "
-                f"{ {name: asked[name] for name in different} }; the run has "
-                f"{ {name: stored['settings'].get(name) for name in different} }"
-            )
-        return stored
 
 
 def _on_gpu() -> bool:
-    return bool(keras.distribution.list_devices("gpu")) if keras.backend.backend() != "torch" else _torch_on_gpu()
+    """Whether the backend has a GPU."""
+    if keras.backend.backend() == "torch":
+        import torch
 
-
-def _torch_on_gpu() -> bool:
-    import torch
-
-    return torch.cuda.is_available()
-
-
-def _precision() -> str:
-    return "mixed_bfloat16" if _on_gpu() else "float32"
+        return torch.cuda.is_available()
+    return bool(keras.distribution.list_devices("gpu"))
 
 
 def _set_weights(model: keras.Model, path: str | os.PathLike) -> None:
@@ -297,25 +275,6 @@ def _tensorboard(folder: Path) -> list[keras.callbacks.Callback]:
     return [keras.callbacks.TensorBoard(folder / "tensorboard", write_graph=False)]
 
 
-def _versions() -> dict:
-    versions = {"python": platform.python_version(), "keras": keras.__version__, "numpy": np.__version__}
-    backend = sys.modules[keras.backend.backend()]
-    return {**versions, keras.backend.backend(): backend.__version__}
-
-
-def _commit() -> str | None:
-    """The commit of this checkout, with a plus sign where files differ from it; None outside git."""
-    folder = Path(__file__).parent
-
-    def git(*words: str) -> str:
-        return subprocess.run(["git", *words], cwd=folder, capture_output=True, text=True, check=True).stdout.strip()
-
-    try:
-        return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain", "--untracked-files=no") else "")
-    except (OSError, subprocess.CalledProcessError):
-        return None
-
-
 def _free_folder(stem: str) -> Path:
     """runs/<stem>, or with a number behind it where that holds a run already."""
     number, folder = 1, Path(RUNS_DIR) / stem
@@ -325,18 +284,10 @@ def _free_folder(stem: str) -> Path:
     return folder
 
 
-def prepare_embedded(data_dir: str | os.PathLike) -> None:
-    """Renders the embedded faces and fits their eigenbases, where that is not done yet."""
-    dataset = dataset_of(DatasetName.synthetic)
-    prepare(dataset.name, data_dir=data_dir)
-    fit_eigenbases(labels_folder(data_dir, dataset, DEFAULT_CROP), dataset)
-
-
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Train a landmark network.")
-    titles = ", ".join(dataset.title for dataset in DATASETS.values())
-    parser.add_argument("--dataset", default="synthetic", help=f"one of {titles}")
-    parser.add_argument("--arch", default=ModelArch.MNV2, choices=[str(name) for name in NETWORKS], help="the network")
+    parser.add_argument("--dataset", default="synthetic", help=f"one of {TITLES}")
+    parser.add_argument("--arch", default=ModelArch.MNV2, choices=list(NETWORKS), help="the network")
     parser.add_argument("--method", default="acr", choices=sorted(METHODS), help="the loss")
     parser.add_argument("--recipe", choices=sorted(RECIPES), help="rates and moves; the data set's own by default")
     parser.add_argument("--epochs", type=int, help="instead of the recipe's")
@@ -351,7 +302,10 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--precision", default="auto", help="Keras dtype policy; auto: bfloat16 on a GPU")
     parser.add_argument("--workers", type=int, default=1, help="threads that make batches")
     parser.add_argument("--resume", action="store_true", help="go on with the run in --save-path")
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    if arguments.resume and not arguments.save_path:
+        parser.error("--resume needs --save-path, the folder of the run")
+    return arguments
 
 
 def main() -> None:
@@ -359,8 +313,8 @@ def main() -> None:
     started = time.time()
     try:
         dataset = dataset_of(arguments.dataset)
-        network = NETWORKS[ModelArch(arguments.arch)]
-        save_path = Path(arguments.save_path or _free_folder(f"{dataset.name}_{network.stem}_{arguments.method}"))
+        stem = f"{dataset.name}_{network_of(arguments.arch).stem}_{arguments.method}"
+        save_path = Path(arguments.save_path or _free_folder(stem))
         run = Train(
             arch=arguments.arch,
             dataset_name=dataset.name,
@@ -378,12 +332,14 @@ def main() -> None:
             workers=arguments.workers,
         )
         if dataset.name == DatasetName.synthetic:
-            prepare_embedded(arguments.data_dir)
+            prepare_embedded(arguments.data_dir, arguments.crop)
         validation = run.train(weight_path=arguments.weights, resume=arguments.resume)
         print(f"validation NME {validation['nme']:.3f} % on {validation['n']} faces (epoch {validation['epoch']})")
-        result = Test().test_model(dataset.name, save_path / "best.keras", data_dir=arguments.data_dir, out=save_path)
+        result = Test().test_model(dataset.name, save_path / BEST_FILE, data_dir=arguments.data_dir, out=save_path)
     except KeyboardInterrupt:
-        sys.exit(f"\nstopped; the finished epochs are kept in {save_path}. Go on with the same command and --resume")
+        if (save_path / STATE_FILE).is_file():
+            sys.exit(f"\nstopped; the finished epochs are kept. Go on with: --save-path {save_path} --resume")
+        sys.exit("\nstopped before the first step; the same command starts again")
     except (OSError, ValueError, FloatingPointError) as error:
         sys.exit(f"train.py: {error}")
     full = result["subsets"]["full"]

@@ -26,7 +26,9 @@ def faces(prepared_300w):
 
 def batches_of(faces, seed=1, first_step=0, augmentation=None):
     recipe = dataclasses.replace(SMALL, augmentation=augmentation or SMALL.augmentation)
-    return TrainingBatches(faces, CROPS["square"], recipe, encode_regression, seed, first_step)
+    batches = TrainingBatches(faces, CROPS["square"], recipe, encode_regression, seed)
+    batches.first_step = first_step
+    return batches
 
 
 def test_shrunk_faces_keep_their_landmarks(prepared_300w, faces):

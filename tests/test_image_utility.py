@@ -9,14 +9,14 @@ from image_utility import (
     compose,
     crop_matrix,
     degrade,
-    draw_geometry,
-    draw_landmarks,
     from_targets,
     invert,
     mirror_landmarks,
     occlude,
     read_image,
     recolour,
+    sample_geometry,
+    shrink,
     to_targets,
     transform,
     warp,
@@ -26,10 +26,10 @@ from image_utility import (
 FACE = np.array([[100.0, 200.0], [300.0, 250.0], [220.0, 400.0], [180.0, 310.0]])  # box 100, 200, 300, 400
 
 
-def spot(size, points):
+def spot(size, points, width=18.0):
     """An image with a small Gaussian spot at every point, to be found again by its centre of mass."""
     y, x = np.mgrid[:size, :size]
-    image = sum(np.exp(-((x - px) ** 2 + (y - py) ** 2) / 18) for px, py in points)
+    image = sum(np.exp(-((x - px) ** 2 + (y - py) ** 2) / width) for px, py in points)
     return np.repeat(np.clip(image * 255, 0, 255).astype(np.uint8)[..., None], 3, axis=2)
 
 
@@ -71,11 +71,24 @@ def test_crop_and_back_stays_below_a_thousandth_of_a_pixel(name):
         assert np.abs(transform(transform(face, matrix), invert(matrix)) - face).max() < 1e-3
 
 
-def test_a_face_without_extent_and_a_centroid_without_landmarks_are_errors():
+def test_a_face_without_extent_is_an_error():
     with pytest.raises(ValueError, match="without extent"):
         crop_matrix(CROPS["square"], np.ones((68, 2)), 112)
-    with pytest.raises(ValueError, match="centred on landmarks"):
-        crop_matrix(CROPS["centroid"], None, 112, box=(0, 0, 10, 10))
+
+
+@pytest.mark.parametrize("factor", [0.9, 0.37, 0.1])
+def test_shrinking_moves_landmarks_with_the_image(factor):
+    points = np.array([[70.0, 90.0], [150.5, 80.25], [110.0, 160.0]])
+    small, matrix = shrink(spot(240, points, width=40 / factor), factor)
+    for point in transform(points, matrix):
+        np.testing.assert_allclose(found_spot(small, point, radius=40 * factor), point, atol=0.1)
+
+
+def test_nothing_is_enlarged():
+    image = np.zeros((5, 7, 3), np.uint8)
+    same, matrix = shrink(image, 1.5)
+    assert same is image
+    np.testing.assert_array_equal(matrix, [[1, 0, 0], [0, 1, 0]])
 
 
 def test_compose_is_one_after_the_other():
@@ -89,7 +102,7 @@ def test_image_and_landmarks_move_together():
     rng = np.random.default_rng(2)
     points = np.array([[70.0, 90.0], [150.5, 80.25], [110.0, 160.0]])
     image = spot(240, points)
-    moves, flips = draw_geometry(rng, 20, Augmentation(), 240)
+    moves, flips = sample_geometry(rng, 20, Augmentation(), 240)
     assert flips.any() and not flips.all()
     for move in moves:
         moved = warp(image, move, 240)
@@ -100,7 +113,7 @@ def test_image_and_landmarks_move_together():
 
 def test_moves_stay_in_their_ranges():
     ranges = Augmentation(rotation=20, scale=(0.8, 1.1), shift=0.05, flip=0.5)
-    moves, flips = draw_geometry(np.random.default_rng(3), 2000, ranges, 100)
+    moves, flips = sample_geometry(np.random.default_rng(3), 2000, ranges, 100)
     linear = moves[:, :, :2].copy()
     scale = np.sqrt(np.abs(np.linalg.det(linear)))
     assert (np.linalg.det(linear) < 0).tolist() == flips.tolist()
@@ -171,11 +184,3 @@ def test_a_truncated_jpeg_is_an_error(tmp_path):
     (tmp_path / "cut.jpg").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(ValueError, match="cut.jpg is a truncated JPEG"):
         read_image(tmp_path / "cut.jpg")
-
-
-def test_landmarks_are_drawn_where_they_are():
-    face = np.random.default_rng(6).uniform(10, 90, (68, 2))
-    drawn = draw_landmarks(np.zeros((100, 100, 3), np.uint8), face, LAYOUT_68, colour=(255, 0, 0))
-    for x, y in face:
-        assert drawn[round(y), round(x), 0] > 128
-    assert drawn[..., 1:].max() == 0

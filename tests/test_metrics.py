@@ -164,12 +164,12 @@ def test_author_auc_is_not_auc():
 
 
 def test_official_counts():
-    assert metrics.official_counts(W300, "test") == {"full": 689, "common": 554, "challenging": 135}
-    assert metrics.official_counts(W300, "private") == {"full": 600, "private": 600, "indoor": 300, "outdoor": 300}
-    assert metrics.official_counts(W300, "validation") == {}
-    assert metrics.official_counts(COFW, "test") == {"full": 507}
-    assert metrics.official_counts(COFW, "private") == {}
-    assert metrics.official_counts(config.dataset_of("WFLW"), "test")["make-up"] == 206
+    assert W300.subsets.get("test", {}) == {"full": 689, "common": 554, "challenging": 135}
+    assert W300.subsets.get("private", {}) == {"full": 600, "private": 600, "indoor": 300, "outdoor": 300}
+    assert W300.subsets.get("validation", {}) == {}
+    assert COFW.subsets.get("test", {}) == {"full": 507}
+    assert COFW.subsets.get("private", {}) == {}
+    assert config.dataset_of("WFLW").subsets.get("test", {})["make-up"] == 206
 
 
 def evaluate_shifted(rng, shifts, subsets, **options):
@@ -181,7 +181,7 @@ def evaluate_shifted(rng, shifts, subsets, **options):
 
 def test_evaluate_gives_the_agreed_form(rng):
     subsets = [("full", "common"), ("full", "common"), ("full", "challenging")]
-    evaluation = evaluate_shifted(rng, [1, 2, 6], subsets, official=metrics.official_counts(W300, "test"))
+    evaluation = evaluate_shifted(rng, [1, 2, 6], subsets, official=W300.subsets.get("test", {}))
     assert (evaluation["dataset"], evaluation["normaliser"]) == ("300W", "inter-ocular")
     assert list(evaluation["subsets"]) == ["full", "common", "challenging"]
     assert evaluation["subsets"]["full"] == pytest.approx(
@@ -224,7 +224,7 @@ def test_evaluate_refuses_landmarks_of_another_data_set(rng):
 
 
 def test_table_says_what_every_number_is(rng):
-    official = metrics.official_counts(W300, "test")
+    official = W300.subsets.get("test", {})
     text = metrics.table(evaluate_shifted(rng, [1, 3], [("common",)] * 2, official=official), official)
     lines = [line.split() for line in text.splitlines()]
     assert text.startswith("300W: 2 of 689 official faces")

@@ -1,0 +1,66 @@
+"""What a run was: its settings, versions and commit, kept beside its weights and held against a run that goes on."""
+
+import json
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from config import SETTINGS_FILE, STATE_FILE
+
+
+def open_run(folder: Path, settings: dict, resume: bool) -> dict:
+    """The record of a run: of a new one, or of the one in `folder` that is to go on.
+
+    Args:
+        settings: everything that was resolved for this run.
+
+    Returns:
+        "settings", "versions", "commit", and "validation": the best figures so far, None before the first epoch.
+
+    Raises:
+        FileExistsError: the folder holds a run, and `resume` is False.
+        FileNotFoundError: there is nothing to resume.
+        ValueError: the run in the folder has other settings.
+    """
+    file = folder / SETTINGS_FILE
+    there = (folder / STATE_FILE).is_file() and file.is_file()
+    if resume and not there:
+        raise FileNotFoundError(f"nothing to resume. Received {folder}, which holds no {STATE_FILE} of a run")
+    if there and not resume:
+        raise FileExistsError(f"{folder} holds a run already. Go on with --resume, or take another --save-path")
+    settings = json.loads(json.dumps(settings))  # tuples as JSON has them, so that the comparison is fair
+    if not resume:
+        return {"settings": settings, "versions": _versions(), "commit": _commit(), "validation": None}
+    record = json.loads(file.read_text(encoding="utf-8"))
+    stored = record["settings"]
+    different = [name for name in settings if stored.get(name) != settings[name]]
+    if different:
+        raise ValueError(
+            f"cannot resume {folder} with other settings. Received { {name: settings[name] for name in different} }; "
+            f"the run has { {name: stored.get(name) for name in different} }"
+        )
+    return record
+
+
+def _versions() -> dict[str, str]:
+    """Versions of what computes."""
+    backend = keras.backend.backend()
+    versions = {"python": platform.python_version(), "keras": keras.__version__, "numpy": np.__version__}
+    return {**versions, backend: sys.modules[backend].__version__}
+
+
+def _commit() -> str | None:
+    """The commit of this checkout, with a plus sign where files differ from it; None outside git."""
+
+    def git(*words: str) -> str:
+        command = ["git", "-C", str(Path(__file__).parent), *words]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain", "--untracked-files=no") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return None
