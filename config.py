@@ -16,6 +16,7 @@ BEST_FILE, LAST_FILE = "best.keras", "last.keras"  # weights of a run
 SETTINGS_FILE, STATE_FILE, LOG_FILE, CURVES_FILE = "settings.json", "state.npz", "log.csv", "curves.png"
 SEED = 7
 INDEX_VERSION = 1  # of index.json; raise it when its form changes
+JOURNAL_FILE = "journal.jsonl"  # finished faces of a preparation
 LABEL_COPIES = 4  # moved copies of each training face in the normalised labels
 EVALUATED_SPLITS = ("test", "private", "validation")
 VALIDATION_SHARE = 0.2  # of a part at most, where less than the whole part is there

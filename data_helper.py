@@ -17,55 +17,53 @@ old index and its faces are whole, or the new ones are.
 """
 
 import argparse
-import contextlib
 import dataclasses
-import functools
 import hashlib
 import json
-import multiprocessing
 import os
 import sys
-import threading
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
-import cv2
 import numpy as np
-from tqdm import tqdm
 
-import config
-import image_utility
 from config import (
     CROPS,
+    DATA_DIR,
+    DEFAULT_CROP,
     EVALUATED_SPLITS,
     INDEX_VERSION,
+    JOURNAL_FILE,
     LABEL_COPIES,
+    SEED,
     STORED_FACE,
     TITLES,
     VALIDATION_SHARE,
     Dataset,
+    DatasetName,
+    Part,
     crop_of,
     dataset_of,
+    recipe_of,
 )
-from face_readers import BadFace, FaceRecord, find_parts, read_face, read_part
+from face_readers import BadFace, FaceRecord, find_parts, read_part
+from image_utility import crop_matrix, mirror_landmarks, sample_geometry, to_targets, transform
 from pca_utility import fit_eigenbases, labels_folder
-from safe_files import folder_lock, replace_file, write_text
+from safe_files import folder_lock, replace_file, write_text, write_texts
+from stored_faces import finished_entries, read_journal
 
 LABELS_FILE = "labels.npy"
 REASONS_SHOWN = 10  # how many skipped faces the summary names
-CHUNK = 8  # faces a worker process takes at once
 
 
 def prepare(
     dataset_name: str,
     raw_dir: str | os.PathLike | None = None,
-    data_dir: str | os.PathLike = config.DATA_DIR,
+    data_dir: str | os.PathLike = DATA_DIR,
     copies: int = LABEL_COPIES,
-    crop: str = config.DEFAULT_CROP,
-    seed: int = config.SEED,
+    crop: str = DEFAULT_CROP,
+    seed: int = SEED,
     extra: bool = False,
     workers: int | None = None,
 ) -> dict:
@@ -98,7 +96,7 @@ def prepare(
     records, bad = _read_records(dataset, parts, raw_dir)
     folder = Path(data_dir) / dataset.name
     with folder_lock(folder, "another run is preparing"):
-        entries = _finished_entries(folder, dataset, records, workers or os.cpu_count() or 1)
+        entries = finished_entries(folder, dataset, records, workers or os.cpu_count() or 1)
         faces, dropped = _split_faces(dataset, records, entries)
         skipped = [{"file": face.file, "reason": face.reason, "part": face.part.path} for face in bad + dropped]
         if not faces:
@@ -122,218 +120,17 @@ def prepare(
     return index
 
 
-def prepare_embedded(data_dir: str | os.PathLike = config.DATA_DIR, crop: str = config.DEFAULT_CROP) -> None:
+def prepare_embedded(data_dir: str | os.PathLike = DATA_DIR, crop: str = DEFAULT_CROP) -> None:
     """Renders the embedded faces and fits their eigenbases, where that is not done yet."""
-    dataset = dataset_of(config.DatasetName.synthetic)
+    dataset = dataset_of(DatasetName.synthetic)
     prepare(dataset.name, data_dir=data_dir, crop=crop)
     fit_eigenbases(labels_folder(data_dir, dataset, crop), dataset)
 
 
-# --------------------------------------------------------------------------------------------------------------------
-# Records, and what is already done
-# --------------------------------------------------------------------------------------------------------------------
-
-
-def _read_records(dataset: Dataset, parts: list, raw_dir) -> tuple[list[FaceRecord], list[BadFace]]:
-    """All faces of the parts in order, and those that their annotations already rule out."""
-    records, bad = [], []
-    for part in parts:
-        for face in read_part(dataset, part, raw_dir):
-            problem = _annotation_problem(dataset, face.landmarks) if isinstance(face, FaceRecord) else None
-            if problem:
-                bad.append(BadFace(face.image, problem, part))
-            else:
-                (bad if isinstance(face, BadFace) else records).append(face)
-    return records, bad
-
-
-def _annotation_problem(dataset: Dataset, landmarks: np.ndarray | None) -> str | None:
-    """Why landmarks (points, 2) cannot be trained on or scored, or None."""
-    if landmarks is None:
-        return None
-    first, second = dataset.layout.normalisers[dataset.normaliser]
-    distance = np.linalg.norm(landmarks[list(first)].mean(axis=0) - landmarks[list(second)].mean(axis=0))
-    if distance > 0:
-        return None
-    return f"{dataset.normaliser} distance {distance:g}; expected more than 0, the error is divided by it"
-
-
-def _key(record: FaceRecord) -> str:
-    """A digest of everything a stored face follows from; it changes when the source, annotation or settings do."""
-    if record.source is None:
-        source = [_renderer_digest()]
-    else:
-        status = record.source.stat()
-        source = [status.st_size, status.st_mtime_ns]
-    landmarks = None if record.landmarks is None else hashlib.sha256(record.landmarks.tobytes()).hexdigest()
-    facts = [INDEX_VERSION, record.image, record.part.path, record.row, source, landmarks, record.photo]
-    facts += [record.subsets, record.box, record.occluded, dataclasses.asdict(STORED_FACE)]
-    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
-
-
-@functools.cache
-def _renderer_digest() -> str:
-    """A digest of the renderer's own code: faces rendered by older code are out of date."""
-    import synthetic_faces
-
-    code = sorted(Path(synthetic_faces.__file__).parent.glob("*.py"))
-    return hashlib.sha256(b"".join(path.read_bytes() for path in code)).hexdigest()
-
-
-def _read_journal(folder: Path) -> dict[str, dict]:
-    """Finished faces by key. A line that a kill cut short does not count, nor a face whose file is gone or differs."""
-    journal = {}
-    path = folder / "journal.jsonl"
-    if not path.exists():
-        return journal
-    for line in path.read_text(encoding="utf-8").splitlines():
-        try:
-            entry = json.loads(line)
-        except json.JSONDecodeError:
-            continue
-        if _size(folder / entry["face"]["file"]) == entry["bytes"]:
-            journal[entry["key"]] = entry
-    return journal
-
-
-def _size(path: Path) -> int:
-    """Bytes of a file, -1 if there is none."""
-    try:
-        return os.stat(path).st_size
-    except FileNotFoundError:
-        return -1
-
-
-# --------------------------------------------------------------------------------------------------------------------
-# Storing faces
-# --------------------------------------------------------------------------------------------------------------------
-
-
-def store_region(image: np.ndarray, landmarks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Cuts the square around a face as config.STORED_FACE says; outside the image its edge pixels are repeated.
-
-    The region begins and ends between whole pixels, so a face that is not shrunk keeps its pixels, and a shrunk one is
-    averaged over exactly the area that each new pixel covers: no aliasing, and a matrix without rounding.
-
-    Args:
-        image: uint8 RGB (height, width, 3). landmarks: (points, 2) in its 0-based pixels.
-
-    Returns:
-        The stored face, uint8 (side, side, 3), and the matrix (2, 3) from image pixels to its pixels.
-
-    Raises:
-        ValueError: the landmarks' box misses the image, or is far larger than it.
-    """
-    height, width = image.shape[:2]
-    box = image_utility.landmark_box(landmarks)
-    longer = max(box[2] - box[0], box[3] - box[1])
-    if box[0] >= width or box[1] >= height or box[2] < 0 or box[3] < 0:
-        raise ValueError(f"landmarks within {_rounded(box)} miss the image of {width} x {height} pixels altogether")
-    if longer > STORED_FACE.largest_box * max(width, height):
-        raise ValueError(f"landmarks within {_rounded(box)} are far larger than the image of {width} x {height} pixels")
-    side = max(1, int(np.ceil(STORED_FACE.context * longer)))  # image pixels
-    centre = (box[:2] + box[2:]) / 2
-    left, top = np.round(centre + 0.5 - side / 2).tolist()
-    region = image_utility.warp(image, np.array([[1, 0, -left], [0, 1, -top]]), side)
-    stored_side = max(1, int(side * min(1.0, STORED_FACE.box_pixels / longer)))
-    if stored_side < side:
-        region = cv2.resize(region, (stored_side, stored_side), interpolation=cv2.INTER_AREA)
-    scale = stored_side / side  # pixel i covers i - 0.5 to i + 0.5, so x goes to (x - left + 0.5) * scale - 0.5
-    return region, np.array([[scale, 0, (0.5 - left) * scale - 0.5], [0, scale, (0.5 - top) * scale - 0.5]])
-
-
-def _rounded(box: np.ndarray) -> list[int]:
-    """A box as whole pixels, for messages."""
-    return [round(float(side)) for side in box]
-
-
-def _store_face(folder: Path, dataset: Dataset, record: FaceRecord, key: str) -> dict:
-    """Writes one stored face. Gives its journal entry: the face as the index has it, or why there is none."""
-    try:
-        image, landmarks = read_face(record)
-        problem = _annotation_problem(dataset, landmarks)
-        if problem:
-            raise ValueError(problem)
-        stored, matrix = store_region(image, landmarks)
-    except (ValueError, OSError) as error:
-        return {"key": key, "reason": str(error)}
-    name = Path(record.image)
-    file = Path("faces", record.part.split, name.parent, f"{name.stem}.{key[:8]}.jpg")
-    (folder / file).parent.mkdir(parents=True, exist_ok=True)
-    image_utility.write_image(folder / file, stored, STORED_FACE.jpeg_quality)
-    outside = (landmarks < 0).any(axis=1) | (landmarks > np.array(image.shape[1::-1]) - 1).any(axis=1)  # (points,)
-    face = {
-        "image": record.image,
-        "part": record.part.path,
-        "file": file.as_posix(),
-        "subsets": list(record.subsets),
-        "landmarks": np.round(landmarks, 6).tolist(),
-        "matrix": matrix.tolist(),
-        "box": record.box and list(record.box),
-        "occluded": record.occluded and list(record.occluded),
-        "photo": record.photo,
-    }
-    return {"key": key, "bytes": _size(folder / file), "outside": int(outside.sum()), "face": face}
-
-
-def _finished_entries(folder: Path, dataset: Dataset, records: list[FaceRecord], workers: int) -> list[dict]:
-    """The journal entry of every record; stores the faces that are not in the journal yet, and adds them one by one."""
-    keys = [_key(record) for record in records]
-    done = _read_journal(folder)
-    jobs = [(folder, dataset.name, *job) for job in zip(records, keys, strict=True) if job[1] not in done]
-    if not jobs:
-        return [done[key] for key in keys]
-    progress = {
-        "initial": len(keys) - len(jobs), "total": len(keys), "desc": dataset.title, "unit": "face", "disable": None
-    }  # fmt: skip
-    with open(folder / "journal.jsonl", "a", encoding="utf-8") as journal, _each_result(jobs, workers) as results:
-        journal.write("\n")  # ends a line that a kill cut short
-        for entry in tqdm(results, **progress):
-            if "face" in entry:  # the others are tried again next time
-                journal.write(json.dumps(entry) + "\n")
-                journal.flush()
-            done[entry["key"]] = entry
-    return [done[key] for key in keys]
-
-
-@contextlib.contextmanager
-def _each_result(jobs: list, workers: int) -> Iterator[Iterable[dict]]:
-    """The journal entries of the jobs, in order, from this process or from several; none is left behind at the end."""
-    workers = min(workers, len(jobs) // CHUNK)
-    if workers < 2:
-        yield map(_work, jobs)
-        return
-    context = multiprocessing.get_context("spawn")  # the same on every system, and safe with OpenCV's threads
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker)
-    try:
-        yield pool.map(_work, jobs, chunksize=CHUNK)
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _work(job: tuple) -> dict:
-    """One job of a worker process."""
-    folder, dataset_name, record, key = job
-    return _store_face(folder, dataset_of(dataset_name), record, key)
-
-
-def _start_worker() -> None:
-    """Readies a worker: one thread each, Ctrl-C is the parent's business, and no life after the parent's death."""
-    import signal
-
-    cv2.setNumThreads(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-    def end_with_parent() -> None:
-        multiprocessing.parent_process().join()
-        os._exit(1)
-
-    threading.Thread(target=end_with_parent, daemon=True).start()
-
-
-# --------------------------------------------------------------------------------------------------------------------
-# Splits
-# --------------------------------------------------------------------------------------------------------------------
+def _read_records(dataset: Dataset, parts: list[Part], raw_dir) -> tuple[list[FaceRecord], list[BadFace]]:
+    """All faces of the parts in order, and those that cannot be used."""
+    faces = [face for part in parts for face in read_part(dataset, part, raw_dir)]
+    return [f for f in faces if isinstance(f, FaceRecord)], [f for f in faces if isinstance(f, BadFace)]
 
 
 def _split_faces(dataset: Dataset, records: list[FaceRecord], entries: list[dict]) -> tuple[list[dict], list[BadFace]]:
@@ -393,18 +190,18 @@ def normalised_labels(landmarks: np.ndarray, dataset: Dataset, crop: str, copies
         float32 (n * (1 + copies), 2 * points): every face upright in its crop, then `copies` times every face moved.
         The moves are those of training, so that the shape model does not take rotation for difficulty.
     """
-    recipe = config.recipe_of(dataset)
+    recipe = recipe_of(dataset)
     size = recipe.input_size
-    matrices = np.stack([image_utility.crop_matrix(CROPS[crop], face, size) for face in landmarks])  # (n, 2, 3)
-    upright = image_utility.transform(landmarks, matrices)  # (n, points, 2)
+    matrices = np.stack([crop_matrix(CROPS[crop], face, size) for face in landmarks])  # (n, 2, 3)
+    upright = transform(landmarks, matrices)  # (n, points, 2)
     rng = np.random.default_rng(seed)
     blocks = [upright]
     for _ in range(copies):
-        matrices, flips = image_utility.sample_geometry(rng, len(upright), recipe.augmentation, size)
-        moved = image_utility.transform(upright, matrices)
-        moved[flips] = image_utility.mirror_landmarks(moved[flips], dataset.layout)
+        matrices, flips = sample_geometry(rng, len(upright), recipe.augmentation, size)
+        moved = transform(upright, matrices)
+        moved[flips] = mirror_landmarks(moved[flips], dataset.layout)
         blocks.append(moved)
-    return image_utility.to_targets(np.concatenate(blocks), size).astype(np.float32)
+    return to_targets(np.concatenate(blocks), size).astype(np.float32)
 
 
 def _write_labels(folder: Path, dataset: Dataset, faces: list[dict], options: dict) -> bool:
@@ -425,7 +222,7 @@ def _write_labels(folder: Path, dataset: Dataset, faces: list[dict], options: di
         **{name: options[name] for name in ("crop", "copies", "seed")},
         "faces": len(landmarks),
         "landmarks": hashlib.sha256(landmarks.tobytes()).hexdigest(),
-        "augmentation": dataclasses.asdict(config.recipe_of(dataset).augmentation),
+        "augmentation": dataclasses.asdict(recipe_of(dataset).augmentation),
     }
     text = json.dumps(settings, indent=1) + "\n"
     if labels_path.exists() and settings_path.exists() and settings_path.read_text(encoding="utf-8") == text:
@@ -449,21 +246,13 @@ def _publish(folder: Path, index: dict) -> bool:
             (folder / f"truth_{split}.json").unlink(missing_ok=True)
     texts[folder / "index.json"] = json.dumps(index) + "\n"  # the last to be renamed: it makes the rest valid
     changed = {path: text for path, text in texts.items() if not _holds(path, text)}
-    _replace_texts(changed)
+    write_texts(changed)
     return bool(changed)
 
 
 def _holds(path: Path, text: str) -> bool:
     """Whether a file holds just this text."""
     return path.exists() and path.read_text(encoding="utf-8") == text
-
-
-def _replace_texts(texts: dict[Path, str]) -> None:
-    """Writes all files beside their places, then renames all: a full disk changes none of them."""
-    for path, text in texts.items():
-        path.with_name(f".{path.name}.part").write_text(text, encoding="utf-8")
-    for path in texts:
-        os.replace(path.with_name(f".{path.name}.part"), path)
 
 
 def _remove_superseded(folder: Path, records: list[FaceRecord], entries: list[dict]) -> None:
@@ -473,7 +262,7 @@ def _remove_superseded(folder: Path, records: list[FaceRecord], entries: list[di
     """
     current = {entry["key"] for entry in entries}
     images = {(record.part.path, record.image) for record in records}
-    journal = _read_journal(folder)
+    journal = read_journal(folder)
     old = {
         key: entry["face"]["file"]
         for key, entry in journal.items()
@@ -484,7 +273,7 @@ def _remove_superseded(folder: Path, records: list[FaceRecord], entries: list[di
     for file in old.values():
         (folder / file).unlink(missing_ok=True)
     kept = "".join(json.dumps(entry) + "\n" for key, entry in journal.items() if key not in old)
-    write_text(folder / "journal.jsonl", kept)
+    write_text(folder / JOURNAL_FILE, kept)
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -525,10 +314,10 @@ def main(arguments: list[str] | None = None) -> int:
     add = parser.add_argument
     add("--dataset", required=True, help=f"one of {TITLES}")
     add("--raw", help="folder of the unpacked data set (not for synthetic)")
-    add("--out", "--data-dir", dest="data_dir", default=config.DATA_DIR, help="data root (default: %(default)s)")
+    add("--out", "--data-dir", dest="data_dir", default=DATA_DIR, help="data root (default: %(default)s)")
     add("--copies", type=int, default=LABEL_COPIES, help="moved copies of each face in the normalised labels")
-    add("--crop", default=config.DEFAULT_CROP, choices=sorted(CROPS), help="crop of the normalised labels")
-    add("--seed", type=int, default=config.SEED, help="seed of the moved copies")
+    add("--crop", default=DEFAULT_CROP, choices=sorted(CROPS), help="crop of the normalised labels")
+    add("--seed", type=int, default=SEED, help="seed of the moved copies")
     add("--extra", action="store_true", help="also take extra training parts (300W: helen_recovered)")
     add("--workers", type=int, help="processes (default: one for each core)")
     given = vars(parser.parse_args(arguments))

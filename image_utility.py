@@ -142,12 +142,12 @@ def shrink(image: np.ndarray, factor: float) -> tuple[np.ndarray, np.ndarray]:
         image: uint8 (height, width, 3). factor: new size over old, above 0; 1 or more leaves the image as it is.
 
     Returns:
-        The image, of whole pixels, and the exact matrix (2, 3) from old pixels to new ones.
+        The image, no larger than asked, and the exact matrix (2, 3) from old pixels to new ones.
     """
     if factor >= 1:
         return image, np.eye(2, 3)
     height, width = image.shape[:2]
-    new = max(1, round(width * factor)), max(1, round(height * factor))
+    new = max(1, int(width * factor)), max(1, int(height * factor))
     small = cv2.resize(image, new, interpolation=cv2.INTER_AREA)
     factors = np.array(new) / (width, height)
     return small, np.column_stack([np.diag(factors), (factors - 1) / 2])  # pixel centres: x' + 1/2 = f (x + 1/2)

@@ -28,8 +28,24 @@ def replace_file(path: str | os.PathLike, write: Callable[[Path], None]) -> None
         raise
 
 
+def write_texts(texts: dict[Path, str]) -> None:
+    """Writes UTF-8 files that belong together: all beside their places first, so that a full disk changes none of them.
+
+    They are renamed in the order given; the last one should be the one that makes the others valid.
+    """
+    beside = {path: path.with_name(f".{path.name}.part") for path in texts}
+    try:
+        for path, text in texts.items():
+            beside[path].write_text(text, encoding="utf-8")
+        for path in texts:
+            os.replace(beside[path], path)
+    finally:
+        for path in beside.values():
+            path.unlink(missing_ok=True)
+
+
 def write_text(path: str | os.PathLike, text: str) -> None:
-    """Writes UTF-8 text, whole or not at all."""
+    """Writes one UTF-8 file, whole or not at all."""
     replace_file(path, lambda beside: beside.write_text(text, encoding="utf-8"))
 
 
@@ -54,6 +70,6 @@ def folder_lock(folder: str | os.PathLike, busy: str) -> Iterator[None]:
         if fcntl:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                raise BlockingIOError(f"{busy} {folder} already; wait for it, or take another folder") from error
+            except BlockingIOError:
+                raise BlockingIOError(f"{busy} {folder} already; wait for it, or take another folder") from None
         yield

@@ -14,10 +14,12 @@ import cv2
 import numpy as np
 import pytest
 
-import data_helper
 import image_utility
+import safe_files
+import stored_faces
 from config import CROPS, STORED_FACE, VALIDATION_SHARE, dataset_of
-from data_helper import main, normalised_labels, prepare, store_region
+from data_helper import main, normalised_labels, prepare
+from stored_faces import store_region
 
 ROOT = Path(__file__).parents[1]
 REAL = Path(os.environ.get("FACE_DATA", ROOT / "../shared/data"))
@@ -72,13 +74,13 @@ def snapshot(folder):
 
 def count_stored(monkeypatch):
     """Counts the faces that are stored from now on."""
-    names, store = [], data_helper._store_face
+    names, store = [], stored_faces._store_face
 
     def counting(folder, dataset, record, key):
         names.append(record.image)
         return store(folder, dataset, record, key)
 
-    monkeypatch.setattr(data_helper, "_store_face", counting)
+    monkeypatch.setattr(stored_faces, "_store_face", counting)
     return names
 
 
@@ -305,7 +307,7 @@ def test_extra_faces_come_and_go_without_being_done_again(raw, out, monkeypatch)
 
 
 def test_interrupted_run_goes_on(raw, out, monkeypatch):
-    store, calls = data_helper._store_face, []
+    store, calls = stored_faces._store_face, []
 
     def interrupted(*arguments):
         calls.append(arguments[2].image)
@@ -313,13 +315,13 @@ def test_interrupted_run_goes_on(raw, out, monkeypatch):
             raise KeyboardInterrupt
         return store(*arguments)
 
-    monkeypatch.setattr(data_helper, "_store_face", interrupted)
+    monkeypatch.setattr(stored_faces, "_store_face", interrupted)
     arguments = ["--dataset", "300W", "--raw", str(raw), "--out", str(out), "--workers", "1"]
     assert main(arguments) == 130
     assert not (out / "w300" / "index.json").exists()
     with open(out / "w300" / "journal.jsonl", "a") as journal:
         journal.write('{"key": "cut sho')  # what a kill leaves
-    monkeypatch.setattr(data_helper, "_store_face", store)
+    monkeypatch.setattr(stored_faces, "_store_face", store)
     stored = count_stored(monkeypatch)
     assert main(arguments) == 0
     assert len(stored) == 27 - 5 and not set(stored) & set(calls[:5])
@@ -337,7 +339,7 @@ def test_killed_run_goes_on_and_leaves_no_lock(raw, out, monkeypatch):
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert not (out / "w300" / "index.json").exists()
-    finished = len(data_helper._read_journal(out / "w300"))
+    finished = len(stored_faces.read_journal(out / "w300"))
     stored = count_stored(monkeypatch)
     assert len(run(raw, out)["faces"]) == 177
     assert finished >= 20 and len(stored) == 177 - finished
@@ -364,11 +366,11 @@ def test_bad_faces_are_skipped_with_their_reasons(raw, out, capsys):
     reasons = {face["file"]: face["reason"] for face in index["skipped"]}
     assert len(index["faces"]) == 24 and len(reasons) == 5
     assert "truncated" in reasons["afw/200_1.jpg"] and "empty file" in reasons["afw/201_1.jpg"]
-    assert "inter-ocular distance 0" in reasons["afw/400_1.jpg"]
+    assert "inter-ocular distance of face 'afw/400_1.jpg' is zero" in reasons["afw/400_1.jpg"]
     assert "miss the image" in reasons["afw/401_1.jpg"]
     printed = capsys.readouterr()
     assert "PROBLEM: a TEST face will be missing. helen/testset/300_1.jpg" in printed.err
-    assert "skipped afw/400_1.jpg: inter-ocular" in printed.out
+    assert "skipped afw/400_1.jpg: the inter-ocular" in printed.out
     (raw / "afw/200_1.jpg").write_bytes(whole)
     assert len(run(raw, out)["faces"]) == 25  # what was repaired comes back
 
@@ -393,9 +395,9 @@ def test_full_disk_leaves_the_previous_index_valid(raw, out, monkeypatch, capsys
 
     with monkeypatch.context() as patch:
         if fail_in == "write_image":
-            patch.setattr(image_utility, "write_image", full)
+            patch.setattr(stored_faces, "write_image", full)
         else:
-            patch.setattr(data_helper, "_replace_texts", full)
+            patch.setattr(safe_files.os, "replace", full)
         capsys.readouterr()
         assert main(["--dataset", "300W", "--raw", str(raw), "--out", str(out), "--workers", "1", "--copies", "1"]) == 1
     assert capsys.readouterr().err.strip().splitlines() == [

@@ -120,6 +120,6 @@ def test_a_missing_eigenbasis_names_the_command(tmp_path):
 
 def test_arrays_that_do_not_fit_are_an_error(tmp_path):
     np.savez(tmp_path / "w300_90.npz", mean=np.zeros(4), components=np.zeros((2, 6)), eigenvalues=np.zeros(2),
-             percentage=90.0)  # fmt: skip
+             percentage=90.0, clip=3.0)  # fmt: skip
     with pytest.raises(ValueError, match="do not fit together"):
         ShapeModel.load(tmp_path / "w300_90.npz")

@@ -1,0 +1,188 @@
+"""Stored faces: the square region around every face, cut, shrunk and kept as JPEG, each of them done only once.
+
+A face has a key, a digest of everything that it follows from, and the key is in its file's name: a changed source makes
+another file. `journal.jsonl` lists the finished faces; a run that was interrupted goes on from it.
+"""
+
+import contextlib
+import dataclasses
+import functools
+import hashlib
+import json
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from config import INDEX_VERSION, JOURNAL_FILE, STORED_FACE, Dataset, dataset_of
+from face_readers import FaceRecord, read_face
+from image_utility import compose, landmark_box, longer_side, shrink, warp, write_image
+from metrics import normaliser_distance
+
+CHUNK = 8  # faces a worker process takes at once
+
+
+def finished_entries(folder: Path, dataset: Dataset, records: list[FaceRecord], workers: int) -> list[dict]:
+    """The journal entry of every record; stores the faces that are not in the journal yet, and adds them one by one."""
+    keys = [_key(record) for record in records]
+    done = read_journal(folder)
+    jobs = [(folder, dataset.name, *job) for job in zip(records, keys, strict=True) if job[1] not in done]
+    if not jobs:
+        return [done[key] for key in keys]
+    with open(folder / JOURNAL_FILE, "a", encoding="utf-8") as journal, _each_result(jobs, workers) as results:
+        journal.write("\n")  # ends a line that a kill cut short
+        done_before = len(keys) - len(jobs)
+        bar = tqdm(results, desc=dataset.title, unit="face", total=len(keys), initial=done_before, disable=None)
+        for entry in bar:
+            if "face" in entry:  # the others are tried again next time
+                journal.write(json.dumps(entry) + "\n")
+                journal.flush()
+            done[entry["key"]] = entry
+    return [done[key] for key in keys]
+
+
+def _key(record: FaceRecord) -> str:
+    """A digest of everything a stored face follows from; it changes when the source, annotation or settings do."""
+    if record.source is None:
+        source = [_renderer_digest()]
+    else:
+        status = record.source.stat()
+        source = [status.st_size, status.st_mtime_ns]
+    landmarks = None if record.landmarks is None else hashlib.sha256(record.landmarks.tobytes()).hexdigest()
+    facts = [INDEX_VERSION, record.image, record.part.path, record.row, source, landmarks, record.photo]
+    facts += [record.subsets, record.box, record.occluded, dataclasses.asdict(STORED_FACE)]
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
+
+
+@functools.cache
+def _renderer_digest() -> str:
+    """A digest of the renderer's own code: faces rendered by older code are out of date."""
+    import synthetic_faces
+
+    code = sorted(Path(synthetic_faces.__file__).parent.glob("*.py"))
+    return hashlib.sha256(b"".join(path.read_bytes() for path in code)).hexdigest()
+
+
+def read_journal(folder: Path) -> dict[str, dict]:
+    """Finished faces by key. A line that a kill cut short does not count, nor a face whose file is gone or differs."""
+    journal = {}
+    path = folder / JOURNAL_FILE
+    if not path.exists():
+        return journal
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            entry = json.loads(line)
+        except json.JSONDecodeError:
+            continue
+        if _size(folder / entry["face"]["file"]) == entry["bytes"]:
+            journal[entry["key"]] = entry
+    return journal
+
+
+def _size(path: Path) -> int:
+    """Bytes of a file, -1 if there is none."""
+    try:
+        return os.stat(path).st_size
+    except FileNotFoundError:
+        return -1
+
+
+def store_region(image: np.ndarray, landmarks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Cuts the square around a face as config.STORED_FACE says; outside the image its edge pixels are repeated.
+
+    The region begins and ends between whole pixels, so a face that is not shrunk keeps its pixels, and a shrunk one is
+    averaged over exactly the area that each new pixel covers: no aliasing, and a matrix without rounding.
+
+    Args:
+        image: uint8 RGB (height, width, 3). landmarks: (points, 2) in its 0-based pixels.
+
+    Returns:
+        The stored face, uint8 (side, side, 3), and the matrix (2, 3) from image pixels to its pixels.
+
+    Raises:
+        ValueError: the landmarks' box misses the image, or is far larger than it.
+    """
+    height, width = image.shape[:2]
+    box, longer = landmark_box(landmarks), longer_side(landmarks)
+    if box[0] >= width or box[1] >= height or box[2] < 0 or box[3] < 0:
+        raise ValueError(f"landmarks within {_rounded(box)} miss the image of {width} x {height} pixels altogether")
+    if longer > STORED_FACE.largest_box * max(width, height):
+        raise ValueError(f"landmarks within {_rounded(box)} are far larger than the image of {width} x {height} pixels")
+    side = max(1, int(np.ceil(STORED_FACE.context * longer)))  # image pixels
+    centre = (box[:2] + box[2:]) / 2
+    left, top = np.round(centre + 0.5 - side / 2).tolist()
+    shift = np.array([[1, 0, -left], [0, 1, -top]])
+    stored, smaller = shrink(warp(image, shift, side), STORED_FACE.box_pixels / longer)
+    return stored, compose(smaller, shift)
+
+
+def _rounded(box: np.ndarray) -> list[int]:
+    """A box as whole pixels, for messages."""
+    return [round(float(side)) for side in box]
+
+
+def _store_face(folder: Path, dataset: Dataset, record: FaceRecord, key: str) -> dict:
+    """Writes one stored face. Gives its journal entry: the face as the index has it, or why there is none."""
+    try:
+        image, landmarks = read_face(record)
+        normaliser_distance(landmarks[None], dataset.layout, dataset.normaliser, [record.image])  # or it has no NME
+        stored, matrix = store_region(image, landmarks)
+    except (ValueError, OSError) as error:
+        return {"key": key, "reason": str(error)}
+    name = Path(record.image)
+    file = Path("faces", record.part.split, name.parent, f"{name.stem}.{key[:8]}.jpg")
+    (folder / file).parent.mkdir(parents=True, exist_ok=True)
+    write_image(folder / file, stored)
+    outside = (landmarks < 0).any(axis=1) | (landmarks > np.array(image.shape[1::-1]) - 1).any(axis=1)  # (points,)
+    face = {
+        "image": record.image,
+        "part": record.part.path,
+        "file": file.as_posix(),
+        "subsets": list(record.subsets),
+        "landmarks": np.round(landmarks, 6).tolist(),
+        "matrix": matrix.tolist(),
+        "box": record.box and list(record.box),
+        "occluded": record.occluded and list(record.occluded),
+        "photo": record.photo,
+    }
+    return {"key": key, "bytes": _size(folder / file), "outside": int(outside.sum()), "face": face}
+
+
+@contextlib.contextmanager
+def _each_result(jobs: list, workers: int) -> Iterator[Iterable[dict]]:
+    """The journal entries of the jobs, in order, from this process or from several; none is left behind at the end."""
+    workers = min(workers, len(jobs) // CHUNK)
+    if workers < 2:
+        yield map(_work, jobs)
+        return
+    context = multiprocessing.get_context("spawn")  # the same on every system, and safe with OpenCV's threads
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker)
+    try:
+        yield pool.map(_work, jobs, chunksize=CHUNK)
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _work(job: tuple) -> dict:
+    """One job of a worker process."""
+    folder, dataset_name, record, key = job
+    return _store_face(folder, dataset_of(dataset_name), record, key)
+
+
+def _start_worker() -> None:
+    """Readies a worker: one thread each, Ctrl-C is the parent's business, and no life after the parent's death."""
+    cv2.setNumThreads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def end_with_parent() -> None:
+        multiprocessing.parent_process().join()
+        os._exit(1)
+
+    threading.Thread(target=end_with_parent, daemon=True).start()
