@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -109,10 +110,10 @@ def preparation(dataset: Dataset, raw_dir: str | None) -> tuple[float, float]:
         return len(read_index(folder, dataset)["faces"]) / seconds, peak
 
 
-def training_memory(arguments: argparse.Namespace) -> float:
+def training_memory(options: argparse.Namespace) -> float:
     """Trains a few steps; gives the peak memory of this process in MiB."""
-    model, batches = training_of(arguments)
-    training_block(model, 3, arguments.batch_size, x=batches)
+    model, batches = training_of(options)
+    training_block(model, 3, options.batch_size, x=batches)
     return peak_memory()
 
 
@@ -124,15 +125,15 @@ def peak_memory() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def training_of(arguments: argparse.Namespace) -> tuple[keras.Model, TrainingBatches]:
+def training_of(options: argparse.Namespace) -> tuple[keras.Model, TrainingBatches]:
     """The compiled network and the batches of a training with ACR Loss."""
     run = Train(
-        arguments.arch,
-        arguments.dataset,
+        options.arch,
+        options.dataset,
         save_path=".",
-        data_dir=arguments.data_dir,
-        input_size=arguments.input_size,
-        batch_size=arguments.batch_size,
+        data_dir=options.data_dir,
+        input_size=options.input_size,
+        batch_size=options.batch_size,
     )
     batches = run.batches()
     return run.compiled(batches.steps_per_epoch)[0], batches
@@ -143,12 +144,12 @@ def row(title: str, values: list[float], unit: str) -> str:
     return f"{title:<50}{np.median(values):9.2f}{min(values):9.2f}{max(values):9.2f}  {unit}"
 
 
-def throughput(arguments: argparse.Namespace) -> None:
+def throughput(options: argparse.Namespace) -> None:
     """Prints the table of `python benchmark.py throughput`."""
-    dataset, size = dataset_of(arguments.dataset), arguments.input_size
-    batch_size, steps = arguments.batch_size, arguments.steps
-    model, batches = training_of(arguments)
-    eager, _ = training_of(arguments)
+    dataset, size = dataset_of(options.dataset), options.input_size
+    batch_size, steps = options.batch_size, options.steps
+    model, batches = training_of(options)
+    eager, _ = training_of(options)
     rng = np.random.default_rng(SEED)
     count = batch_size * (WARM_UP + steps)
     in_memory = {
@@ -156,7 +157,7 @@ def throughput(arguments: argparse.Namespace) -> None:
         "y": rng.uniform(-0.5, 0.5, (count, dataset.outputs)).astype(np.float32),
         "batch_size": batch_size,
     }
-    labels_path = labels_folder(arguments.data_dir, dataset, DEFAULT_CROP)
+    labels_path = labels_folder(options.data_dir, dataset, DEFAULT_CROP)
     ways = {
         "pipeline": lambda: training_block(model, steps, batch_size, x=batches),
         "random arrays in memory": lambda: training_block(model, steps, batch_size, **in_memory),
@@ -165,12 +166,12 @@ def throughput(arguments: argparse.Namespace) -> None:
     for way in ways.values():  # traces, and fills caches
         way()
     speeds = {name: [] for name in ways}
-    for _ in tqdm(range(arguments.blocks), unit="round"):
+    for _ in tqdm(range(options.blocks), unit="round"):
         for name, way in ways.items():
             speeds[name].append(way())
 
-    print(f"{arguments.arch}, {size} px, batch {batch_size}, {len(batches.faces)} {dataset.title} faces")
-    print(f"{arguments.blocks} interleaved blocks of {steps} steps, {os.cpu_count()} cores, {platform.machine()}")
+    print(f"{options.arch}, {size} px, batch {batch_size}, {len(batches.faces)} {dataset.title} faces")
+    print(f"{options.blocks} interleaved blocks of {steps} steps, {os.cpu_count()} cores, {platform.machine()}")
     print(f"Keras {keras.__version__} on {keras.backend.backend()}")
     print(f"{'':<50}{'median':>9}{'least':>9}{'most':>9}")
     for name, values in speeds.items():
@@ -179,33 +180,36 @@ def throughput(arguments: argparse.Namespace) -> None:
     for name in list(ways)[1:]:
         print(row(f"pipeline / {name}", list(pipeline / np.array(speeds[name])), "times"))
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:  # its memory is its own
-        print(row("peak memory of training", [pool.submit(training_memory, arguments).result()], "MiB"))
-    if arguments.raw or dataset.reader == "synthetic":
-        runs = [preparation(dataset, arguments.raw) for _ in range(arguments.preparations)]
+        print(row("peak memory of training", [pool.submit(training_memory, options).result()], "MiB"))
+    if options.raw or dataset.reader == "synthetic":
+        runs = [preparation(dataset, options.raw) for _ in range(options.preparations)]
         print(row(f"preparing {dataset.title}", [speed for speed, _ in runs], "faces/s"))
         print(row("peak memory of preparing, its largest process", [peak for _, peak in runs], "MiB"))
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit status."""
     parser = argparse.ArgumentParser(description="The tables of the README.")
     tables = parser.add_subparsers(required=True)
     speed = tables.add_parser("throughput", help="training images/s, preparation faces/s, peak memory")
     speed.add_argument("--dataset", default="synthetic", help=f"one of {TITLES}; prepared, with eigenbases")
     speed.add_argument("--raw", help="the unpacked data set, to measure preparation too")
     speed.add_argument("--data-dir", default=DATA_DIR, help="the data root")
-    speed.add_argument("--arch", default=ModelArch.MNV2, choices=list(NETWORKS), help="the network")
+    speed.add_argument("--arch", default=ModelArch.MNV2, choices=[*map(str, NETWORKS)], help="the network")
     speed.add_argument("--input-size", type=int, default=224, help="side of the input in pixels")
     speed.add_argument("--batch-size", type=int, default=32, help="images of a step")
     speed.add_argument("--steps", type=int, default=10, help="steps of a block")
     speed.add_argument("--blocks", type=int, default=5, help="blocks of each way")
     speed.add_argument("--preparations", type=int, default=3, help="times the data set is prepared anew")
     speed.set_defaults(run=throughput)
-    arguments = parser.parse_args()
+    options = parser.parse_args(arguments)
     try:
-        arguments.run(arguments)
+        options.run(options)
     except (OSError, ValueError) as error:
-        sys.exit(f"benchmark.py: {error}")
+        print(f"benchmark.py: {error}", file=sys.stderr)
+        return 1
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

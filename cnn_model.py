@@ -16,11 +16,11 @@ from pathlib import Path
 
 import keras
 
-import config
+from config import CROPS, LEGACY_CROP, PACKAGE, SETTINGS_FILE, WEIGHTS_DIR, network_of
 from legacy_h5 import read_legacy_h5
 
 LEGACY_SUFFIXES = (".h5", ".hdf5")
-LEGACY_SETTINGS = {"method": "l2", "crop": config.LEGACY_CROP}
+LEGACY_SETTINGS = {"method": "l2", "crop": LEGACY_CROP}
 LEGACY_FOLDER = "ACRLoss"  # the original keeps its weights below this folder; ours lie with or without it
 LONGEST_REASON = 500  # characters of an error that a broken file causes; Keras prints whole configurations
 
@@ -45,7 +45,7 @@ class CNNModel:
         Raises:
             ValueError: no such network.
         """
-        network = config.network_of(arch)
+        network = network_of(arch)
         size = input_size or network.input_size
         image = keras.Input((size, size, 3), name="image")  # (batch, size, size, 3)
         backbone = _backbone(network, image, batch_norm)
@@ -147,18 +147,19 @@ def _spellings(path) -> list[Path]:
 def _weights_near(path) -> str:
     """The weights files in the nearest folder that exists, three levels deep, and in the project's own, as a phrase."""
     near = next((folder for folder in (path, *path.parents) if folder.is_dir()), Path())
-    files = list(Path(config.WEIGHTS_DIR).rglob("*"))
+    files = list(Path(WEIGHTS_DIR).rglob("*"))
     if near != Path(near.anchor):
         files += [file for pattern in ("*", "*/*", "*/*/*") for file in near.glob(pattern)]
     found = sorted({str(file) for file in files if file.suffix in (".keras", *LEGACY_SUFFIXES)})
-    return f"there are: {', '.join(found)}" if found else f"there are none in {near} and {config.WEIGHTS_DIR}"
+    return f"there are: {', '.join(found)}" if found else f"there are none in {near} and {WEIGHTS_DIR}"
 
 
 def settings_of(path) -> dict:
     """How a weights file was trained: the "settings" that train.py wrote, with "method", "crop" and more.
 
-    X.json beside the file X.keras or X.h5 holds them, or else, for a .keras file, settings.json in its folder. A file
-    without either is read as the original's: `LEGACY_SETTINGS`, where only "method" and "crop" are known.
+    X.json beside the file X.keras or X.h5 holds them, or else, for a .keras file, settings.json in its folder. An .h5
+    file without one is the original's: `LEGACY_SETTINGS`, where only "method" and "crop" are known. Of a .keras file
+    without either nothing is known, and the dict is empty.
 
     Raises:
         FileNotFoundError: no such weights file.
@@ -167,18 +168,18 @@ def settings_of(path) -> dict:
     weights = find_weights(path)
     beside = [weights.with_suffix(".json")]
     if weights.suffix not in LEGACY_SUFFIXES:
-        beside.append(weights.parent / config.SETTINGS_FILE)
+        beside.append(weights.parent / SETTINGS_FILE)
     file = next((candidate for candidate in beside if candidate.is_file()), None)
     if file is None:
-        return dict(LEGACY_SETTINGS)
+        return dict(LEGACY_SETTINGS) if weights.suffix in LEGACY_SUFFIXES else {}
     try:
         settings = json.loads(file.read_text(encoding="utf-8"))["settings"]
         method, crop = settings["method"], settings["crop"]
     except (ValueError, KeyError, TypeError) as error:
         right = '{"settings": {"method": ..., "crop": ..., ...}}'
         raise ValueError(f"{file}: cannot be read as settings. Received {error!r}; {right} is right") from error
-    if not isinstance(method, str) or crop not in config.CROPS:
-        raise ValueError(f"{file}: unknown method or crop. Received {method!r}, {crop!r}; crops: {list(config.CROPS)}")
+    if not isinstance(method, str) or crop not in CROPS:
+        raise ValueError(f"{file}: unknown method or crop. Received {method!r}, {crop!r}; crops: {list(CROPS)}")
     return settings
 
 
@@ -235,14 +236,14 @@ def _check_class(name, module, registered):
     if name in VALUES:
         return
     if name not in (*REFUSED, "function") and isinstance(name, str) and not name.startswith("__"):
-        if str(registered).startswith(f"{config.PACKAGE}>"):
+        if str(registered).startswith(f"{PACKAGE}>"):
             if keras.saving.get_registered_object(registered) is not None:
                 return
         elif isinstance(module, str) and (module in MODULES or module.startswith(INNER_MODULES)):
             return
     raise ValueError(
         f"it holds a class that is not known or not safe here. Received {module}.{name} ({registered}); "
-        f"layers of Keras, none of {', '.join(REFUSED)}, and classes registered under {config.PACKAGE!r} are right"
+        f"layers of Keras, none of {', '.join(REFUSED)}, and classes registered under {PACKAGE!r} are right"
     )
 
 

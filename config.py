@@ -340,11 +340,11 @@ def dataset_of(name: "DatasetName | str") -> Dataset:
 class StoredFace:
     """How a prepared face lies on disk: a square region around its box, upright, JPEG.
 
-    context: side of the region in units of the box's longer side; 2.4 holds every crop below under the rotation, shift
+    context: side of the region in units of the box's longer side; 2.8 holds every crop below under the rotation, shift
         and scale of the recipes. box_pixels: the box's longer side is shrunk to at most this (never enlarged).
     """
 
-    context: float = 2.4
+    context: float = 2.8
     box_pixels: int = 224
     jpeg_quality: int = 95
     largest_box: float = 2.0  # a box this many times as large as its image is a wrong annotation

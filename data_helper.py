@@ -49,7 +49,7 @@ from config import (
 )
 from face_readers import BadFace, FaceRecord, find_parts, read_part
 from image_utility import crop_matrix, mirror_landmarks, sample_geometry, to_targets, transform
-from pca_utility import fit_eigenbases, labels_folder
+from pca_utility import labels_folder
 from safe_files import folder_lock, replace_file, write_text, write_texts
 from stored_faces import finished_entries, read_journal
 
@@ -121,10 +121,10 @@ def prepare(
 
 
 def prepare_embedded(data_dir: str | os.PathLike = DATA_DIR, crop: str = DEFAULT_CROP) -> None:
-    """Renders the embedded faces and fits their eigenbases, where that is not done yet."""
-    dataset = dataset_of(DatasetName.synthetic)
-    prepare(dataset.name, data_dir=data_dir, crop=crop)
-    fit_eigenbases(labels_folder(data_dir, dataset, crop), dataset)
+    """Renders the embedded faces where that is not done yet; those that are there keep the options they have."""
+    index = Path(data_dir) / DatasetName.synthetic / "index.json"
+    options = json.loads(index.read_text(encoding="utf-8"))["options"] if index.is_file() else {}
+    prepare(DatasetName.synthetic, data_dir=data_dir, **{**options, "crop": crop})
 
 
 def _read_records(dataset: Dataset, parts: list[Part], raw_dir) -> tuple[list[FaceRecord], list[BadFace]]:
@@ -242,11 +242,12 @@ def _publish(folder: Path, index: dict) -> bool:
         truth = [{name: face[name] for name in names} for face in index["faces"] if face["split"] == split]
         if truth:
             texts[folder / f"truth_{split}.json"] = json.dumps(truth) + "\n"
-        else:
-            (folder / f"truth_{split}.json").unlink(missing_ok=True)
     texts[folder / "index.json"] = json.dumps(index) + "\n"  # the last to be renamed: it makes the rest valid
     changed = {path: text for path, text in texts.items() if not _holds(path, text)}
     write_texts(changed)
+    for split in EVALUATED_SPLITS:
+        if folder / f"truth_{split}.json" not in texts:
+            (folder / f"truth_{split}.json").unlink(missing_ok=True)
     return bool(changed)
 
 
@@ -324,13 +325,15 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         prepare(given.pop("dataset"), given.pop("raw"), **given)
     except KeyboardInterrupt:
-        print("data_helper: interrupted. Finished faces are kept; the same command goes on from there", file=sys.stderr)
+        print(
+            "data_helper.py: interrupted. Finished faces are kept; the same command goes on from there", file=sys.stderr
+        )
         return 130
     except BrokenProcessPool:
-        print("data_helper: a worker process died, perhaps for want of memory. Try --workers 1", file=sys.stderr)
+        print("data_helper.py: a worker process died, perhaps for want of memory. Try --workers 1", file=sys.stderr)
         return 1
     except (ValueError, OSError) as error:
-        print(f"data_helper: {error}", file=sys.stderr)
+        print(f"data_helper.py: {error}", file=sys.stderr)
         return 1
     return 0
 

@@ -1,5 +1,6 @@
 """Prepared faces in memory, and batches made of them: crops for evaluation, moved crops without end for training."""
 
+import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -52,6 +53,11 @@ class Faces:
 
     def __len__(self) -> int:
         return len(self.names)
+
+    def summary(self) -> dict:
+        """How many faces, and a digest of their names and landmarks: two sets with the same summary are the same."""
+        digest = hashlib.sha256("\n".join(self.names).encode() + self.landmarks.tobytes())
+        return {"n": len(self), "sha256": digest.hexdigest()}
 
     def crop_matrices(self, crop: Crop, size: int) -> np.ndarray:
         """The matrix (faces, 2, 3) of every face from image pixels to crop pixels."""

@@ -245,7 +245,7 @@ def _open_mat(path: Path):
 
 def _mat_key(file, start: str) -> str:
     """The one key of a COFW file that begins so: IsTr in the training file is IsT in the test file."""
-    keys = [key for key in (start + "Tr", start + "T") if key in file]
+    keys = [key for key in (start + "Tr", start + "T") if hasattr(file.get(key), "shape")]  # not a group
     if not keys:
         found = ", ".join(key for key in file if not key.startswith("#")) or "nothing"
         raise ValueError(
@@ -258,7 +258,9 @@ def _mat_key(file, start: str) -> str:
 def _mat_table(file, start: str, columns: int) -> np.ndarray:
     """A numeric table of a COFW file as (faces, columns)."""
     key = _mat_key(file, start)
-    shape = getattr(file[key], "shape", ())
+    shape = file[key].shape
+    if file[key].dtype.kind not in "fiu":
+        raise ValueError(f"{file.filename}: {key} holds {file[key].dtype}. Expected numbers")
     if len(shape) != 2 or shape[0] != columns or shape[1] != file[_mat_key(file, "Is")].size:
         raise ValueError(
             f"{file.filename}: {key} has shape {shape[::-1]}. Expected ({file[_mat_key(file, 'Is')].size}, {columns})"

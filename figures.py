@@ -1,4 +1,4 @@
-"""Figures: the curves of a training, the CED of an evaluation, and the faces with the largest errors.
+"""Figures: the idea of ACR Loss, the curves of a training, the CED of an evaluation, the faces with the largest errors.
 
 They are made without pyplot, so nothing here changes the state of a notebook that draws its own, and written as PNG,
 whole or not at all.
@@ -8,20 +8,56 @@ import os
 from collections.abc import Sequence
 
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-import config
 import metrics
+from config import FAILURE_THRESHOLDS, Layout
 from safe_files import replace_file
 
 DOTS = 120  # per inch, of every figure
 TRUTH_COLOUR = "#00e000"
 PREDICTION_COLOUR = "#ff30ff"
+DIFFICULTY_COLOURS = colormaps["inferno"]
 COLUMNS = 5  # of the picture of the worst faces
 FACE_INCHES = 2.6  # side of one face in it
+
+
+def draw_acr_loss(
+    path: str | os.PathLike,
+    image: np.ndarray,
+    landmarks: np.ndarray,
+    smooth_face: np.ndarray,
+    phi: np.ndarray,
+    curves: dict[float, tuple[np.ndarray, np.ndarray]],
+    layout: Layout,
+) -> None:
+    """Draws the idea of ACR Loss: a face with its Smooth-Face, the difficulty of its landmarks, and the loss.
+
+    Args:
+        image: (size, size, 3), RGB. landmarks, smooth_face: (points, 2) in its pixels.
+        phi: (points,) difficulty of each landmark, 0 to 1.
+        curves: phi -> errors and the loss of each.
+    """
+    figure = Figure(figsize=(15.0, 4.2), dpi=DOTS, layout="constrained")
+    left, middle, right = figure.subplots(1, 3, width_ratios=(1, 1.18, 1.5))
+    for axes in (left, middle):
+        axes.imshow(image)
+        axes.set_axis_off()
+    _draw_landmarks(left, landmarks, layout, TRUTH_COLOUR)
+    _draw_landmarks(left, smooth_face, layout, PREDICTION_COLOUR)
+    left.set_title("true landmarks (green), Smooth-Face (magenta)")
+    dots = middle.scatter(*landmarks.T, c=phi, cmap=DIFFICULTY_COLOURS, vmin=0, vmax=1, s=26)
+    figure.colorbar(dots, ax=middle, shrink=0.9)
+    middle.set_title("difficulty phi of each landmark")
+    for hard, (errors, losses) in curves.items():
+        right.plot(errors, losses, color=DIFFICULTY_COLOURS(0.05 + 0.8 * hard), label=f"phi = {hard:g}")
+    right.set(xlabel="error, in sides of the crop", ylabel="loss", title="steep where the landmark is hard")
+    right.legend()
+    replace_file(path, figure.savefig)
 
 
 def draw_curves(path: str | os.PathLike, rows: Sequence[dict], normaliser: str) -> None:
@@ -58,7 +94,7 @@ def draw_ced(path: str | os.PathLike, nmes: np.ndarray, masks: dict[str, np.ndar
         masks: subset -> (n,) bool, see metrics.subset_masks.
         evaluation: what metrics.evaluate says of the same faces.
     """
-    end = max(config.FAILURE_THRESHOLDS)
+    end = max(FAILURE_THRESHOLDS)
     figure = Figure(figsize=(8.5, 6.5), dpi=DOTS, layout="constrained")
     axes = figure.add_subplot()
     for subset, mask in masks.items():
@@ -68,7 +104,7 @@ def draw_ced(path: str | os.PathLike, nmes: np.ndarray, masks: dict[str, np.ndar
         axes.step(
             errors, shares, where="post", linewidth=width, label=_legend_row(subset, evaluation["subsets"][subset])
         )
-    for threshold in config.FAILURE_THRESHOLDS:
+    for threshold in FAILURE_THRESHOLDS:
         axes.axvline(threshold, color="0.5", linestyle="--", linewidth=1)
         mark = f"FR@{threshold:g}, AUC@{threshold:g} "
         axes.text(threshold, 0.02, mark, rotation=90, ha="right", va="bottom", fontsize=8, color="0.4")
@@ -87,13 +123,13 @@ def draw_ced(path: str | os.PathLike, nmes: np.ndarray, masks: dict[str, np.ndar
 
 def _legend_head() -> str:
     """The names of the legend's columns."""
-    measures = [f"{name}@{threshold:g}" for name in ("FR", "AUC") for threshold in config.FAILURE_THRESHOLDS]
+    measures = [f"{name}@{threshold:g}" for name in ("FR", "AUC") for threshold in FAILURE_THRESHOLDS]
     return f"{'subset':<14}{'n':>5}{'official':>10}{'NME %':>8}" + "".join(f"{name:>9}" for name in measures)
 
 
 def _legend_row(subset: str, row: dict) -> str:
     """One subset's numbers, below _legend_head."""
-    measures = [f"{name}@{threshold:g}" for name in ("fr", "auc") for threshold in config.FAILURE_THRESHOLDS]
+    measures = [f"{name}@{threshold:g}" for name in ("fr", "auc") for threshold in FAILURE_THRESHOLDS]
     official = "-" if row["n_official"] is None else row["n_official"]
     head = f"{subset:<14}{row['n']:>5}{official:>10}{row['nme']:>8.2f}"
     return head + "".join(f"{row[name]:>9.4f}" for name in measures)
@@ -105,7 +141,7 @@ def draw_worst(
     truth: np.ndarray,
     predicted: np.ndarray,
     captions: Sequence[str],
-    layout: config.Layout,
+    layout: Layout,
     title: str,
 ) -> None:
     """Draws faces in the given order, truth and prediction over each.
@@ -135,7 +171,7 @@ def draw_worst(
     replace_file(path, figure.savefig)
 
 
-def _draw_landmarks(axes: Axes, landmarks: np.ndarray, layout: config.Layout, colour: str) -> None:
+def _draw_landmarks(axes: Axes, landmarks: np.ndarray, layout: Layout, colour: str) -> None:
     """Landmarks (points, 2) as dots, joined along the layout's chains."""
     for chain in layout.chains:
         axes.plot(*landmarks[chain.path].T, color=colour, linewidth=0.7, alpha=0.8)

@@ -28,7 +28,8 @@ def decode_image(data: bytes, name: str) -> np.ndarray:
     """
     if not data:
         raise ValueError(f"{name} is not a readable image. Received an empty file; a whole JPEG or PNG would be right")
-    if data[:2] == b"\xff\xd8" and b"\xff\xd9" not in data[-4096:]:  # OpenCV pads a cut JPEG with grey and says nothing
+    # OpenCV fills a cut JPEG with grey and says nothing; a whole one ends after its last scan began
+    if data[:2] == b"\xff\xd8" and data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda"):
         raise ValueError(f"{name} is a truncated JPEG. Received {len(data)} bytes without an end marker")
     image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
     if image is None:

@@ -13,9 +13,9 @@ import numpy as np
 
 from acr_loss import ACRLoss, PercentageSchedule
 from cnn_model import CNNModel
-from config import PCA_PERCENTAGES, Dataset, Network
+from config import Dataset, Network
 from image_utility import from_targets, to_targets
-from pca_utility import ShapeModel, eigenbasis_path, labels_folder, pca_folder
+from pca_utility import ShapeModel, fit_eigenbases, labels_folder
 
 
 def build_regression(network: Network, dataset: Dataset, input_size: int, batch_norm: float) -> keras.Model:
@@ -29,14 +29,13 @@ def encode_regression(landmarks: np.ndarray, size: int) -> np.ndarray:
 
 
 def make_acr_loss(data_dir: str | os.PathLike, dataset: Dataset, crop: str) -> ACRLoss:
-    """ACR Loss over the eigenbases of the data set, fitted for this crop.
+    """ACR Loss over the eigenbases of the data set for this crop; those that are missing or out of date are fitted.
 
     Raises:
-        FileNotFoundError, ValueError: an eigenbasis is missing, broken or of another data set.
+        FileNotFoundError, ValueError: no labels to fit them on, or a file that is broken or of another data set.
     """
-    folder, models = pca_folder(labels_folder(data_dir, dataset, crop)), []
-    for percentage in PCA_PERCENTAGES:
-        file = eigenbasis_path(folder, dataset, percentage)
+    models = []
+    for file in fit_eigenbases(labels_folder(data_dir, dataset, crop), dataset).values():
         model = ShapeModel.load(file)
         if len(model.mean_) != dataset.outputs:
             raise ValueError(

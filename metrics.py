@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-import config
+from config import AUTHOR_AUC, EVALUATED_SPLITS, FAILURE_THRESHOLDS, TITLES, Dataset, Layout, dataset_of
 from safe_files import write_json
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -25,9 +25,7 @@ from safe_files import write_json
 # --------------------------------------------------------------------------------------------------------------------
 
 
-def normaliser_distance(
-    truth: np.ndarray, layout: config.Layout, name: str, faces: Sequence[str] | None = None
-) -> np.ndarray:
+def normaliser_distance(truth: np.ndarray, layout: Layout, name: str, faces: Sequence[str] | None = None) -> np.ndarray:
     """The distance that an error is divided by: between the means of the layout's two groups of landmarks.
 
     Args:
@@ -80,7 +78,7 @@ def landmark_nme(predicted: np.ndarray, truth: np.ndarray, distance: np.ndarray)
     return point_errors(predicted, truth, distance).mean(axis=0)
 
 
-def part_nme(predicted: np.ndarray, truth: np.ndarray, distance: np.ndarray, layout: config.Layout) -> dict[str, float]:
+def part_nme(predicted: np.ndarray, truth: np.ndarray, distance: np.ndarray, layout: Layout) -> dict[str, float]:
     """Error of every facial part of the layout in percent: the mean over its landmarks and over the faces."""
     errors = landmark_nme(predicted, truth, distance)
     return {part: float(errors[list(points)].mean()) for part, points in layout.parts.items()}
@@ -123,7 +121,7 @@ def author_auc(nmes: np.ndarray) -> float:
     x_0 ... x_19 from 0 to an NME of 0.1 as a fraction: the sum over i = 1 ... 19 of CED(x_i) (x_(i-1) + x_i) / 2. A
     perfect prediction scores 0.95.
     """
-    count, last = config.AUTHOR_AUC
+    count, last = AUTHOR_AUC
     thresholds = np.linspace(0.0, last, count)  # (20,) percent
     shares = (nmes[:, None] <= thresholds).mean(axis=0)  # (20,)
     middles = (thresholds[:-1] + thresholds[1:]) / 2.0 / 100.0  # (19,) fractions
@@ -135,7 +133,7 @@ def author_auc(nmes: np.ndarray) -> float:
 # --------------------------------------------------------------------------------------------------------------------
 
 
-def subset_masks(dataset: config.Dataset, subsets: Sequence[Sequence[str]]) -> dict[str, np.ndarray]:
+def subset_masks(dataset: Dataset, subsets: Sequence[Sequence[str]]) -> dict[str, np.ndarray]:
     """Subset -> (n,) bool, from the subsets that each of n faces belongs to.
 
     "full" comes first: every face. The data set's own subsets follow in its order, then others.
@@ -150,7 +148,7 @@ def subset_masks(dataset: config.Dataset, subsets: Sequence[Sequence[str]]) -> d
 def evaluate(
     predicted: np.ndarray,
     truth: np.ndarray,
-    dataset: config.Dataset,
+    dataset: Dataset,
     subsets: Sequence[Sequence[str]],
     official: dict[str, int] | None = None,
     normaliser: str | None = None,
@@ -161,7 +159,7 @@ def evaluate(
     Args:
         predicted, truth: (n, points, 2) in image pixels.
         subsets: for every face the names of the subsets it belongs to.
-        official: subset -> official number of faces, see config.Dataset.subsets; a subset that is not in it gets None.
+        official: subset -> official number of faces, see Dataset.subsets; a subset that is not in it gets None.
         normaliser: the data set's own where None.
         faces: names of the faces, for error messages.
 
@@ -206,15 +204,15 @@ def _summary(nmes: np.ndarray, official: int | None) -> dict[str, float | int | 
         "n": len(nmes),
         "n_official": official,
         "nme": float(nmes.mean()),
-        **{f"fr@{threshold:g}": failure_rate(nmes, threshold) for threshold in config.FAILURE_THRESHOLDS},
-        **{f"auc@{threshold:g}": auc(nmes, threshold) for threshold in config.FAILURE_THRESHOLDS},
+        **{f"fr@{threshold:g}": failure_rate(nmes, threshold) for threshold in FAILURE_THRESHOLDS},
+        **{f"auc@{threshold:g}": auc(nmes, threshold) for threshold in FAILURE_THRESHOLDS},
         "median": float(np.median(nmes)),
     }
 
 
 def table(metrics: dict, official: dict[str, int] | None = None) -> str:
     """metrics.json as text: one line per normaliser and subset; official subsets without a face are listed too."""
-    measures = [f"{name}@{threshold:g}" for name in ("fr", "auc") for threshold in config.FAILURE_THRESHOLDS]
+    measures = [f"{name}@{threshold:g}" for name in ("fr", "auc") for threshold in FAILURE_THRESHOLDS]
     rows = [["normaliser", "subset", "n", "official", "NME %", "median %", *(name.upper() for name in measures)]]
     for normaliser, block in metrics["normalisers"].items():
         for subset, row in block["subsets"].items():
@@ -257,15 +255,15 @@ def _aligned(rows: list[list[str]]) -> list[str]:
 # --------------------------------------------------------------------------------------------------------------------
 
 
-class Face(NamedTuple):
-    """One entry of a truth or predictions file: landmarks (points, 2) in image pixels, and its subsets."""
+class Entry(NamedTuple):
+    """One entry of a truth or predictions file: landmarks (points, 2) in image pixels, and its subsets if it says."""
 
     landmarks: np.ndarray
-    subsets: tuple[str, ...]
+    subsets: tuple[str, ...] | None
 
 
-def read_faces(path: str | Path, points: int) -> dict[str, Face]:
-    """Read a truth or predictions file: image name -> Face, in the file's order.
+def read_entries(path: str | Path, points: int) -> dict[str, Entry]:
+    """Read a truth or predictions file: image name -> Entry, in the file's order.
 
     Raises:
         ValueError: no JSON, another form, an image that stands twice, a wrong number of landmarks, or a coordinate
@@ -281,19 +279,21 @@ def read_faces(path: str | Path, points: int) -> dict[str, Face]:
         raise ValueError(f"{path} has another form. Received a JSON {_kind(entries)}; expected a list of {form}")
     if not entries:
         raise ValueError(f"{path} holds no face. Received an empty list; expected a list of {form}")
-    faces: dict[str, Face] = {}
+    read: dict[str, Entry] = {}
     for number, entry in enumerate(entries):
         where = f"{path}, entry {number}"
         if not isinstance(entry, dict) or not isinstance(entry.get("image"), str) or "landmarks" not in entry:
             found = f"the keys {sorted(entry)}" if isinstance(entry, dict) else f"a JSON {_kind(entry)}"
             raise ValueError(f"{where} has another form. Received {found}; expected {form}")
-        name, subsets = entry["image"], entry.get("subsets") or ()
-        if name in faces:
+        name, subsets = entry["image"], entry.get("subsets")
+        if name in read:
             raise ValueError(f"{where}: the image {name!r} stands twice. Every image must have one entry")
-        if not isinstance(subsets, list | tuple) or not all(isinstance(subset, str) for subset in subsets):
-            raise ValueError(f'{where} ({name}): "subsets" must be a list of names. Received {subsets!r}')
-        faces[name] = Face(_landmarks(entry["landmarks"], points, f"{where} ({name})"), tuple(subsets))
-    return faces
+        if subsets is not None:
+            if not isinstance(subsets, list) or not all(isinstance(subset, str) for subset in subsets):
+                raise ValueError(f'{where} ({name}): "subsets" must be a list of names. Received {subsets!r}')
+            subsets = tuple(subsets)
+        read[name] = Entry(_landmarks(entry["landmarks"], points, f"{where} ({name})"), subsets)
+    return read
 
 
 def _landmarks(values: object, points: int, where: str) -> np.ndarray:
@@ -321,23 +321,23 @@ def _kind(value: object) -> str:
 def evaluate_files(
     predictions_path: str | Path,
     truth_path: str | Path,
-    dataset: config.Dataset,
+    dataset: Dataset,
     normaliser: str | None = None,
     split: str | None = None,
 ) -> tuple[dict, dict[str, int], list[str]]:
     """Score a predictions file against a truth file.
 
     Args:
-        split: whose official counts apply; where None, "private" if the truth names its subsets, else "test".
+        split: whose official counts apply; where None, the one that the truth's subsets tell of.
 
     Returns:
         metrics as evaluate gives them, the official counts, and the predicted images that the truth does not name.
 
     Raises:
-        ValueError: a file that read_faces refuses, or a face of the truth without a prediction.
+        ValueError: a file that read_entries refuses, or a face of the truth without a prediction.
     """
     points = dataset.layout.points
-    truth, predictions = read_faces(truth_path, points), read_faces(predictions_path, points)
+    truth, predictions = read_entries(truth_path, points), read_entries(predictions_path, points)
     lacking = [name for name in truth if name not in predictions]
     if lacking:
         raise ValueError(
@@ -345,19 +345,24 @@ def evaluate_files(
             f"Received no prediction for {_some(lacking)}, but {len(predictions)} predictions for "
             f"{_some(list(predictions))}; every face of the truth must have one, under the same name"
         )
-    subsets = [face.subsets for face in truth.values()]
-    split = split or ("private" if any("private" in face for face in subsets) else "test")
-    official = dataset.subsets.get(split, {})
+    official = dataset.subsets.get(split or _split_of([entry.subsets for entry in truth.values()]), {})
     metrics = evaluate(
         np.stack([predictions[name].landmarks for name in truth]),
         np.stack([face.landmarks for face in truth.values()]),
         dataset,
-        subsets,
+        [entry.subsets or () for entry in truth.values()],
         official,
         normaliser,
         faces=list(truth),
     )
     return metrics, official, [name for name in predictions if name not in truth]
+
+
+def _split_of(subsets: list[tuple[str, ...] | None]) -> str:
+    """The split of a truth file: faces that belong to no subset are validation faces; saying nothing means test."""
+    if any("private" in (names or ()) for names in subsets):
+        return "private"
+    return "validation" if all(names == () for names in subsets) else "test"
 
 
 def _some(names: list[str], most: int = 3) -> str:
@@ -370,13 +375,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Score any program's predicted landmarks.")
     parser.add_argument("predictions", help='JSON list of {"image": NAME, "landmarks": [[x, y], ...]}')
     parser.add_argument("truth", help='the same form; an entry may add "subsets": [NAME, ...]')
-    parser.add_argument("--dataset", required=True, help=f"one of {config.TITLES}")
+    parser.add_argument("--dataset", required=True, help=f"one of {TITLES}")
     parser.add_argument("--normaliser", help="inter-ocular or inter-pupil; default: the data set's own")
-    parser.add_argument("--split", choices=config.EVALUATED_SPLITS, help="whose official counts to print")
+    parser.add_argument("--split", choices=EVALUATED_SPLITS, help="whose official counts to print")
     parser.add_argument("--out", help="also write the numbers here, as JSON")
     options = parser.parse_args(arguments)
     try:
-        dataset = config.dataset_of(options.dataset)
+        dataset = dataset_of(options.dataset)
         metrics, official, extra = evaluate_files(
             options.predictions, options.truth, dataset, options.normaliser, options.split
         )

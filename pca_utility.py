@@ -6,8 +6,10 @@ fits the eigenbases of 80, 85, 90, 95 and 97 % on `data/w300/normalized_labels/`
 """
 
 import argparse
+import hashlib
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +25,7 @@ from config import (
     DatasetName,
     dataset_of,
 )
-from safe_files import replace_file
+from safe_files import replace_file, write_text
 
 _LEARNED = {"mean": 1, "components": 2, "eigenvalues": 1}  # what a shape model learns, and its dimensions
 
@@ -146,18 +148,24 @@ class PCAUtility:
 
 
 def fit_eigenbases(labels_path: str | os.PathLike, dataset: Dataset) -> dict[float, Path]:
-    """Fits the eigenbases of every percentage of the schedule; those newer than their labels are left as they are.
+    """Fits the eigenbases of every percentage of the schedule, unless they are there and of these very labels.
 
     Returns:
         percentage -> file.
+
+    Raises:
+        FileNotFoundError, ValueError: no labels there, or none of this data set; see `load_labels`.
     """
     folder = pca_folder(labels_path)
     files = {percentage: eigenbasis_path(folder, dataset, percentage) for percentage in PCA_PERCENTAGES}
-    # without any labels everything counts as old, so that fitting is tried and says what is missing
-    newest = max((file.stat().st_mtime for file in Path(labels_path).glob("[!.]*.npy")), default=np.inf)
-    for percentage, file in files.items():
-        if not file.is_file() or file.stat().st_mtime <= newest:
+    digest = hashlib.sha256(load_labels(labels_path, dataset).tobytes()).hexdigest()
+    stamp = folder / f"{dataset.name}_labels.sha256"  # of the labels that all of the files were fitted on
+    fresh = stamp.is_file() and stamp.read_text(encoding="utf-8") == digest
+    if not fresh or not all(file.is_file() for file in files.values()):
+        stamp.unlink(missing_ok=True)
+        for percentage in PCA_PERCENTAGES:
             PCAUtility().create_pca_from_npy(dataset.name, labels_path, percentage)
+        write_text(stamp, digest)
     return files
 
 
@@ -191,7 +199,8 @@ def load_labels(path: str | os.PathLike, dataset: Dataset) -> np.ndarray:
     files = [path] if path.suffix == ".npy" else sorted(path.glob("[!.]*.npy"))
     if not files or not files[0].is_file():
         raise FileNotFoundError(
-            f"no labels (*.npy) in {path}. Make them with: python data_helper.py --dataset {dataset.title} --raw DIR"
+            f"no labels (*.npy) in {path}. Make them with: "
+            f"python data_helper.py --dataset {dataset.title} --raw DIR [--crop C]"
         )
     shapes = np.concatenate([_read_labels(file, dataset) for file in files])  # (faces, 2 * points)
     if len(shapes) < 2:
@@ -215,20 +224,23 @@ def _read_labels(file: Path, dataset: Dataset) -> np.ndarray:
     return labels.reshape(-1, dataset.outputs)
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit status."""
     parser = argparse.ArgumentParser(description="Fit the eigenbases of a prepared data set.")
     parser.add_argument("--dataset", required=True, help=f"one of {TITLES}")
     parser.add_argument("--data-dir", default=DATA_DIR, help="the data root")
     parser.add_argument("--crop", default=DEFAULT_CROP, choices=sorted(CROPS), help="the crop the labels were made for")
-    arguments = parser.parse_args()
+    options = parser.parse_args(arguments)
     try:
-        dataset = dataset_of(arguments.dataset)
-        labels_path = labels_folder(arguments.data_dir, dataset, arguments.crop)
+        dataset = dataset_of(options.dataset)
+        labels_path = labels_folder(options.data_dir, dataset, options.crop)
         for percentage, file in fit_eigenbases(labels_path, dataset).items():
             print(f"{percentage} %: {len(ShapeModel.load(file).components_)} of {dataset.outputs} modes -> {file}")
     except (OSError, ValueError) as error:
-        sys.exit(f"pca_utility.py: {error}")
+        print(f"pca_utility.py: {error}", file=sys.stderr)
+        return 1
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

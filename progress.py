@@ -1,15 +1,15 @@
 """A progress bar over a whole training run, with the time left always on screen."""
 
 import keras
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 
 class Progress(keras.callbacks.Callback):
     """One bar over all steps of the run, and one line for each finished epoch."""
 
-    def __init__(self, epochs: int, steps: int, done: int):
+    def __init__(self, epochs: int, steps: int, done: int, normaliser: str):
         super().__init__()
-        self.epochs, self.steps, self.done = epochs, steps, done
+        self.epochs, self.steps, self.done, self.normaliser = epochs, steps, done, normaliser
 
     def on_train_begin(self, logs=None):
         self._bar = tqdm(total=self.epochs * self.steps, initial=self.done * self.steps, unit="step", smoothing=0.05)
@@ -19,9 +19,8 @@ class Progress(keras.callbacks.Callback):
         self._bar.set_postfix_str(f"loss {logs['loss']:.5f}", refresh=False)
 
     def on_epoch_end(self, epoch, logs=None):
-        self._bar.write(
-            f"epoch {epoch + 1}/{self.epochs}: loss {logs['loss']:.6f}, validation NME {logs['val_nme']:.3f} %"
-        )
+        error = f"validation NME {logs['val_nme']:.3f} % ({self.normaliser})"
+        self._bar.write(f"epoch {epoch + 1}/{self.epochs}: loss {logs['loss']:.6f}, {error}")
 
     def on_train_end(self, logs=None):
         self._bar.close()

@@ -35,8 +35,11 @@ def open_run(folder: Path, settings: dict, resume: bool) -> dict:
     settings = json.loads(json.dumps(settings))  # tuples as JSON has them, so that the comparison is fair
     if not resume:
         return {"settings": settings, "versions": _versions(), "commit": _commit(), "validation": None}
-    record = json.loads(file.read_text(encoding="utf-8"))
-    stored = record["settings"]
+    try:
+        record = json.loads(file.read_text(encoding="utf-8"))
+        stored = record["settings"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{file} is not the record of a run. Received {error!r}; train anew elsewhere") from error
     different = [name for name in settings if stored.get(name) != settings[name]]
     if different:
         raise ValueError(

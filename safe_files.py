@@ -23,9 +23,11 @@ def replace_file(path: str | os.PathLike, write: Callable[[Path], None]) -> None
     try:
         write(beside)
         os.replace(beside, path)
-    except BaseException:
-        beside.unlink(missing_ok=True)
+    except OSError as error:
+        error.filename = error.filename or str(path)  # a full disk does not say which file it was
         raise
+    finally:
+        beside.unlink(missing_ok=True)
 
 
 def write_texts(texts: dict[Path, str]) -> None:

@@ -17,11 +17,23 @@ from pathlib import Path
 
 import keras
 import numpy as np
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
-import config
 import metrics
-from cnn_model import find_weights, load_model, settings_of
+from cnn_model import LEGACY_SETTINGS, find_weights, load_model, settings_of
+from config import (
+    CROPS,
+    DATA_DIR,
+    EVALUATED_SPLITS,
+    EVALUATION_BATCH,
+    TITLES,
+    WORST_FACES,
+    Crop,
+    Dataset,
+    DatasetName,
+    crop_of,
+    dataset_of,
+)
 from face_batches import Faces, crop_batches, load_faces
 from figures import draw_ced, draw_worst
 from image_utility import invert, mirror_landmarks, transform
@@ -35,8 +47,8 @@ def predict_faces(
     model: keras.Model,
     method: Method,
     faces: Faces,
-    crop: config.Crop,
-    batch_size: int = config.EVALUATION_BATCH,
+    crop: Crop,
+    batch_size: int = EVALUATION_BATCH,
     flip: bool = False,
     progress: bool = False,
 ) -> np.ndarray:
@@ -89,9 +101,9 @@ class Test:
 
     def test_model(
         self,
-        ds_name: config.DatasetName | str,
+        ds_name: DatasetName | str,
         pretrained_model_path: str | os.PathLike,
-        data_dir: str | os.PathLike = config.DATA_DIR,
+        data_dir: str | os.PathLike = DATA_DIR,
         out: str | os.PathLike | None = None,
         crop: str | None = None,
         split: str = "test",
@@ -112,13 +124,13 @@ class Test:
             FileNotFoundError: no such weights, or a data set that is not prepared.
             ValueError: unknown data set, crop, split or method, weights of another landmark count, or a bad file.
         """
-        dataset = config.dataset_of(ds_name)
-        if split not in config.EVALUATED_SPLITS:
-            raise ValueError(f"unknown split. Received {split!r}; known: {', '.join(config.EVALUATED_SPLITS)}")
+        dataset = dataset_of(ds_name)
+        if split not in EVALUATED_SPLITS:
+            raise ValueError(f"unknown split. Received {split!r}; known: {', '.join(EVALUATED_SPLITS)}")
         path = find_weights(pretrained_model_path)
         settings = settings_of(path)
         chosen = _choose_crop(crop, settings, path)
-        row = method_of(method or settings["method"])
+        row = method_of(method or settings.get("method", LEGACY_SETTINGS["method"]))
         model = load_model(path)
         _check_outputs(model, dataset, path)
 
@@ -137,16 +149,20 @@ class Test:
         return evaluation
 
 
-def _choose_crop(name: str | None, settings: dict, path: Path) -> config.Crop:
+def _choose_crop(name: str | None, settings: dict, path: Path) -> Crop:
     """The crop asked for, or else the one that the weights were trained with; warns where the two differ."""
-    trained = settings["crop"]
-    chosen = config.crop_of(name or trained)
-    if chosen.name != trained:
+    trained = settings.get("crop")
+    if name is None and trained is None:
+        raise ValueError(
+            f"nothing says which crop {path} was trained with. Received no settings beside it; give --crop"
+        )
+    chosen = crop_of(name or trained)
+    if trained is not None and chosen.name != trained:
         warnings.warn(f"{path} goes with the crop {trained!r}. Received {name!r}: expect larger errors", stacklevel=3)
     return chosen
 
 
-def _check_outputs(model: keras.Model, dataset: config.Dataset, path: Path) -> None:
+def _check_outputs(model: keras.Model, dataset: Dataset, path: Path) -> None:
     """Raises ValueError where flat outputs are not x and y of every landmark of the data set."""
     shape = model.output_shape
     if isinstance(shape, tuple) and len(shape) == 2 and shape[1] != dataset.outputs:
@@ -165,7 +181,7 @@ def _print_missing(faces: Faces) -> None:
         print(f"not evaluated, since not found by data_helper.py: {', '.join(missing)}")
 
 
-def _write(out: Path, faces: Faces, predicted: np.ndarray, evaluation: dict, crop: config.Crop, size: int) -> None:
+def _write(out: Path, faces: Faces, predicted: np.ndarray, evaluation: dict, crop: Crop, size: int) -> None:
     """Writes the numbers, the predictions (n, points, 2) in image pixels, and both pictures."""
     layout, normaliser = faces.dataset.layout, evaluation["normaliser"]
     write_json(out / "metrics.json", evaluation)
@@ -175,7 +191,7 @@ def _write(out: Path, faces: Faces, predicted: np.ndarray, evaluation: dict, cro
     nmes = metrics.nme(predicted, faces.landmarks, distance)
     draw_ced(out / "ced.png", nmes, metrics.subset_masks(faces.dataset, faces.subsets), evaluation)
 
-    worst = np.argsort(-nmes, kind="stable")[: config.WORST_FACES]
+    worst = np.argsort(-nmes, kind="stable")[:WORST_FACES]
     images, matrices = faces.crops(crop, size, worst)
     draw_worst(
         out / "worst.png",
@@ -196,12 +212,12 @@ def _end_of(name: str, most: int = 44) -> str:
 def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit code."""
     parser = argparse.ArgumentParser(description="Evaluate weights on a prepared data set.")
-    parser.add_argument("--dataset", required=True, help=f"one of {config.TITLES}")
+    parser.add_argument("--dataset", required=True, help=f"one of {TITLES}")
     parser.add_argument("--weights", required=True, help="a .keras file of train.py, or an .h5 file of the original")
     parser.add_argument("--out", required=True, help="folder for numbers, predictions and pictures")
-    parser.add_argument("--data-dir", default=config.DATA_DIR, help="the data root")
-    parser.add_argument("--crop", choices=sorted(config.CROPS), help="the one saved beside the weights by default")
-    parser.add_argument("--split", default="test", choices=config.EVALUATED_SPLITS, help="which faces")
+    parser.add_argument("--data-dir", default=DATA_DIR, help="the data root")
+    parser.add_argument("--crop", choices=sorted(CROPS), help="the one saved beside the weights by default")
+    parser.add_argument("--split", default="test", choices=EVALUATED_SPLITS, help="which faces")
     parser.add_argument("--flip", action="store_true", help="average with the prediction for the mirrored crop")
     options = parser.parse_args(arguments)
     try:

@@ -13,12 +13,13 @@ import dataclasses
 import os
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import keras
 import numpy as np
 
-from checkpoint import Averages, Checkpoint, StopOnNaN, TrainingState
+from checkpoint import Averages, Checkpoint, StopOnNaN, TrainingState, log_csv
 from cnn_model import load_model
 from config import (
     BEST_FILE,
@@ -27,6 +28,7 @@ from config import (
     DATA_DIR,
     DEFAULT_CROP,
     LAST_FILE,
+    LOG_FILE,
     NETWORKS,
     RECIPES,
     RUNS_DIR,
@@ -42,13 +44,13 @@ from config import (
     recipe_of,
 )
 from data_helper import prepare_embedded
-from face_batches import TrainingBatches, load_faces
+from face_batches import TrainingBatches, load_faces, read_index
 from figures import draw_curves
 from methods import METHODS, method_of
 from metrics import nme, normaliser_distance
 from progress import Progress
 from run_settings import open_run
-from safe_files import folder_lock, write_json
+from safe_files import folder_lock, write_json, write_text
 from test import Test, predict_faces
 
 
@@ -94,6 +96,9 @@ class Train:
         self.data_dir, self.save_path, self.seed, self.workers = Path(data_dir), Path(save_path), seed, workers
         asked = {"epochs": epochs, "input_size": input_size, "batch_size": batch_size, "learning_rate": learning_rate}
         changes = {name: value for name, value in asked.items() if value is not None}
+        for name, value in changes.items():
+            if value < (0 if name == "learning_rate" else 1):
+                raise ValueError(f"{name} is too small. Received {value}")
         self.recipe = dataclasses.replace(recipe_of(self.dataset, recipe), **changes)
         if precision == "auto":
             precision = "mixed_bfloat16" if _on_gpu() else "float32"
@@ -152,16 +157,21 @@ class Train:
             }
             write_json(self.save_path / SETTINGS_FILE, record)
 
+        faces = {"train": batches.faces.summary(), "validation": held_out.summary()}
         if not resume:
-            record["faces"] = {"train": len(batches.faces), "validation": len(held_out)}
+            record["faces"] = faces
             write_json(self.save_path / SETTINGS_FILE, record)
             state.save()
+        elif record["faces"] != faces:
+            raise ValueError(
+                f"cannot resume {self.save_path} with other faces. Received {faces}; the run has {record['faces']}"
+            )
         callbacks = [
             *self.method.callbacks(loss, self.recipe.epochs),
             StopOnNaN(batches),
             Checkpoint(state, averages, validate, on_best),
             *_tensorboard(self.save_path),
-            Progress(self.recipe.epochs, steps, done),
+            Progress(self.recipe.epochs, steps, done, self.dataset.normaliser),
         ]
         try:
             if done < self.recipe.epochs:
@@ -174,12 +184,19 @@ class Train:
                     shuffle=False,  # the batches come in an order of their own
                     verbose=0,
                 )
-        finally:  # also after Ctrl-C and errors: what there is, is kept
-            averages.update()
-            averages.save(self.save_path / LAST_FILE)
-            if state.rows:
-                draw_curves(self.save_path / CURVES_FILE, state.rows, self.dataset.normaliser)
+        except KeyboardInterrupt:
+            self._finish(averages, state)
+            raise
+        self._finish(averages, state)
         return record["validation"]
+
+    def _finish(self, averages: Averages, state: TrainingState) -> None:
+        """Leaves the present weights, the log and its curves in the folder of the run."""
+        averages.update()
+        averages.save(self.save_path / LAST_FILE)
+        if state.rows:
+            write_text(self.save_path / LOG_FILE, log_csv(state.rows))
+            draw_curves(self.save_path / CURVES_FILE, state.rows, self.dataset.normaliser)
 
     def batches(self) -> TrainingBatches:
         """The training faces in memory, moved anew in every batch."""
@@ -246,7 +263,10 @@ def _on_gpu() -> bool:
         import torch
 
         return torch.cuda.is_available()
-    return bool(keras.distribution.list_devices("gpu"))
+    try:
+        return bool(keras.distribution.list_devices("gpu"))
+    except RuntimeError:  # how JAX says that it has none
+        return False
 
 
 def _set_weights(model: keras.Model, path: str | os.PathLike) -> None:
@@ -284,10 +304,10 @@ def _free_folder(stem: str) -> Path:
     return folder
 
 
-def parse_arguments() -> argparse.Namespace:
+def parse_options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Train a landmark network.")
     parser.add_argument("--dataset", default="synthetic", help=f"one of {TITLES}")
-    parser.add_argument("--arch", default=ModelArch.MNV2, choices=list(NETWORKS), help="the network")
+    parser.add_argument("--arch", default=ModelArch.MNV2, choices=[*map(str, NETWORKS)], help="the network")
     parser.add_argument("--method", default="acr", choices=sorted(METHODS), help="the loss")
     parser.add_argument("--recipe", choices=sorted(RECIPES), help="rates and moves; the data set's own by default")
     parser.add_argument("--epochs", type=int, help="instead of the recipe's")
@@ -302,50 +322,60 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--precision", default="auto", help="Keras dtype policy; auto: bfloat16 on a GPU")
     parser.add_argument("--workers", type=int, default=1, help="threads that make batches")
     parser.add_argument("--resume", action="store_true", help="go on with the run in --save-path")
-    arguments = parser.parse_args()
-    if arguments.resume and not arguments.save_path:
+    options = parser.parse_args(arguments)
+    if options.resume and not options.save_path:
         parser.error("--resume needs --save-path, the folder of the run")
-    return arguments
+    return options
 
 
-def main() -> None:
-    arguments = parse_arguments()
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit status."""
+    options = parse_options(arguments)
     started = time.time()
     try:
-        dataset = dataset_of(arguments.dataset)
-        stem = f"{dataset.name}_{network_of(arguments.arch).stem}_{arguments.method}"
-        save_path = Path(arguments.save_path or _free_folder(stem))
+        dataset = dataset_of(options.dataset)
+        stem = f"{dataset.name}_{network_of(options.arch).stem}_{options.method}"
+        save_path = Path(options.save_path or _free_folder(stem))
         run = Train(
-            arch=arguments.arch,
+            arch=options.arch,
             dataset_name=dataset.name,
             save_path=save_path,
-            method=arguments.method,
-            recipe=arguments.recipe,
-            crop=arguments.crop,
-            data_dir=arguments.data_dir,
-            seed=arguments.seed,
-            epochs=arguments.epochs,
-            input_size=arguments.input_size,
-            batch_size=arguments.batch_size,
-            learning_rate=arguments.learning_rate,
-            precision=arguments.precision,
-            workers=arguments.workers,
+            method=options.method,
+            recipe=options.recipe,
+            crop=options.crop,
+            data_dir=options.data_dir,
+            seed=options.seed,
+            epochs=options.epochs,
+            input_size=options.input_size,
+            batch_size=options.batch_size,
+            learning_rate=options.learning_rate,
+            precision=options.precision,
+            workers=options.workers,
         )
         if dataset.name == DatasetName.synthetic:
-            prepare_embedded(arguments.data_dir, arguments.crop)
-        validation = run.train(weight_path=arguments.weights, resume=arguments.resume)
-        print(f"validation NME {validation['nme']:.3f} % on {validation['n']} faces (epoch {validation['epoch']})")
-        result = Test().test_model(dataset.name, save_path / BEST_FILE, data_dir=arguments.data_dir, out=save_path)
+            prepare_embedded(options.data_dir, options.crop)
+        validation = run.train(weight_path=options.weights, resume=options.resume)
+        print(
+            f"validation: {validation['normaliser']} NME {validation['nme']:.3f} % on {validation['n']} faces, "
+            f"the best of all epochs, number {validation['epoch']}"
+        )
+        if all(face["split"] != "test" for face in read_index(options.data_dir, dataset)["faces"]):
+            print(f"{save_path}\nno test faces were prepared, so nothing was evaluated")
+            return 0
+        result = Test().test_model(dataset.name, save_path / BEST_FILE, data_dir=options.data_dir, out=save_path)
     except KeyboardInterrupt:
+        print("\ntrain.py: stopped", file=sys.stderr)
         if (save_path / STATE_FILE).is_file():
-            sys.exit(f"\nstopped; the finished epochs are kept. Go on with: --save-path {save_path} --resume")
-        sys.exit("\nstopped before the first step; the same command starts again")
+            print(f"finished epochs are kept; go on with --save-path {save_path} --resume", file=sys.stderr)
+        return 130
     except (OSError, ValueError, FloatingPointError) as error:
-        sys.exit(f"train.py: {error}")
+        print(f"train.py: {error}", file=sys.stderr)
+        return 1
     full = result["subsets"]["full"]
     print(f"NME {full['nme']:.2f} % on {full['n']} faces, {time.time() - started:.0f} s")
     print(save_path)
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 import data_helper
-from config import PCA_PERCENTAGES, DatasetName
-from pca_utility import PCAUtility
+from config import dataset_of
+from pca_utility import fit_eigenbases
 from synthetic_faces import render_face
 
 PARTS = {"afw": 6, "helen/trainset": 12, "helen/testset": 4, "ibug": 2}
@@ -39,8 +39,7 @@ def prepared_300w(raw_300w, tmp_path_factory) -> Path:
     """A data root with that 300W prepared and its eigenbases fitted. Tests must not write to it."""
     data_dir = tmp_path_factory.mktemp("data")
     data_helper.prepare("300W", raw_300w, data_dir, workers=1)
-    for percentage in PCA_PERCENTAGES:
-        PCAUtility().create_pca_from_npy(DatasetName.w300, data_dir / "w300" / "normalized_labels", percentage)
+    fit_eigenbases(data_dir / "w300" / "normalized_labels", dataset_of("300W"))
     return data_dir
 
 

@@ -588,7 +588,7 @@ def test_missing_weights_where_there_are_none(tmp_path, monkeypatch):
 def test_settings(tmp_path):
     for name in ("x.keras", "y.keras", "z.h5"):
         (tmp_path / name).touch()
-    assert settings_of(tmp_path / "x.keras") == LEGACY_SETTINGS == {"method": "l2", "crop": "tight"}
+    assert settings_of(tmp_path / "x.keras") == {}  # nothing is known of it
 
     def written(name, method):
         (tmp_path / name).write_text(json.dumps({"settings": {"method": method, "crop": "square"}, "seed": 7}))

@@ -401,7 +401,7 @@ def test_full_disk_leaves_the_previous_index_valid(raw, out, monkeypatch, capsys
         capsys.readouterr()
         assert main(["--dataset", "300W", "--raw", str(raw), "--out", str(out), "--workers", "1", "--copies", "1"]) == 1
     assert capsys.readouterr().err.strip().splitlines() == [
-        "data_helper: [Errno 28] No space left on device: 'somewhere'"
+        "data_helper.py: [Errno 28] No space left on device: 'somewhere'"
     ]
     folder = out / "w300"
     assert json.loads((folder / "index.json").read_text()) == before

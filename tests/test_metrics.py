@@ -365,3 +365,10 @@ def test_other_mistakes_on_the_command_line(score, tmp_path, capsys):
         assert code == 1 and message in err
     assert metrics.main([str(tmp_path / "absent.json"), str(tmp_path / "truth.json"), "--dataset", "COFW"]) == 1
     assert "absent.json" in capsys.readouterr().err
+
+
+def test_validation_faces_have_no_official_number(score):
+    """data_helper.py writes their truth with subsets that are empty."""
+    truth = [{**entry, "subsets": []} for entry in cofw_entries()]
+    _, out, _, _ = score(cofw_entries(shift=1.0), truth)
+    assert "507" not in out

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from config import CROPS, DatasetName, ModelArch, dataset_of
 from face_batches import load_faces
 from image_utility import to_targets
 from metrics import nme, normaliser_distance
+from pca_utility import PCAUtility
 from safe_files import folder_lock
 from test import predict_faces
 
@@ -44,7 +46,8 @@ def run_of(prepared, folder, **changes):
 
 def start(prepared, folder, *words):
     """train.py's own command line, with the tiny network, in a process of its own."""
-    code = "import sys; sys.path[:0] = ['.', 'tests']; import tiny_method, train; tiny_method.install(); train.main()"
+    code = "import sys; sys.path[:0] = ['.', 'tests']; import tiny_method, train; tiny_method.install(); "
+    code += "sys.exit(train.main())"
     command = [sys.executable, "-c", code, "--dataset", "300W", "--data-dir", prepared, "--save-path", folder]
     command += ["--input-size", 32, "--batch-size", 2, "--seed", 3, "--epochs", 4, *words]
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
@@ -69,7 +72,8 @@ def test_a_run_leaves_everything_behind(tiny, prepared_300w, tmp_path, method):
     assert content["versions"]["keras"] == keras.__version__
     assert settings_of(tmp_path / "run/best.keras")["method"] == method
     rows = (tmp_path / "run/log.csv").read_text().splitlines()
-    assert rows[0] == "epoch,loss,val_nme,learning_rate" and len(rows) == 4
+    columns = ["epoch", "loss", *(["percentage"] if method == "acr" else []), "val_nme", "learning_rate"]
+    assert rows[0].split(",") == columns and len(rows) == 4
 
 
 def test_the_validation_figure_is_that_of_the_weights_on_disk(tiny, prepared_300w, tmp_path):
@@ -117,7 +121,7 @@ def test_ctrl_c_saves_and_says_how_to_go_on(prepared_300w, tmp_path):
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=120)
-    assert process.returncode == 1
+    assert process.returncode == 130
     assert "--resume" in errors and "Traceback" not in errors
     for name in ("best.keras", "last.keras", "state.npz", "curves.png"):
         assert (tmp_path / "run" / name).is_file()
@@ -172,6 +176,7 @@ def test_a_nan_stops_the_run_and_names_the_faces(tiny, prepared_300w, tmp_path, 
     monkeypatch.setitem(methods.METHODS, "l2", dataclasses.replace(methods.METHODS["l2"], encode=encode))
     with pytest.raises(FloatingPointError, match=r"loss is nan at epoch 1, step 0.*helen/trainset|afw"):
         run_of(prepared_300w, tmp_path / "run", method="l2").train()
+    assert not (tmp_path / "run/last.keras").exists()  # its weights are NaN
 
 
 def test_starts_from_given_weights(tiny, prepared_300w, tmp_path):
@@ -191,9 +196,42 @@ def test_weights_of_another_network_are_an_error(tiny, prepared_300w, tmp_path):
         run_of(prepared_300w, tmp_path / "run").train(weight_path=tmp_path / "other.keras")
 
 
-def test_missing_eigenbases_name_the_command(tiny, prepared_300w, tmp_path):
-    with pytest.raises(FileNotFoundError, match="pca_utility.py"):
+def test_missing_labels_of_a_crop_name_the_command(tiny, prepared_300w, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"normalized_labels_tight.*data_helper.py"):
         run_of(prepared_300w, tmp_path / "run", crop="tight").train()
+
+
+def test_missing_eigenbases_are_fitted(tiny, prepared_300w, tmp_path):
+    """The original's three calls make one eigenbasis and then train, which needs five."""
+    shutil.copytree(prepared_300w, tmp_path / "data")
+    shutil.rmtree(tmp_path / "data/w300/pca")
+    PCAUtility().create_pca_from_npy(DatasetName.w300, tmp_path / "data/w300/normalized_labels/", pca_percentages=90)
+    assert run_of(tmp_path / "data", tmp_path / "run", epochs=1).train()["nme"] > 0
+
+
+def test_other_faces_cannot_be_resumed(tiny, prepared_300w, tmp_path):
+    shutil.copytree(prepared_300w, tmp_path / "data")
+    run_of(tmp_path / "data", tmp_path / "run").train()
+    index = json.loads((tmp_path / "data/w300/index.json").read_text())
+    index["faces"].remove(next(face for face in index["faces"] if face["split"] == "train"))
+    (tmp_path / "data/w300/index.json").write_text(json.dumps(index))
+    with pytest.raises(ValueError, match="with other faces"):
+        run_of(tmp_path / "data", tmp_path / "run").train(resume=True)
+
+
+@pytest.mark.parametrize("content", ["{", "{}", "[]"])
+def test_a_broken_record_is_named(tiny, prepared_300w, tmp_path, content):
+    run = run_of(prepared_300w, tmp_path / "run", epochs=1)
+    run.train()
+    (tmp_path / "run/settings.json").write_text(content)
+    with pytest.raises(ValueError, match="settings.json is not the record of a run"):
+        run.train(resume=True)
+
+
+@pytest.mark.parametrize("name", ["epochs", "input_size", "batch_size"])
+def test_numbers_below_one_are_errors(prepared_300w, tmp_path, name):
+    with pytest.raises(ValueError, match=f"{name} is too small. Received 0"):
+        run_of(prepared_300w, tmp_path, **{name: 0})
 
 
 @pytest.mark.parametrize(
@@ -246,7 +284,12 @@ def test_the_log_is_a_table():
     assert log_csv(rows) == "epoch,loss\n0,0.5\n1,0.25\n"
 
 
-def test_the_default_run_is_acr_on_embedded_faces(monkeypatch):
-    monkeypatch.setattr(sys, "argv", ["train.py"])
-    arguments = train.parse_arguments()
-    assert (arguments.dataset, arguments.method, arguments.arch) == ("synthetic", "acr", ModelArch.MNV2)
+def test_the_default_run_is_acr_on_embedded_faces():
+    options = train.parse_options([])
+    assert (options.dataset, options.method, options.arch) == ("synthetic", "acr", ModelArch.MNV2)
+
+
+def test_resume_without_a_folder_is_refused(capsys):
+    with pytest.raises(SystemExit):
+        train.main(["--resume"])
+    assert "--save-path" in capsys.readouterr().err
