@@ -367,7 +367,7 @@ def test_other_mistakes_on_the_command_line(score, tmp_path, capsys):
     assert "absent.json" in capsys.readouterr().err
 
 
-def test_validation_faces_have_no_official_number(score):
+def test_truth_with_empty_subsets_is_of_validation_faces(score):
     """data_helper.py writes their truth with subsets that are empty."""
     truth = [{**entry, "subsets": []} for entry in cofw_entries()]
     _, out, _, _ = score(cofw_entries(shift=1.0), truth)
