@@ -79,6 +79,8 @@ class Averages:
         self.model.set_weights(self.trained.get_weights())
         if int(self.trained.optimizer.iterations):  # before the first step there is no average yet
             self.trained.optimizer.finalize_variable_values(self.model.trainable_variables)
+        for variable in self.model.variables:  # arrays of its own: JAX gives away the memory of those it computes with
+            variable.assign(keras.ops.copy(variable))
         return self.model
 
     def save(self, path: str | os.PathLike) -> None:

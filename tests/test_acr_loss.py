@@ -195,7 +195,7 @@ def test_schedule_changes_the_stage_without_a_new_trace(loss, shapes):
 
     traced = Traced(loss.shape_models)
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(20)])
-    model.compile("sgd", traced, jit_compile=False)
+    model.compile("sgd", traced, metrics=traced.metrics)
     stages = []
     watch = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: stages.append(int(traced.stage.value)))
     data = np.zeros((8, 3), np.float32), shapes[:8].astype(np.float32)

@@ -1,0 +1,47 @@
+"""The real network, where the other tests have a tiny one: minutes, not seconds."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parent.parent
+pytestmark = pytest.mark.slow
+
+
+def train(prepared, folder, *words):
+    command = [sys.executable, "train.py", "--dataset", "300W", "--data-dir", prepared, "--save-path", folder]
+    command += ["--input-size", "64", "--batch-size", "8", "--epochs", "40", *words]
+    return subprocess.Popen(list(map(str, command)), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+def finish(process):
+    _, errors = process.communicate(timeout=900)
+    assert process.returncode == 0, errors[-2000:]
+
+
+def state_of(folder):
+    with np.load(folder / "state.npz", allow_pickle=False) as file:
+        return {name: file[name] for name in file.files}
+
+
+def test_mobilenet_learns_its_faces_and_survives_a_kill(prepared_300w, tmp_path):
+    finish(train(prepared_300w, tmp_path / "whole"))
+    rows = json.loads(str(state_of(tmp_path / "whole")["rows"]))
+    assert rows[-1]["loss"] < rows[0]["loss"] / 5
+
+    killed = train(prepared_300w, tmp_path / "killed")
+    log = tmp_path / "killed/log.csv"
+    while killed.poll() is None and not (log.exists() and log.read_text().count("\n") > 12):
+        time.sleep(0.05)
+    killed.send_signal(signal.SIGKILL)
+    killed.communicate()
+    finish(train(prepared_300w, tmp_path / "killed", "--resume"))
+    one, other = state_of(tmp_path / "whole"), state_of(tmp_path / "killed")
+    for name in one.keys() - {"rows"}:
+        np.testing.assert_allclose(other[name], one[name], atol=1e-5)
