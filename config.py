@@ -511,8 +511,8 @@ class Recipe:
 RECIPES = {
     recipe.name: recipe
     for recipe in (
-        Recipe("quick", 64, epochs=12, batch_size=32, learning_rate=2e-3, warm_up=0.05, decay="cosine",
-               weight_decay=1e-4, ema=0.99, batch_norm=0.95),
+        Recipe("quick", 64, epochs=28, batch_size=32, learning_rate=2e-3, warm_up=0.05, decay="cosine",
+               weight_decay=1e-4, ema=0.995, batch_norm=0.98),
         Recipe("faces", 112, epochs=80, batch_size=32, learning_rate=2e-3, repeats=4, warm_up=0.03, decay="cosine",
                weight_decay=1e-4, ema=0.998),
         Recipe("original", 224, epochs=150, batch_size=32, learning_rate=1e-3, repeats=4, batch_norm=0.999),
