@@ -49,7 +49,7 @@ def draw_acr_loss(
         axes.set_axis_off()
     _draw_landmarks(left, landmarks, layout, TRUTH_COLOUR)
     _draw_landmarks(left, smooth_face, layout, PREDICTION_COLOUR)
-    left.set_title("true landmarks (green), Smooth-Face (magenta)")
+    left.set_title("landmarks and Smooth-Face")
     dots = middle.scatter(*landmarks.T, c=phi, cmap=DIFFICULTY_COLOURS, vmin=0, vmax=1, s=26)
     figure.colorbar(dots, ax=middle, shrink=0.9)
     middle.set_title("difficulty phi of each landmark")

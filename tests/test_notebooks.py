@@ -20,6 +20,7 @@ DATASET = DatasetName.w300
 DATA_DIR = {str(prepared_300w)!r}
 SAVE_PATH = {str(tmp_path / "run")!r}
 PICTURE = {str(tmp_path / "picture.png")!r}
+FACE = 0
 EPOCHS = 1
 INPUT_SIZE = 32
 """
