@@ -45,3 +45,13 @@ def test_mobilenet_learns_its_faces_and_survives_a_kill(prepared_300w, tmp_path)
     one, other = state_of(tmp_path / "whole"), state_of(tmp_path / "killed")
     for name in one.keys() - {"rows"}:
         np.testing.assert_allclose(other[name], one[name], atol=1e-5)
+
+
+def test_benchmark_of_throughput(prepared_300w, raw_300w):
+    command = [sys.executable, "benchmark.py", "throughput", "--dataset", "300W", "--data-dir", prepared_300w]
+    command += ["--raw", raw_300w, "--input-size", "32", "--batch-size", "2", "--steps", "2", "--blocks", "2"]
+    command += ["--preparations", "1"]
+    done = subprocess.run(list(map(str, command)), cwd=ROOT, capture_output=True, text=True, timeout=900)
+    assert done.returncode == 0, done.stderr[-2000:]
+    for row in ("pipeline / random arrays", "pipeline / eager loop", "peak memory of training", "preparing 300W"):
+        assert row in done.stdout
