@@ -490,8 +490,8 @@ class Recipe:
     repeats: how often an epoch shows each face, moved anew each time (the original stored 4 to 10 copies).
     warm_up: share of the steps over which the learning rate rises from 0.
     decay: "cosine" to 0, or "constant".
-    ema: momentum of the weights' moving average, 0 for none. batch_norm: momentum of BatchNorm's moving statistics;
-        Keras' own 0.999 lags behind a run of a few thousand steps.
+    ema: length of the weights' moving average as a share of all steps, 0 for none. batch_norm: the same of BatchNorm's
+        moving statistics. Keras' own momentum of 0.999 is a thousand steps, far too long for a run of a few thousand.
     """
 
     name: str
@@ -504,7 +504,7 @@ class Recipe:
     decay: str = "constant"
     weight_decay: float = 0.0
     ema: float = 0.0
-    batch_norm: float = 0.99
+    batch_norm: float = 0.01
     augmentation: Augmentation = field(default_factory=Augmentation)
 
 
@@ -512,12 +512,20 @@ RECIPES = {
     recipe.name: recipe
     for recipe in (
         Recipe("quick", 64, epochs=28, batch_size=32, learning_rate=2e-3, warm_up=0.05, decay="cosine",
-               weight_decay=1e-4, ema=0.995, batch_norm=0.98),
+               weight_decay=1e-4, ema=0.05),
         Recipe("faces", 112, epochs=80, batch_size=32, learning_rate=2e-3, repeats=4, warm_up=0.03, decay="cosine",
-               weight_decay=1e-4, ema=0.998),
-        Recipe("original", 224, epochs=150, batch_size=32, learning_rate=1e-3, repeats=4, batch_norm=0.999),
+               weight_decay=1e-4, ema=0.05),
+        Recipe("original", 224, epochs=150, batch_size=32, learning_rate=1e-3, repeats=4),
     )
 }  # fmt: skip
+
+
+SHORTEST_AVERAGE = 10  # steps
+
+
+def momentum_of(share: float, steps: int) -> float:
+    """The momentum of a moving average as long as this share of a run of `steps`."""
+    return 1 - 1 / max(SHORTEST_AVERAGE, share * steps)
 
 
 def recipe_of(dataset: Dataset, name: str | None = None) -> Recipe:

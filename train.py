@@ -40,6 +40,7 @@ from config import (
     ModelArch,
     crop_of,
     dataset_of,
+    momentum_of,
     network_of,
     recipe_of,
 )
@@ -133,7 +134,7 @@ class Train:
 
         # Network and loss
         model, loss = self.compiled(steps)
-        averages = Averages(model, self._build("float32"))
+        averages = Averages(model, self._build("float32", steps))
         if weight_path:
             _set_weights(model, weight_path)
 
@@ -206,7 +207,7 @@ class Train:
     def compiled(self, steps_per_epoch: int) -> tuple[keras.Model, keras.losses.Loss]:
         """A new network, compiled for training, and its loss."""
         loss = self.method.loss(self.data_dir, self.dataset, self.crop.name)
-        model = self._build(self.precision)
+        model = self._build(self.precision, steps_per_epoch)
         slow_to_jit = keras.backend.backend() == "tensorflow" and not _on_gpu()  # 7 to 8 times slower with XLA
         model.compile(
             self._optimizer(steps_per_epoch),
@@ -217,12 +218,13 @@ class Train:
         model.optimizer.build(model.trainable_variables)
         return model, loss
 
-    def _build(self, precision: str) -> keras.Model:
-        """The network, its arithmetic in `precision`."""
+    def _build(self, precision: str, steps_per_epoch: int) -> keras.Model:
+        """The network, its arithmetic in `precision`, its BatchNorm statistics over a share of the run."""
+        batch_norm = momentum_of(self.recipe.batch_norm, self.recipe.epochs * steps_per_epoch)
         before = keras.config.dtype_policy()
         keras.config.set_dtype_policy(precision)
         try:
-            return self.method.build(self.network, self.dataset, self.recipe.input_size, self.recipe.batch_norm)
+            return self.method.build(self.network, self.dataset, self.recipe.input_size, batch_norm)
         finally:
             keras.config.set_dtype_policy(before)
 
@@ -236,7 +238,7 @@ class Train:
             rate = keras.optimizers.schedules.CosineDecay(
                 0.0, steps - warm_up, warmup_target=recipe.learning_rate, warmup_steps=warm_up
             )
-        average = {"use_ema": True, "ema_momentum": recipe.ema} if recipe.ema else {}
+        average = {"use_ema": True, "ema_momentum": momentum_of(recipe.ema, steps)} if recipe.ema else {}
         optimizer = keras.optimizers.AdamW(rate, weight_decay=recipe.weight_decay, **average)
         optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
         return optimizer

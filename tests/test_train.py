@@ -19,7 +19,7 @@ import methods
 import train
 from checkpoint import Averages, TrainingState, log_csv
 from cnn_model import load_model, settings_of
-from config import CROPS, DatasetName, ModelArch, dataset_of
+from config import CROPS, DatasetName, ModelArch, dataset_of, momentum_of
 from face_batches import load_faces
 from image_utility import to_targets
 from metrics import nme, normaliser_distance
@@ -293,3 +293,9 @@ def test_resume_without_a_folder_is_refused(capsys):
     with pytest.raises(SystemExit):
         train.main(["--resume"])
     assert "--save-path" in capsys.readouterr().err
+
+
+def test_averages_are_as_long_as_their_share_of_the_run():
+    assert momentum_of(0.05, 10_000) == pytest.approx(0.998)  # 500 steps
+    assert momentum_of(0.01, 10_000) == pytest.approx(0.99)
+    assert momentum_of(0.01, 100) == pytest.approx(0.9)  # ten steps at least
