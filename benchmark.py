@@ -60,11 +60,11 @@ class BlockClock(keras.callbacks.Callback):
         self.seconds = time.perf_counter() - self._started
 
 
-def training_block(model: keras.Model, steps: int, batch_size: int, **data) -> float:
-    """Images per second of `steps` training steps after the warm-up; `data` is what `fit` is fed."""
+def training_block(model: keras.Model, steps: int, images: int, **data) -> float:
+    """Images per second of `steps` training steps of so many images, after the warm-up; `data` is what `fit` is fed."""
     clock = BlockClock()
     model.fit(**data, steps_per_epoch=WARM_UP + steps, verbose=0, shuffle=False, callbacks=[clock])
-    return steps * batch_size / clock.seconds
+    return steps * images / clock.seconds
 
 
 def original_block(model: keras.Model, faces: Faces, labels_path: Path, steps: int) -> float:
