@@ -9,6 +9,7 @@ ships it; an entry of the truth file may add "subsets": ["common", ...]. NME (no
 """
 
 import argparse
+import contextlib
 import json
 import sys
 from collections.abc import Sequence
@@ -167,7 +168,8 @@ def evaluate(
         "dataset", "normaliser" and, with that normaliser, "subsets": subset -> "n", "n_official", "nme", "fr@8",
         "fr@10", "auc@8", "auc@10", "median"; "parts": part -> NME over all faces; "landmarks": NME of each landmark
         over all faces; "author_auc@10": subset -> author_auc. "normalisers": name -> {"subsets": the same with that
-        normaliser}. NME and medians are in percent, FR and AUC fractions.
+        normaliser}, those left out that some face has at zero distance. NME and medians are in percent, FR and AUC are
+        fractions.
 
     Raises:
         ValueError: arrays that do not fit the data set, numbers that are not finite, or a normaliser of zero.
@@ -180,8 +182,10 @@ def evaluate(
             f"Received {truth.shape} and subsets for {len(subsets)} faces"
         )
     masks = subset_masks(dataset, subsets)
-    names = dict.fromkeys([normaliser, *layout.normalisers])  # the chosen one first, none twice
-    distances = {name: normaliser_distance(truth, layout, name, faces) for name in names}
+    distances = {normaliser: normaliser_distance(truth, layout, normaliser, faces)}  # the chosen one first
+    for name in layout.normalisers:
+        with contextlib.suppress(ValueError):  # one face with coinciding pupils, say, costs no other figure
+            distances.setdefault(name, normaliser_distance(truth, layout, name, faces))
     errors = {name: nme(predicted, truth, distance) for name, distance in distances.items()}
     normalisers = {
         name: {"subsets": {subset: _summary(nmes[mask], official.get(subset)) for subset, mask in masks.items()}}

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import cv2
-import numpy as np
 import pytest
 
 import data_helper
@@ -41,8 +40,3 @@ def prepared_300w(raw_300w, tmp_path_factory) -> Path:
     data_helper.prepare("300W", raw_300w, data_dir, workers=1)
     fit_eigenbases(data_dir / "w300" / "normalized_labels", dataset_of("300W"))
     return data_dir
-
-
-@pytest.fixture
-def rng() -> np.random.Generator:
-    return np.random.default_rng(0)

@@ -372,3 +372,12 @@ def test_truth_with_empty_subsets_is_of_validation_faces(score):
     truth = [{**entry, "subsets": []} for entry in cofw_entries()]
     _, out, _, _ = score(cofw_entries(shift=1.0), truth)
     assert "507" not in out
+
+
+def test_another_normaliser_of_zero_costs_only_its_own_figures(rng):
+    truth = rng.uniform(0, 100, (3, 29, 2))
+    truth[1, 16] = truth[1, 17]  # the pupils of one face coincide
+    evaluation = metrics.evaluate(truth + 1, truth, COFW, [("full",)] * 3)
+    assert list(evaluation["normalisers"]) == ["inter-ocular"]
+    with pytest.raises(ValueError, match="inter-pupil distance"):
+        metrics.evaluate(truth + 1, truth, COFW, [("full",)] * 3, normaliser="inter-pupil")
