@@ -23,6 +23,17 @@ VALIDATION_SHARE = 0.2  # of a part at most, where less than the whole part is t
 SYNTHETIC_SEEDS = types.MappingProxyType({"train": 0, "test": 1_000_000})  # seed of each split's first rendered face
 
 
+def row_of(table: dict, name: str, kind: str):
+    """The row of a table; `kind` says in the error what its rows are.
+
+    Raises:
+        ValueError: no such row.
+    """
+    if name not in table:
+        raise ValueError(f"unknown {kind}. Received {name!r}; known: {', '.join(table)}")
+    return table[name]
+
+
 # --------------------------------------------------------------------------------------------------------------------
 # Landmark layouts: what the points of a data set are
 # --------------------------------------------------------------------------------------------------------------------
@@ -392,9 +403,7 @@ def crop_of(name: str) -> Crop:
     Raises:
         ValueError: no such crop.
     """
-    if name not in CROPS:
-        raise ValueError(f"unknown crop. Received {name!r}; known: {', '.join(CROPS)}")
-    return CROPS[name]
+    return row_of(CROPS, name, "crop")
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -440,9 +449,7 @@ def network_of(arch: "ModelArch | str") -> Network:
     Raises:
         ValueError: no such network.
     """
-    if arch not in NETWORKS:
-        raise ValueError(f"unknown network. Received {arch!r}; known: {', '.join(NETWORKS)}")
-    return NETWORKS[arch]
+    return row_of(NETWORKS, arch, "network")
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -534,10 +541,7 @@ def recipe_of(dataset: Dataset, name: str | None = None) -> Recipe:
     Raises:
         ValueError: no such recipe.
     """
-    name = name or dataset.recipe
-    if name not in RECIPES:
-        raise ValueError(f"unknown recipe. Received {name!r}; known: {sorted(RECIPES)}")
-    return RECIPES[name]
+    return row_of(RECIPES, name or dataset.recipe, "recipe")
 
 
 # --------------------------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ import numpy as np
 
 from acr_loss import ACRLoss, PercentageSchedule
 from cnn_model import CNNModel
-from config import Dataset, Network
+from config import Dataset, Network, row_of
 from image_utility import from_targets, to_targets
 from pca_utility import ShapeModel, fit_eigenbases, labels_folder
 
@@ -84,6 +84,4 @@ def method_of(name: str) -> Method:
     Raises:
         ValueError: no such method.
     """
-    if name not in METHODS:
-        raise ValueError(f"unknown method. Received {name!r}; known: {sorted(METHODS)}")
-    return METHODS[name]
+    return row_of(METHODS, name, "method")
