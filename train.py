@@ -98,8 +98,9 @@ class Train:
         asked = {"epochs": epochs, "input_size": input_size, "batch_size": batch_size, "learning_rate": learning_rate}
         changes = {name: value for name, value in asked.items() if value is not None}
         for name, value in changes.items():
-            if value < (0 if name == "learning_rate" else 1):
-                raise ValueError(f"{name} is too small. Received {value}")
+            least = 0 if name == "learning_rate" else 1
+            if value < least:
+                raise ValueError(f"{name} is too small. Received {value}; {least} or more is right")
         self.recipe = dataclasses.replace(recipe_of(self.dataset, recipe), **changes)
         if precision == "auto":
             precision = "mixed_bfloat16" if _on_gpu() else "float32"
