@@ -1,11 +1,11 @@
 """Prepared faces in memory, and batches made of them: crops for evaluation, moved crops without end for training."""
 
+import dataclasses
 import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
@@ -29,10 +29,10 @@ from image_utility import (
     warp,
 )
 
-_ORDER, _MOVES = 0, 1  # what a random stream is for, so that no two streams of a seed are the same
+_ORDER, _MOVES, _SUBSET = 0, 1, 2  # what a random stream is for, so that no two streams of a seed are the same
 
 
-@dataclass
+@dataclasses.dataclass
 class Faces:
     """One split of a prepared data set, in memory.
 
@@ -53,6 +53,24 @@ class Faces:
 
     def __len__(self) -> int:
         return len(self.names)
+
+    def sample(self, count: int, seed: int) -> "Faces":
+        """`count` of the faces, drawn at random, in their old order.
+
+        Raises:
+            ValueError: there are not as many.
+        """
+        if not 1 <= count <= len(self):
+            raise ValueError(f"cannot draw that many {self.split} faces. Received {count}; 1 to {len(self)} is right")
+        chosen = np.sort(np.random.default_rng((seed, _SUBSET)).permutation(len(self))[:count])
+        return dataclasses.replace(
+            self,
+            names=[self.names[i] for i in chosen],
+            images=[self.images[i] for i in chosen],
+            landmarks=self.landmarks[chosen],
+            matrices=self.matrices[chosen],
+            subsets=[self.subsets[i] for i in chosen],
+        )
 
     def summary(self) -> dict:
         """How many faces, and a digest of their names and landmarks: two sets with the same summary are the same."""

@@ -67,6 +67,8 @@ class Train:
         precision: a Keras dtype policy, or "auto": bfloat16 where there is a GPU, float32 elsewhere (on a CPU it gains
             nothing).
         seed: of weights, order and moves.
+        faces: how many of the training faces to use, drawn at random; all by default. The eigenbases stay those of all
+            prepared labels.
         workers: threads that make batches.
 
     Raises:
@@ -88,6 +90,7 @@ class Train:
         batch_size: int | None = None,
         learning_rate: float | None = None,
         precision: str = "auto",
+        faces: int | None = None,
         workers: int = 1,
     ):
         self.network = network_of(arch)
@@ -105,6 +108,7 @@ class Train:
         if precision == "auto":
             precision = "mixed_bfloat16" if _on_gpu() else "float32"
         self.precision = precision
+        self.faces = faces
 
     def train(self, weight_path: str | os.PathLike | None = None, resume: bool = False) -> dict:
         """Trains, and returns the validation figures of the best epoch: "nme" (percent), "normaliser", "n", "epoch".
@@ -203,6 +207,8 @@ class Train:
     def batches(self) -> TrainingBatches:
         """The training faces in memory, moved anew in every batch."""
         faces = load_faces(self.data_dir, self.dataset.name, "train", self.recipe.input_size)
+        if self.faces is not None:
+            faces = faces.sample(self.faces, self.seed)
         return TrainingBatches(faces, self.crop, self.recipe, self.method.encode, self.seed, workers=self.workers)
 
     def compiled(self, steps_per_epoch: int) -> tuple[keras.Model, keras.losses.Loss]:
@@ -257,6 +263,7 @@ class Train:
             "start_weights": str(weight_path) if weight_path else None,
             "precision": self.precision,
             "seed": self.seed,
+            "faces_used": self.faces,
         }
 
 
@@ -323,6 +330,7 @@ def parse_options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--save-path", help="folder of the run; a new one below runs/ by default")
     parser.add_argument("--weights", help="weights to start from (.keras or .h5)")
     parser.add_argument("--precision", default="auto", help="Keras dtype policy; auto: bfloat16 on a GPU")
+    parser.add_argument("--faces", type=int, help="how many of the training faces to use, drawn at random")
     parser.add_argument("--workers", type=int, default=1, help="threads that make batches")
     parser.add_argument("--resume", action="store_true", help="go on with the run in --save-path")
     options = parser.parse_args(arguments)
@@ -353,6 +361,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             batch_size=options.batch_size,
             learning_rate=options.learning_rate,
             precision=options.precision,
+            faces=options.faces,
             workers=options.workers,
         )
         if dataset.name == DatasetName.synthetic:

@@ -55,6 +55,20 @@ def test_every_face_once_in_order_and_the_last_batch_smaller(faces):
     assert sizes[:-1] == [4] * (len(sizes) - 1)
 
 
+def test_a_sample_is_a_part_of_the_faces_and_depends_on_the_seed(faces):
+    some = faces.sample(3, seed=1)
+    assert len(some) == 3 and set(some.names) < set(faces.names)
+    for i, name in enumerate(some.names):
+        whole = faces.names.index(name)
+        np.testing.assert_array_equal(some.landmarks[i], faces.landmarks[whole])
+        np.testing.assert_array_equal(some.matrices[i], faces.matrices[whole])
+        assert some.images[i] is faces.images[whole]
+    assert faces.sample(3, seed=1).summary() == some.summary()
+    assert len({faces.sample(3, seed).summary()["sha256"] for seed in range(8)}) > 1
+    with pytest.raises(ValueError, match="cannot draw that many train faces. Received 0; 1 to"):
+        faces.sample(0, seed=1)
+
+
 def test_a_batch_depends_on_seed_and_step_alone(faces):
     first, again = batches_of(faces), batches_of(faces, first_step=5)
     for a, b in zip(first[7], again[2], strict=True):
