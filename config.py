@@ -20,7 +20,10 @@ JOURNAL_FILE = "journal.jsonl"  # finished faces of a preparation
 LABEL_COPIES = 4  # moved copies of each training face in the normalised labels
 EVALUATED_SPLITS = ("test", "private", "validation")
 VALIDATION_SHARE = 0.2  # of a part at most, where less than the whole part is there
-SYNTHETIC_SEEDS = types.MappingProxyType({"train": 0, "test": 1_000_000})  # seed of each split's first rendered face
+LEAST_RENDER_SIZE = 32  # pixels
+SYNTHETIC_SEEDS = types.MappingProxyType(
+    {"train": 0, "test": 1_000_000_000}
+)  # seed of each split's first rendered face
 
 
 def row_of(table: dict, name: str, kind: str):
@@ -187,6 +190,37 @@ LAYOUT_98 = Layout(
     corners=(60, 64, 68, 72, 76, 82, 88, 92),
 )
 
+# Anchors and contours of ACE-Net (Table 3), in its order. As everywhere, left and right are those of the image.
+ANCHORS = (
+    "right eye inner corner",
+    "right eye outer corner",
+    "left eye inner corner",
+    "left eye outer corner",
+    "right iris center",
+    "left iris center",
+    "nose tip",
+    "nose bottom center",
+    "mouth right outer corner",
+    "mouth left outer corner",
+    "mouth right inner corner",
+    "mouth left inner corner",
+)
+CONTOURS = (
+    "right eyebrow center-line",
+    "left eyebrow center-line",
+    "right eye upper lid",
+    "right eye lower lid",
+    "left eye upper lid",
+    "left eye lower lid",
+    "nose ridge",
+    "nose bottom boundary",
+    "mouth upper lip outer",
+    "mouth lower lip outer",
+    "mouth upper lip inner",
+    "mouth lower lip inner",
+    "chin boundary",
+)
+
 
 # --------------------------------------------------------------------------------------------------------------------
 # Data sets
@@ -228,6 +262,7 @@ class Dataset:
     reader: which reader of face_readers.py understands its files.
     subsets: evaluated split -> subset -> official number of faces; "full" is every face of the split.
     normaliser: the one that its NME is reported with first. recipe: how it is trained where nothing else is said.
+    render_size: side of its pictures in pixels where the project renders them, else 0.
     """
 
     name: DatasetName
@@ -238,6 +273,7 @@ class Dataset:
     subsets: dict[str, dict[str, int]]
     normaliser: str = "inter-ocular"
     recipe: str = "faces"
+    render_size: int = 0
 
     @property
     def outputs(self) -> int:
@@ -322,6 +358,7 @@ DATASETS = {
             ),
             subsets={"test": {"full": 500}},
             recipe="quick",
+            render_size=128,
         ),
     )
 }

@@ -36,6 +36,7 @@ from config import (
     INDEX_VERSION,
     JOURNAL_FILE,
     LABEL_COPIES,
+    LEAST_RENDER_SIZE,
     SEED,
     STORED_FACE,
     TITLES,
@@ -66,6 +67,8 @@ def prepare(
     seed: int = SEED,
     extra: bool = False,
     workers: int | None = None,
+    faces: int | None = None,
+    size: int | None = None,
 ) -> dict:
     """Prepares a data set below `data_dir`; redoes only what changed since the last run, and prints what there is.
 
@@ -76,6 +79,8 @@ def prepare(
         crop: a row of config.CROPS, the crop of the normalised labels.
         seed: of the moved copies. The held-out faces do not depend on it.
         extra: also take the extra training parts.
+        faces, size: of rendered training faces, how many, and the side of all rendered pictures in pixels; by default as
+            config.DATASETS has them. Not for other data sets.
         workers: processes; by default one for each core. With more than 1, a script that calls this must guard its own
             start with `if __name__ == "__main__":`.
 
@@ -88,7 +93,7 @@ def prepare(
         BlockingIOError: another run is preparing the same data set in the same place.
         OSError: the data root cannot be written; a previous index stays valid.
     """
-    dataset = dataset_of(dataset_name)
+    dataset = _resized(dataset_of(dataset_name), faces, size)
     crop_of(crop)
     if copies < 0 or (workers is not None and workers < 1):
         raise ValueError(f"copies must be 0 or more, workers 1 or more. Received {copies} and {workers}")
@@ -97,12 +102,14 @@ def prepare(
     folder = Path(data_dir) / dataset.name
     with folder_lock(folder, "another run is preparing"):
         entries = finished_entries(folder, dataset, records, workers or os.cpu_count() or 1)
-        faces, dropped = _split_faces(dataset, records, entries)
+        kept, dropped = _split_faces(dataset, records, entries)
         skipped = [{"file": face.file, "reason": face.reason, "part": face.part.path} for face in bad + dropped]
-        if not faces:
+        if not kept:
             first = f"{skipped[0]['file']}: {skipped[0]['reason']}" if skipped else "its files hold no face"
             raise ValueError(f"no face of {dataset.title} in {raw_dir} can be used. {len(skipped)} skipped; {first}")
         options = {"copies": copies, "crop": crop, "seed": seed, "extra": extra}
+        if dataset.render_size:
+            options |= {"faces": dataset.parts[0].count, "size": dataset.render_size}
         index = {
             "dataset": dataset.title,
             "version": INDEX_VERSION,
@@ -110,14 +117,30 @@ def prepare(
             "options": options,
             "missing": [{"part": part.path, "count": part.count} for part in missing],
             "skipped": skipped,
-            "faces": faces,
+            "faces": kept,
         }
-        changed = _write_labels(folder, dataset, faces, options)
+        changed = _write_labels(folder, dataset, kept, options)
         changed |= _publish(folder, index)
         _remove_superseded(folder, records, entries)
     _print_summary(dataset, index, entries)
     print(f"{folder}: {'prepared' if changed else 'nothing to do, everything is up to date'}")
     return index
+
+
+def _resized(dataset: Dataset, faces: int | None, size: int | None) -> Dataset:
+    """A rendered data set with another number of training faces, or pictures of another size."""
+    asked = {name: value for name, value in (("faces", faces), ("size", size)) if value is not None}
+    if not asked:
+        return dataset
+    if not dataset.render_size:
+        raise ValueError(f"only rendered faces can be chosen in number and size. Received {asked} for {dataset.title}")
+    least = {"faces": 1, "size": LEAST_RENDER_SIZE}
+    for name, value in asked.items():
+        if value < least[name]:
+            raise ValueError(f"{name} is too small. Received {value}; {least[name]} or more is right")
+    train, *others = dataset.parts
+    train = dataclasses.replace(train, count=train.count if faces is None else faces)
+    return dataclasses.replace(dataset, parts=(train, *others), render_size=size or dataset.render_size)
 
 
 def prepare_embedded(data_dir: str | os.PathLike = DATA_DIR, crop: str = DEFAULT_CROP) -> None:
@@ -320,6 +343,8 @@ def main(arguments: list[str] | None = None) -> int:
     add("--crop", default=DEFAULT_CROP, choices=sorted(CROPS), help="crop of the normalised labels")
     add("--seed", type=int, default=SEED, help="seed of the moved copies")
     add("--extra", action="store_true", help="also take extra training parts (300W: helen_recovered)")
+    add("--faces", type=int, help="rendered training faces (only synthetic)")
+    add("--size", type=int, help="side of the rendered pictures in pixels (only synthetic)")
     add("--workers", type=int, help="processes (default: one for each core)")
     given = vars(parser.parse_args(arguments))
     try:

@@ -10,7 +10,7 @@ MATLAB counts; WFLW is 0-based already.
 import os
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -36,6 +36,7 @@ class FaceRecord:
 
     image: its name below the set's root; unique within its part. part: the part of the data set it comes from.
     source: the file that holds the picture, or None for a rendered face. row: where in that file; the renderer's seed.
+    size: side of a rendered picture in pixels.
     landmarks: (points, 2) in 0-based image pixels; None for a rendered face, which has them only once it is rendered.
     photo: faces with the same photo were cut from one photograph and must stay on one side of every split.
     box: the set's own (left, top, right, bottom), if it has one. occluded: 0 or 1 for every landmark, if the set says.
@@ -50,6 +51,7 @@ class FaceRecord:
     subsets: tuple[str, ...] = ()
     box: tuple[float, ...] | None = None
     occluded: tuple[int, ...] | None = None
+    size: int | None = None
 
 
 @dataclass(frozen=True)
@@ -120,22 +122,21 @@ def read_part(dataset: Dataset, part: Part, root: str | os.PathLike | None) -> I
     return READERS[dataset.reader](dataset, part, Path(root or "."))
 
 
-def read_face(record: FaceRecord) -> tuple[np.ndarray, np.ndarray]:
+def read_face(record: FaceRecord) -> tuple[np.ndarray, FaceRecord]:
     """Opens the picture of a record, or renders it.
 
     Returns:
-        image, uint8 RGB of (height, width, 3), and landmarks (points, 2) in its 0-based pixels.
+        image, uint8 RGB of (height, width, 3), and the record; that of a rendered face is completed with its landmarks,
+        test subsets and hidden landmarks.
 
     Raises:
         ValueError, OSError: the picture cannot be read; the message names the file.
     """
     if record.source is None:
-        from synthetic_faces import render_face
-
-        return render_face(record.row)
+        return _render(record)
     if record.source.suffix == ".mat":
-        return _read_mat_image(record.source, record.row), record.landmarks
-    return image_utility.read_image(record.source), record.landmarks
+        return _read_mat_image(record.source, record.row), record
+    return image_utility.read_image(record.source), record
 
 
 def _subsets(part: Part) -> tuple[str, ...]:
@@ -437,8 +438,18 @@ def _wflw_face(dataset: Dataset, part: Part, root: Path, folder: str, line: str,
 def read_synthetic(dataset: Dataset, part: Part, root: Path) -> Iterator[FaceRecord]:
     """Rendered faces: the picture and its landmarks follow from a seed, and the parts' seeds never meet."""
     for index in range(part.count):
-        name = f"{part.path}/{index:05d}"
-        yield FaceRecord(name, part, None, SYNTHETIC_SEEDS[part.path] + index, None, name, _subsets(part))
+        name, seed = f"{part.path}/{index:06d}", SYNTHETIC_SEEDS[part.path] + index
+        yield FaceRecord(name, part, None, seed, None, name, _subsets(part), size=dataset.render_size)
+
+
+def _render(record: FaceRecord) -> tuple[np.ndarray, FaceRecord]:
+    """The picture of a rendered face, and its record with all that is known once it is rendered."""
+    from synthetic_faces import render_face
+
+    face = render_face(record.row, record.size)
+    subsets = record.subsets + (face.subsets if record.subsets else ())
+    hidden = tuple((~face.visible()).astype(int).tolist())
+    return face.image, replace(record, landmarks=face.landmarks(), subsets=subsets, occluded=hidden)
 
 
 READERS: dict[str, Reader] = {

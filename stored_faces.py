@@ -51,7 +51,7 @@ def finished_entries(folder: Path, dataset: Dataset, records: list[FaceRecord], 
 def _key(record: FaceRecord) -> str:
     """A digest of everything a stored face follows from; it changes when the source, annotation or settings do."""
     if record.source is None:
-        source = [_renderer_digest()]
+        source = [_renderer_digest(), record.size]
     else:
         status = record.source.stat()
         source = [status.st_size, status.st_mtime_ns]
@@ -131,7 +131,8 @@ def _rounded(box: np.ndarray) -> list[int]:
 def _store_face(folder: Path, dataset: Dataset, record: FaceRecord, key: str) -> dict:
     """Writes one stored face. Gives its journal entry: the face as the index has it, or why there is none."""
     try:
-        image, landmarks = read_face(record)
+        image, record = read_face(record)
+        landmarks = record.landmarks
         normaliser_distance(landmarks[None], dataset.layout, dataset.normaliser, [record.image])  # or it has no NME
         stored, matrix = store_region(image, landmarks)
     except (ValueError, OSError) as error:

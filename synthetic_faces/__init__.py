@@ -1,11 +1,6 @@
-"""The embedded data set: faces that the project draws itself, with exact landmarks in the 68-point layout.
+"""The embedded data set: 3D faces that the project renders itself, with exact landmarks, anchors and contours."""
 
-    from synthetic_faces import render_face
-    image, landmarks = render_face(seed=1)  # uint8 RGB (256, 256, 3), float64 (68, 2)
+from synthetic_faces.face import SyntheticFace, render_face, render_parameters
+from synthetic_faces.parameters import draw_parameters
 
-shape.py says where the parts of a head lie, paint.py turns them into a picture.
-"""
-
-from synthetic_faces.paint import render_face
-
-__all__ = ["render_face"]
+__all__ = ["SyntheticFace", "draw_parameters", "render_face", "render_parameters"]

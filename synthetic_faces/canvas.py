@@ -1,83 +1,92 @@
-"""A small picture to draw on: smooth outlines in fractions of a pixel, clipping, and soft light and shadow."""
-
-import contextlib
-import functools
-from collections.abc import Iterator
+"""The unrolled skin of a head, to paint on: everything is placed by frontal coordinates of the head."""
 
 import cv2
 import numpy as np
 
-FRACTION_BITS = 5  # OpenCV takes corners in fixed point
-STEPS = 6  # straight pieces between two points of a curve
-GREY = 128  # what leaves the picture as it is when it is shaded
+from synthetic_faces.head import Head
+
+TURN = np.radians(102)  # how far around a head its front sheet reaches
+COARSE_BLUR = 4.0  # pixels
+BITS = 4  # OpenCV takes corners in fixed point
 
 
 class Canvas:
-    """A square picture, uint8 (side, side, channels). Places are in sides of the picture, 0 to 1.
+    """A picture over the rows and turns of a head's front sheet, float32.
 
-    unit: a length in sides of the picture, which widths of lines and blurs are multiples of.
+    pixels: (height, width, 4): a colour as on a screen, and the share of light that is reflected as a highlight.
     """
 
-    def __init__(self, pixels: np.ndarray, unit: float):
-        self.pixels, self.side, self.unit = pixels, pixels.shape[0], unit
+    def __init__(self, head: Head, height: int, width: int, colour: np.ndarray, gloss: float):
+        self.head, self.height, self.width = head, height, width
+        self.pixels = np.empty((height, width, 4), np.float32)
+        self.pixels[:] = *colour, gloss
+        self.unit = height / 4.0  # pixels of a head unit, roughly
 
-    def corners(self, points: np.ndarray) -> list[np.ndarray]:
-        """Places (n, 2) as OpenCV's fixed-point pixels, in which whole numbers are centres of pixels."""
-        return [np.round((points * self.side - 0.5) * 2**FRACTION_BITS).astype(np.int32)]
+    def at(self, places: np.ndarray) -> np.ndarray:
+        """Frontal coordinates (n, 2) to pixels (n, 2)."""
+        row, turn = self.head.place(places[:, 0], places[:, 1])
+        return np.stack([(turn / TURN + 1) / 2 * (self.width - 1), (row / np.pi + 0.5) * (self.height - 1)], axis=-1)
 
-    def fill(self, points: np.ndarray, colour: np.ndarray, opacity: float = 1.0) -> None:
-        """Fills a polygon (n, 2). Its edge lies up to 0.7 pixels of the canvas outside the points, as OpenCV fills."""
-        before = self.pixels.copy() if opacity < 1 else None
-        cv2.fillPoly(self.pixels, self.corners(points), _scalar(colour), cv2.LINE_AA, FRACTION_BITS)
-        if before is not None:
-            cv2.addWeighted(self.pixels, opacity, before, 1 - opacity, 0, dst=self.pixels)
+    def region(self, places: np.ndarray, margin: float) -> tuple[slice, slice, np.ndarray]:
+        """The slices around places (n, 2), widened by `margin` head units, and the places in their pixels."""
+        at = self.at(places)
+        pad = margin * self.unit + 2
+        left, top = np.floor(np.maximum(at.min(axis=0) - pad, 0)).astype(int)
+        right, bottom = np.ceil(np.minimum(at.max(axis=0) + pad, [self.width - 1, self.height - 1])).astype(int)
+        return slice(top, max(bottom, top) + 1), slice(left, max(right, left) + 1), at - [left, top]
 
-    def line(self, points: np.ndarray, colour: np.ndarray, width: float) -> None:
-        """Draws a line along points (n, 2)."""
-        thick = max(1, round(width * self.unit * self.side))
-        cv2.polylines(self.pixels, self.corners(points), False, _scalar(colour), thick, cv2.LINE_AA, FRACTION_BITS)
+    def fill(
+        self, outline: np.ndarray, colour, opacity: float = 1.0, soft: float = 0.0, within: np.ndarray | None = None
+    ):
+        """Fills an outline (n, 2). soft: blur of its edge in head units. within: an outline it must not leave."""
+        rows, columns, at = self.region(outline, 3 * soft)
+        mask = _mask(at, rows, columns)
+        self._blend(mask, rows, columns, colour, opacity, soft, within)
 
-    @contextlib.contextmanager
-    def inside(self, outline: np.ndarray) -> Iterator[None]:
-        """What is drawn meanwhile shows inside an outline (n, 2) only."""
-        before = self.pixels.copy()
-        yield
-        outside = np.full((self.side, self.side), 255, np.uint8)
-        cv2.fillPoly(outside, self.corners(outline), 0, cv2.LINE_8, FRACTION_BITS)
-        cv2.copyTo(before, outside, self.pixels)
+    def spot(self, centre, radii, colour, opacity: float = 1.0, soft: float = 0.0, within: np.ndarray | None = None):
+        """Fills an ellipse."""
+        angle = np.linspace(0, 2 * np.pi, 28, endpoint=False)
+        outline = np.stack([centre[0] + radii[0] * np.cos(angle), centre[1] + radii[1] * np.sin(angle)], axis=-1)
+        self.fill(outline, colour, opacity, soft, within)
 
-    def shade(self, forms: list[tuple[np.ndarray, int]], blur: float) -> None:
-        """Multiplies the picture by soft light: blurred polygons (n, 2) of a grey level each; GREY changes nothing."""
-        coarse = Canvas(np.full((self.side // 4 + 1,) * 2, GREY, np.uint8), self.unit)
-        for points, level in forms:
-            cv2.fillPoly(coarse.pixels, coarse.corners(points), level, cv2.LINE_AA, FRACTION_BITS)
-        soft = cv2.GaussianBlur(coarse.pixels, (0, 0), max(blur * self.unit * coarse.side, 0.3))
-        soft = cv2.resize(soft, (self.side, self.side), interpolation=cv2.INTER_LINEAR)
-        cv2.multiply(self.pixels, cv2.merge([soft] * 3), dst=self.pixels, scale=1 / GREY)
+    def strokes(
+        self, lines: list[np.ndarray], colour, width: float, opacity: float = 1.0, soft: float = 0.0, within=None
+    ):
+        """Draws lines, each (n, 2), `width` head units thick."""
+        rows, columns, at = self.region(np.concatenate(lines), width + 3 * soft)
+        ends = np.cumsum([len(line) for line in lines])[:-1]
+        corners = np.split(np.round(at * 2**BITS).astype(np.int32), ends)
+        mask = np.zeros((rows.stop - rows.start, columns.stop - columns.start), np.uint8)
+        pixels = width * self.unit
+        strength = min(pixels, 1.0)  # lines thinner than a pixel are drawn fainter
+        cv2.polylines(mask, corners, False, 255, max(1, round(pixels)), cv2.LINE_AA, BITS)
+        self._blend(mask, rows, columns, colour, opacity * strength, soft, within)
+
+    def shade(self, mask: np.ndarray, colour, rows: slice = slice(None), columns: slice = slice(None)) -> None:
+        """Blends a colour in where mask (height, width), in [0, 1], says; a fourth number changes the gloss too."""
+        part = self.pixels[rows, columns, : len(colour)]
+        part += mask[..., None] * (np.asarray(colour, np.float32) - part)
+
+    def _blend(self, mask, rows, columns, colour, opacity, soft, within):
+        if soft:
+            mask = _softened(mask, max(soft * self.unit, 0.3))
+        weights = mask * np.float32(opacity / 255)
+        if within is not None:
+            border = self.at(within) - [columns.start, rows.start]
+            weights *= _mask(border, rows, columns) * np.float32(1 / 255)
+        self.shade(weights, colour, rows, columns)
 
 
-def smooth(points: np.ndarray) -> np.ndarray:
-    """A smooth curve (m, 2) through points (n, 2): Catmull and Rom's spline, straight on at both ends."""
-    return _spline(len(points)) @ points
+def _softened(mask: np.ndarray, sigma: float) -> np.ndarray:
+    """A blurred mask; a wide blur is made on a quarter of the rows and columns."""
+    if sigma < COARSE_BLUR:
+        return cv2.GaussianBlur(mask, (0, 0), sigma)
+    height, width = mask.shape
+    small = cv2.resize(mask, (-(-width // 4), -(-height // 4)), interpolation=cv2.INTER_AREA)
+    return cv2.resize(cv2.GaussianBlur(small, (0, 0), sigma / 4), (width, height), interpolation=cv2.INTER_LINEAR)
 
 
-def ellipse(centre: np.ndarray, x_axis: np.ndarray, y_axis: np.ndarray) -> np.ndarray:
-    """A closed outline (24, 2) around a centre, from its two half axes, each (2,)."""
-    angle = np.linspace(0, 2 * np.pi, 24, endpoint=False)[:, None]
-    return centre + np.cos(angle) * x_axis + np.sin(angle) * y_axis
-
-
-def _scalar(colour: np.ndarray) -> tuple[int, ...]:
-    return tuple(min(max(round(channel), 0), 255) for channel in colour.tolist())
-
-
-@functools.cache
-def _spline(count: int) -> np.ndarray:
-    """The matrix (m, count) that takes points to their curve."""
-    t = np.arange(STEPS)[:, None] / STEPS
-    weights = np.hstack([-t + 2 * t**2 - t**3, 2 - 5 * t**2 + 3 * t**3, t + 4 * t**2 - 3 * t**3, t**3 - t**2]) / 2
-    padded = np.zeros((count + 2, count))  # one more point at both ends, on the straight line through the last two
-    padded[1:-1] = np.eye(count)
-    padded[0, :2] = padded[-1, :-3:-1] = 2, -1
-    pieces = [weights @ padded[k : k + 4] for k in range(count - 1)]  # each (STEPS, count)
-    return np.vstack([*pieces, np.eye(count)[-1:]])
+def _mask(at: np.ndarray, rows: slice, columns: slice) -> np.ndarray:
+    mask = np.zeros((rows.stop - rows.start, columns.stop - columns.start), np.uint8)
+    cv2.fillPoly(mask, [np.round(at * 2**BITS).astype(np.int32)], 255, cv2.LINE_AA, BITS)
+    return mask

@@ -1,0 +1,87 @@
+"""Neck, shoulders and ears."""
+
+import numpy as np
+
+from synthetic_faces.camera import PIVOT, Camera, rotation
+from synthetic_faces.hair import CLOTH
+from synthetic_faces.head import Head
+from synthetic_faces.parameters import FaceParameters
+from synthetic_faces.raster import Sheet, painted
+from synthetic_faces.skin import choose
+from synthetic_faces.textures import clouds, piece
+
+EAR = (0.19, 0.33)  # half its width and height
+
+
+def ears(head: Head, skin: np.ndarray) -> list[Sheet]:
+    """Both ears, in head coordinates."""
+    angle, r = np.meshgrid(np.linspace(0, 2 * np.pi, 41), np.linspace(0.02, 1, 15))
+    shade = 1 - 0.5 * np.exp(-(((r - 0.35) / 0.25) ** 2)) - 0.3 * np.exp(-(((r - 0.8) / 0.07) ** 2))
+    paint = (skin * [0.97, 0.82, 0.78]) * shade[..., None]
+    sheets = []
+    for side in (-1, 1):
+        row = head.row_of(0.2)
+        root = head.base(row, side * np.radians(99))
+        back, up, out = np.array([side * 0.5, 0, -0.87]), np.array([0, 1.0, -0.12]), np.array([side, 0, 0.3])
+        lobe = 1 - 0.25 * np.clip(np.sin(angle), 0, 1)
+        points = (
+            root
+            + back * (0.1 + EAR[0] * r * np.cos(angle) * lobe)[..., None]
+            + up * (EAR[1] * r * np.sin(angle))[..., None]
+            + out * (0.01 + 0.07 * r**2)[..., None]
+        )
+        points = points[:, :: side * 1]
+        sheets.append(painted(points, paint, gloss=0.04, both_sides=True, casts_shadow=False))
+    return sheets
+
+
+def body(
+    head: Head, parameters: FaceParameters, camera: Camera, skin: np.ndarray, rng: np.random.Generator
+) -> list[Sheet]:
+    """Under-jaw, neck and shoulders, in camera coordinates; the shoulders turn less than the head."""
+    pose, look, person = parameters.pose, parameters.look, parameters.person
+    stand = rotation(pose.body_yaw * 0.6 + 0.3 * pose.yaw, 0.15 * pose.pitch, 0.15 * pose.roll)
+
+    def standing(points: np.ndarray) -> np.ndarray:
+        return (points - PIVOT) @ stand.T
+
+    angle, t = np.meshgrid(np.radians(np.linspace(-125, 125, 61)), np.linspace(0, 1, 24))
+    radius = person.neck * (1 + 0.06 * person.weight)
+    row = np.clip(
+        head.row_of(head.chin - 0.85) + (np.pi / 2 - head.row_of(head.chin - 0.85)) * np.cos(angle) ** 2, 0, 1.56
+    )
+    jaw = head.base(np.where(np.cos(angle) > 0, row, head.row_of(head.chin - 0.85)), np.sign(angle) * np.pi / 2)
+    ring = np.stack(
+        [radius * np.sin(angle), np.full(angle.shape, head.chin + 0.22), -0.42 + 0.62 * radius * np.cos(angle)], -1
+    )
+    base = np.stack(
+        [1.12 * radius * np.sin(angle), np.full(angle.shape, head.chin + 0.95), -0.5 + 0.66 * radius * np.cos(angle)],
+        -1,
+    )
+    under, down = np.clip(t / 0.35, 0, 1)[..., None], np.clip((t - 0.35) / 0.65, 0, 1)[..., None]
+    upper = camera.see((1 - under) * jaw + under * ring)
+    neck = np.where(t[..., None] < 0.35, upper, (1 - down) * camera.see(ring) + down * standing(base))
+    tone = 0.82 * skin * (1 + 0.02 * piece(clouds(3.0), rng, 60, 80))[..., None]
+
+    hollow = 0.5 + 0.5 * np.clip((t - 0.3) / 0.4, 0, 1)  # little light comes under a chin
+    around, s = np.meshgrid(np.radians(np.linspace(-125, 125, 121)), np.linspace(0, 1, 90))
+    open_by = 0.1 + 0.25 * look.beard_length
+    wide = 0.62 + open_by + (2.3 - open_by) * np.clip(s / 0.6, 0, 1) ** 0.75
+    y = (
+        head.chin
+        + 0.38
+        + 0.2 * look.beard_length
+        + 0.75 * np.clip(s / 0.6, 0, 1) ** 1.6
+        + 3.2 * np.clip((s - 0.55) / 0.45, 0, 1)
+    )
+    shoulders = np.stack(
+        [wide * np.sin(around), y - 0.12 * np.cos(around) * (1 - s), -0.5 + (0.3 + 0.36 * wide) * np.cos(around)], -1
+    )
+    cloth = choose(CLOTH, look.cloth)
+    weave = 1 + 0.05 * piece(clouds(1.0), rng, 120, 200) + 0.08 * piece(clouds(12.0), rng, 120, 200)
+    if look.accent > 0.7:
+        weave *= np.where((np.arange(120) // 10 % 2)[:, None], 0.75, 1.0)
+    return [
+        painted(neck, tone, both_sides=True, casts_shadow=False, ambient=hollow.astype(np.float32)),
+        painted(standing(shoulders), cloth * weave[..., None], both_sides=True, casts_shadow=False),
+    ]

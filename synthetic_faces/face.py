@@ -1,0 +1,134 @@
+"""A rendered face: the picture and everything that is known of it."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from config import ANCHORS
+from synthetic_faces.camera import Camera
+from synthetic_faces.contours import Truth
+from synthetic_faces.covers import put_before, put_on_glasses
+from synthetic_faces.head import Head
+from synthetic_faces.light import Light
+from synthetic_faces.parameters import FaceParameters, draw_parameters
+from synthetic_faces.photograph import background, develop
+from synthetic_faces.scene import View, build, render
+
+OVERSAMPLING = 1.5
+FULL_DETAIL = 256  # pixels; smaller pictures need less paint
+LEAST_DETAIL = 0.5
+HIDDEN_BY = 0.07  # head units: what lies this far behind the nearest surface cannot be seen
+
+
+@dataclass(frozen=True)
+class SyntheticFace:
+    """One rendered face. Places are x, y in 0-based pixels, whole numbers at the centres of pixels.
+
+    image: uint8 RGB (size, size, 3). parameters: what it follows from.
+    truth, view: its curves, and the picture's depth, which visibility follows from.
+    """
+
+    image: np.ndarray
+    parameters: FaceParameters
+    subsets: tuple[str, ...]
+    _truth: Truth
+    _nearest: np.ndarray
+
+    def landmarks(self, layout: str = "68") -> np.ndarray:
+        """Landmarks (points, 2), float64, of a layout: "68", "29" or "98". They may lie outside the picture."""
+        return self._pixels(self._truth.landmarks(layout))
+
+    def visible(self, layout: str = "68") -> np.ndarray:
+        """Which landmarks (points,) can be seen: in the picture, and nothing before them."""
+        return self._seen(self._truth.landmarks(layout))
+
+    def anchors(self) -> dict[str, tuple[np.ndarray, bool]]:
+        """ACE-Net's anchors: place (2,), and whether it can be seen."""
+        places = self._truth.anchors()
+        return dict(zip(ANCHORS, zip(self._pixels(places), self._seen(places).tolist(), strict=True), strict=True))
+
+    def contours(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """ACE-Net's contours: a line (n, 2) with points less than a pixel's breadth apart in curvature, and which can be seen (n,)."""
+        return {name: (self._pixels(line), self._seen(line)) for name, line in self._truth.contours().items()}
+
+    def _pixels(self, places: np.ndarray) -> np.ndarray:
+        return places[:, :2] * len(self.image) - 0.5
+
+    def _seen(self, places: np.ndarray) -> np.ndarray:
+        side = len(self._nearest)
+        at = np.round(places[:, :2] * side - 0.5).astype(int)
+        inside = ((at >= 0) & (at < side)).all(axis=1)
+        x, y = np.clip(at, 0, side - 1).T
+        return inside & (places[:, 2] > self._nearest[y, x] - HIDDEN_BY)
+
+
+def render_face(seed: int, size: int = 256) -> SyntheticFace:
+    """Renders one face. The same seed and size give the same pixels; another size gives the same face, larger or smaller.
+
+    Args:
+        seed: which face, a whole number from 0. size: side of the picture in pixels, 1 at least.
+
+    Raises:
+        ValueError: size below 1, or seed below 0.
+    """
+    return render_parameters(draw_parameters(seed), size)
+
+
+def render_parameters(parameters: FaceParameters, size: int = 256) -> SyntheticFace:
+    """Renders the face of these parameters; see `render_face`."""
+    if size < 1:
+        raise ValueError(f"a picture has a side of one pixel at least. Received size={size!r}; 1 or more is right")
+    rng = np.random.default_rng(parameters.texture_seed)
+    side = round(OVERSAMPLING * size)
+    detail = min(1.0, max(LEAST_DETAIL, size / FULL_DETAIL))
+    head, camera, look = Head(parameters), Camera.of(parameters.pose), parameters.look
+    truth = Truth(head, camera)
+    behind = background(parameters, rng, side)
+    view = render(build(head, parameters, camera, rng, detail), camera, _light(parameters, rng, behind), side)
+    nearest = view.near.copy()
+    if look.glasses:
+        nearest[put_on_glasses(view, head, parameters, camera)] = np.inf
+    if look.cover:
+        middle = truth.landmarks("68")[27:, :2].mean(axis=0) * side - 0.5
+        nearest[put_before(view, parameters, rng, middle, camera.scale * side)] = np.inf
+    nearest = cv2.erode(nearest, np.ones((3, 3)))  # at an edge the farther surface counts
+    image = develop(view, parameters, behind, size, rng)
+    return SyntheticFace(image, parameters, _subsets(parameters), truth, nearest)
+
+
+def _light(parameters: FaceParameters, rng: np.random.Generator, behind: np.ndarray) -> Light:
+    """The lamp of a picture, and surroundings that have something of the background's colour."""
+    look = parameters.look
+    direction = np.array([look.light_x, look.light_y, 0.12 if look.hard_light else 0.4 + look.light_z], np.float32)
+    strength = 0.95 if look.hard_light else 0.35 + 0.5 * look.intensity
+    around = behind.mean(axis=(0, 1))
+    around = 0.75 + 0.25 * around / max(float(around.mean()), 1e-3)
+    warmth = 1 + rng.uniform(-0.08, 0.12) * np.array([1, 0, -1])
+    if look.coloured_light:
+        warmth = rng.uniform(0.55, 1.1, 3)
+    ambient = (0.2 if look.hard_light else 0.62 - 0.25 * look.intensity) * around
+    if look.back_light:
+        strength, ambient = 0.12 * strength, 0.35 * ambient
+    key = strength * warmth
+    return Light(
+        direction / np.linalg.norm(direction),
+        key.astype(np.float32),
+        (0.18 * key).astype(np.float32),
+        ambient.astype(np.float32),
+    )
+
+
+def _subsets(parameters: FaceParameters) -> tuple[str, ...]:
+    """The test subsets of a face, WFLW's."""
+    pose, look = parameters.pose, parameters.look
+    both = [parameters.left, parameters.right]
+    tests = {
+        "pose": abs(pose.yaw) > 32 or abs(pose.pitch) > 18 or abs(pose.roll) > 22,
+        "expression": any(half.open > 0.45 or half.smile > 0.75 or half.blink > 0.8 or half.pucker > 0.4 for half in both),
+        "occlusion": look.cover or look.mask or look.scarf or (look.glasses and look.dark_glasses),
+        "illumination": look.hard_light or look.back_light or look.coloured_light or look.dark,
+        "make-up": look.lipstick or look.eye_make_up,
+        "blur": look.blur or look.motion,
+    }  # fmt: skip
+    return tuple(name for name, holds in tests.items() if holds)
