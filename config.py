@@ -356,7 +356,17 @@ DATASETS = {
                 Part("train", "train", 4000, validation=150),
                 Part("test", "test", 500),
             ),
-            subsets={"test": {"full": 500}},
+            subsets={
+                "test": {
+                    "full": 500,
+                    "pose": 112,
+                    "expression": 175,
+                    "occlusion": 125,
+                    "illumination": 243,
+                    "make-up": 79,
+                    "blur": 146,
+                }
+            },
             recipe="quick",
             render_size=128,
         ),

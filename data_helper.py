@@ -79,8 +79,8 @@ def prepare(
         crop: a row of config.CROPS, the crop of the normalised labels.
         seed: of the moved copies. The held-out faces do not depend on it.
         extra: also take the extra training parts.
-        faces, size: of rendered training faces, how many, and the side of all rendered pictures in pixels; by default as
-            config.DATASETS has them. Not for other data sets.
+        faces, size: how many training faces to render, and the side of all rendered pictures in pixels; by default as
+            config.DATASETS says. Only for a set that is rendered.
         workers: processes; by default one for each core. With more than 1, a script that calls this must guard its own
             start with `if __name__ == "__main__":`.
 

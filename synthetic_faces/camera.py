@@ -20,8 +20,8 @@ def rotation(yaw: float, pitch: float, roll: float) -> np.ndarray:
 class Camera:
     """Where a head stands before the camera.
 
-    turn: (3, 3), the head's rotation. distance: of the camera from the pivot. scale: of a head unit at the pivot, x and y:
-    where the pivot lies, in sides of the picture.
+    turn: (3, 3), the head's rotation. distance: of the camera from the pivot.
+    scale: of a head unit at the pivot, x and y: where the pivot lies, in sides of the picture.
     """
 
     turn: np.ndarray
@@ -34,7 +34,7 @@ class Camera:
     def of(cls, pose) -> "Camera":
         """The camera of a FaceParameters' pose."""
         return cls(
-            rotation(pose.yaw, pose.pitch, pose.roll), pose.distance, pose.scale, pose.x, pose.y + 0.55 * pose.scale
+            rotation(pose.yaw, pose.pitch, pose.roll), pose.distance, pose.scale, pose.x, pose.y + PIVOT[1] * pose.scale
         )
 
     def see(self, points: np.ndarray) -> np.ndarray:

@@ -5,13 +5,12 @@ import numpy as np
 
 from synthetic_faces.head import Head
 
-TURN = np.radians(102)  # how far around a head its front sheet reaches
 COARSE_BLUR = 4.0  # pixels
 BITS = 4  # OpenCV takes corners in fixed point
 
 
 class Canvas:
-    """A picture over the rows and turns of a head's front sheet, float32.
+    """A picture over a head's mesh, float32.
 
     pixels: (height, width, 4): a colour as on a screen, and the share of light that is reflected as a highlight.
     """
@@ -24,8 +23,7 @@ class Canvas:
 
     def at(self, places: np.ndarray) -> np.ndarray:
         """Frontal coordinates (n, 2) to pixels (n, 2)."""
-        row, turn = self.head.place(places[:, 0], places[:, 1])
-        return np.stack([(turn / TURN + 1) / 2 * (self.width - 1), (row / np.pi + 0.5) * (self.height - 1)], axis=-1)
+        return self.head.shares(places) * [self.width - 1, self.height - 1]
 
     def region(self, places: np.ndarray, margin: float) -> tuple[slice, slice, np.ndarray]:
         """The slices around places (n, 2), widened by `margin` head units, and the places in their pixels."""

@@ -130,7 +130,7 @@ class Truth:
 
     def _see(self, places: np.ndarray) -> np.ndarray:
         """Frontal coordinates (n, 2) to the picture (n, 3)."""
-        return self.camera.project(self.camera.see(self.head.surface(places[:, 0], places[:, 1])))
+        return self.camera.project(self.camera.see(self.head.surface(places)))
 
     def _curve(self, name: str, t: np.ndarray) -> np.ndarray:
         """Frontal coordinates (n, 2) along a contour, from the image's left to its right, or downwards."""

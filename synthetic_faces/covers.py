@@ -13,6 +13,7 @@ from synthetic_faces.skin import choose, colours
 from synthetic_faces.textures import clouds, piece
 
 LENS = (0.34, 0.25)  # half the width and height of a lens
+GLARE = np.array([[-0.6, -1], [-0.1, -1], [-0.5, 1], [-1.0, 1]])  # a band over a lens, in its half breadths
 FRAMES = np.array([(18, 18, 20), (70, 42, 26), (150, 150, 156), (30, 44, 84), (120, 30, 36), (190, 160, 90)])
 
 
@@ -28,6 +29,7 @@ def put_on_glasses(view: View, head: Head, parameters: FaceParameters, camera: C
     front = head.person.depth + head.person.nasion + 0.04
     angle = np.linspace(0, 2 * np.pi, 48, endpoint=False)
     cos, sin = np.cos(angle), np.sin(angle)
+    slant = GLARE * [1 if look.light_x < 0 else -1, 1]
     rims, lines = [], []
     for way in (-1, 1):
         x = way * (person.eye_x + 0.01) + width * np.sign(cos) * np.abs(cos) ** (2 / exponent)
@@ -49,10 +51,7 @@ def put_on_glasses(view: View, head: Head, parameters: FaceParameters, camera: C
             view.colour += (0.93 * share)[..., None] * (tint - view.colour)
             hidden |= lens
         glare = np.zeros((side, side), np.uint8)
-        band = (
-            place[:, :2].mean(axis=0)
-            + np.array([[-0.6, -1], [-0.1, -1], [-0.5, 1], [-1.0, 1]]) * np.ptp(place[:, :2], axis=0) / 2
-        )
+        band = place[:, :2].mean(axis=0) + slant * np.ptp(place[:, :2], axis=0) / 2
         cv2.fillPoly(glare, [_fixed(band)], 255, cv2.LINE_AA, BITS)
         view.colour += (share * glare * np.float32(0.16 / 255))[..., None] * (1 - view.colour)
         _draw(view, np.concatenate([place, place[:1]]), frame, thick)
@@ -96,6 +95,8 @@ def put_before(
     side = len(view.near)
     look = parameters.look
     angle = rng.uniform(0, 2 * np.pi)
+    if parameters.mirrored:
+        centre = np.array([side - 1 - centre[0], centre[1]])
     aim = centre + unit * rng.uniform(0.35, 1.0) * np.array([np.cos(angle), np.sin(angle) + 0.25])
     mask = np.zeros((side, side), np.uint8)
     if look.cover_kind == 0:
@@ -125,6 +126,8 @@ def put_before(
         colour = choose(CLOTH, rng.random()) * 0.8
     round_off = cv2.GaussianBlur(mask, (0, 0), max(1.0, 0.09 * unit)).astype(np.float32) / 255
     tone = 0.35 + 0.75 * np.clip(2 * round_off - 0.8, 0, 1) + 0.05 * piece(clouds(3.0), rng, side, side)
+    if parameters.mirrored:
+        mask, tone = mask[:, ::-1], tone[:, ::-1]
     share = mask[..., None].astype(np.float32) / 255
     view.colour += share * (np.square(colour * tone[..., None]).astype(np.float32) - view.colour)
     view.covered |= mask > 127

@@ -13,7 +13,7 @@ from synthetic_faces.head import Head
 from synthetic_faces.light import Light
 from synthetic_faces.parameters import FaceParameters, draw_parameters
 from synthetic_faces.photograph import background, develop
-from synthetic_faces.scene import View, build, render
+from synthetic_faces.scene import build, render
 
 OVERSAMPLING = 1.5
 FULL_DETAIL = 256  # pixels; smaller pictures need less paint
@@ -25,8 +25,7 @@ HIDDEN_BY = 0.07  # head units: what lies this far behind the nearest surface ca
 class SyntheticFace:
     """One rendered face. Places are x, y in 0-based pixels, whole numbers at the centres of pixels.
 
-    image: uint8 RGB (size, size, 3). parameters: what it follows from.
-    truth, view: its curves, and the picture's depth, which visibility follows from.
+    image: uint8 RGB (size, size, 3). parameters: what it follows from. subsets: the test subsets it belongs to.
     """
 
     image: np.ndarray
@@ -49,7 +48,7 @@ class SyntheticFace:
         return dict(zip(ANCHORS, zip(self._pixels(places), self._seen(places).tolist(), strict=True), strict=True))
 
     def contours(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-        """ACE-Net's contours: a line (n, 2) with points less than a pixel's breadth apart in curvature, and which can be seen (n,)."""
+        """ACE-Net's contours: lines (n, 2), and which of their points (n,) can be seen."""
         return {name: (self._pixels(line), self._seen(line)) for name, line in self._truth.contours().items()}
 
     def _pixels(self, places: np.ndarray) -> np.ndarray:
@@ -64,7 +63,7 @@ class SyntheticFace:
 
 
 def render_face(seed: int, size: int = 256) -> SyntheticFace:
-    """Renders one face. The same seed and size give the same pixels; another size gives the same face, larger or smaller.
+    """Renders one face. The same seed and size give the same pixels; another size gives the same face, larger.
 
     Args:
         seed: which face, a whole number from 0. size: side of the picture in pixels, 1 at least.
@@ -85,7 +84,8 @@ def render_parameters(parameters: FaceParameters, size: int = 256) -> SyntheticF
     head, camera, look = Head(parameters), Camera.of(parameters.pose), parameters.look
     truth = Truth(head, camera)
     behind = background(parameters, rng, side)
-    view = render(build(head, parameters, camera, rng, detail), camera, _light(parameters, rng, behind), side)
+    light = _light(parameters, rng, behind)
+    view = render(build(parameters, rng, detail), camera, light, side)
     nearest = view.near.copy()
     if look.glasses:
         nearest[put_on_glasses(view, head, parameters, camera)] = np.inf
@@ -94,7 +94,7 @@ def render_parameters(parameters: FaceParameters, size: int = 256) -> SyntheticF
         nearest[put_before(view, parameters, rng, middle, camera.scale * side)] = np.inf
     nearest = cv2.erode(nearest, np.ones((3, 3)))  # at an edge the farther surface counts
     image = develop(view, parameters, behind, size, rng)
-    return SyntheticFace(image, parameters, _subsets(parameters), truth, nearest)
+    return SyntheticFace(image, parameters, subsets_of(parameters), truth, nearest)
 
 
 def _light(parameters: FaceParameters, rng: np.random.Generator, behind: np.ndarray) -> Light:
@@ -119,13 +119,13 @@ def _light(parameters: FaceParameters, rng: np.random.Generator, behind: np.ndar
     )
 
 
-def _subsets(parameters: FaceParameters) -> tuple[str, ...]:
+def subsets_of(parameters: FaceParameters) -> tuple[str, ...]:
     """The test subsets of a face, WFLW's."""
     pose, look = parameters.pose, parameters.look
     both = [parameters.left, parameters.right]
     tests = {
         "pose": abs(pose.yaw) > 32 or abs(pose.pitch) > 18 or abs(pose.roll) > 22,
-        "expression": any(half.open > 0.45 or half.smile > 0.75 or half.blink > 0.8 or half.pucker > 0.4 for half in both),
+        "expression": any(e.open > 0.45 or e.smile > 0.75 or e.blink > 0.8 or e.pucker > 0.4 for e in both),
         "occlusion": look.cover or look.mask or look.scarf or (look.glasses and look.dark_glasses),
         "illumination": look.hard_light or look.back_light or look.coloured_light or look.dark,
         "make-up": look.lipstick or look.eye_make_up,

@@ -1,10 +1,9 @@
-"""What a head wears: hair, caps, headbands, scarves and masks, as shells around the head and sheets that hang from it."""
+"""What a head wears: hair, caps, headbands, scarves and masks, as shells around it and sheets that hang from it."""
 
 import cv2
 import numpy as np
 
-from synthetic_faces.canvas import TURN
-from synthetic_faces.head import Head, grid
+from synthetic_faces.head import TURN, Head, grid
 from synthetic_faces.parameters import FaceParameters
 from synthetic_faces.raster import Sheet, painted
 from synthetic_faces.skin import choose
@@ -13,13 +12,17 @@ from synthetic_faces.textures import clouds, piece, streaks
 CENTRE = np.array([0.0, -0.1, -0.35])  # shells grow away from here
 SHELL = (-np.pi / 2, 1.2)  # rows of a shell
 ROWS, COLUMNS = 72, 180
-PAINT = (300, 560)  # texture of a shell
-CLOTH = np.array(
-    [(24, 26, 32), (60, 64, 74), (150, 152, 156), (232, 230, 226), (128, 28, 36), (34, 58, 104), (38, 84, 60), (196, 160, 60), (150, 90, 120), (92, 60, 42)]
-)  # fmt: skip
+PAINT = (256, 480)  # texture of a shell
+CLOTH = np.array([
+    (24, 26, 32), (60, 64, 74), (150, 152, 156), (232, 230, 226), (128, 28, 36), (34, 58, 104), (38, 84, 60),
+    (196, 160, 60), (150, 90, 120), (92, 60, 42),
+])  # fmt: skip
 MASK = np.array([(166, 204, 222), (236, 238, 240), (30, 32, 36)])
 # A hairline: turn around the head in degrees, height there.
-HAIRLINE = np.array([(0, -1.1), (28, -1.1), (48, -0.9), (60, -0.62), (69, -0.2), (80, 0.2), (88, 0.26), (93, -0.05), (112, -0.05), (120, 0.6), (150, 1.05), (180, 1.1)])  # fmt: skip
+HAIRLINE = np.array([
+    (0, -1.1), (28, -1.1), (48, -0.9), (60, -0.62), (69, -0.2), (80, 0.2), (88, 0.26), (93, -0.05),
+    (112, -0.05), (120, 0.6), (150, 1.05), (180, 1.1),
+])  # fmt: skip
 
 
 def worn(head: Head, parameters: FaceParameters, tint, rng: np.random.Generator) -> list[Sheet]:
@@ -139,7 +142,7 @@ def _scarf(head: Head, colour: np.ndarray, rng) -> Sheet:
     points[..., 1] += 1.9 * below
     points[..., 0] *= 1 + 0.5 * below**2 - 0.1 * np.sin(np.pi * below)
     points[..., 2] -= 0.1 * below
-    shape = (360, 560)
+    shape = (320, 500)
     degrees = cv2.resize(np.abs(np.degrees(turn)).astype(np.float32), shape[::-1])
     y = cv2.resize(points[..., 1].astype(np.float32), shape[::-1])
     oval = (degrees / 66) ** 2.6 + (np.abs(y - 0.5) / (head.chin - 0.46)) ** 2.6 > 1

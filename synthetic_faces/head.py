@@ -5,6 +5,8 @@ base is a stack of horizontal sections between an outline (what is seen from the
 the side); brows, eyes, nose, lips and folds are relief upon it.
 """
 
+import functools
+
 import numpy as np
 
 from synthetic_faces.parameters import FaceParameters
@@ -13,6 +15,9 @@ MIDDLE = -0.1  # height at which a head is widest
 INNER_CORNER = 0.86  # of the mouth, share of the outer ones
 RIM_Z = -0.04  # depth of the frontal silhouette beside the eyes
 BACK = 1.35  # depth of the back of the head behind its sides
+TURN = np.radians(102)  # how far around a head its mesh reaches
+MESH_ROWS, MESH_COLUMNS = 168, 141
+EVEN_ROWS = 0.8  # share by which the mesh's rows are even in height, not in angle
 SIDE_SMOOTHNESS = 0.12  # width over which the halves of a face blend
 
 
@@ -45,6 +50,9 @@ class Head:
         self.nose_base = p.nose_tip + p.nose_base
         self.mouth_y = self.nose_base + p.mouth_gap * (1 - 0.12 * self.smile)
         self.gaze = parameters.pose.gaze_x, parameters.pose.gaze_y
+        self._rows = np.linspace(-np.pi / 2, np.pi / 2, 513)
+        even = (self.height(self._rows) - p.crown) / (self.chin - p.crown)
+        self._shares = EVEN_ROWS * even + (1 - EVEN_ROWS) * (self._rows / np.pi + 0.5)
         self.mouth_half = p.mouth_half * (1 - 0.1 * self.open) * (1 - 0.35 * self.pucker)
 
     def half(self, side: int):
@@ -112,9 +120,31 @@ class Head:
         point[..., 2] += self.relief(point[..., 0], point[..., 1]) * np.clip(4 * np.cos(turn), 0, 1)
         return point
 
-    def surface(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        """The point (..., 3) of the head at frontal coordinates."""
-        return self.skin(*self.place(*np.broadcast_arrays(np.asarray(x, float), np.asarray(y, float))))
+    # ----------------------------------------------------------------------------------------------------------------
+    # The mesh: what is rendered, and what all truth is measured on
+    # ----------------------------------------------------------------------------------------------------------------
+
+    @functools.cached_property
+    def mesh(self) -> np.ndarray:
+        """Points (MESH_ROWS, MESH_COLUMNS, 3) of the front, float32; rows lie closer together where the face is."""
+        row = np.interp(np.linspace(0, 1, MESH_ROWS), self._shares, self._rows)
+        turn = np.linspace(-TURN, TURN, MESH_COLUMNS)
+        return self.skin(row.astype(np.float32)[:, None], turn.astype(np.float32)[None])
+
+    def shares(self, places: np.ndarray) -> np.ndarray:
+        """Frontal coordinates (n, 2) to shares (n, 2) of the mesh's breadth and height."""
+        row, turn = self.place(places[:, 0], places[:, 1])
+        return np.stack([(turn / TURN + 1) / 2, np.interp(row, self._rows, self._shares)], axis=-1)
+
+    def surface(self, places: np.ndarray) -> np.ndarray:
+        """The points (n, 3) of the mesh at frontal coordinates (n, 2)."""
+        last = np.array([MESH_COLUMNS - 1, MESH_ROWS - 1])
+        at = np.clip(self.shares(places), 0, 1) * last
+        low = np.minimum(at.astype(int), last - 1)
+        (u, v), (column, row) = (at - low).T[..., None], low.T
+        upper = (1 - u) * self.mesh[row, column] + u * self.mesh[row, column + 1]
+        lower = (1 - u) * self.mesh[row + 1, column] + u * self.mesh[row + 1, column + 1]
+        return (1 - v) * upper + v * lower
 
     # ----------------------------------------------------------------------------------------------------------------
     # Curves, y as functions of x

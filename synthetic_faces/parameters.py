@@ -1,7 +1,7 @@
-"""What makes one face differ from another, drawn from a seed: a person, what the face does, how it stands, how it looks.
+"""What makes one face differ from another, drawn from a seed: person, expression, pose and looks.
 
-Lengths are in units of half a face's width (about 70 mm). A head's own coordinates are x to the image's right, y down and
-z towards the viewer, the origin between the eyes. Proportions come from anthropometric tables and from the mean of
+Lengths are in units of half a face's width (about 70 mm). A head's own coordinates are x to the image's right, y down
+and z towards the viewer, the origin between the eyes. The ranges were set by hand, beside the mean and the spread of
 300W's training shapes; no face model was used.
 """
 

@@ -12,7 +12,7 @@ COARSE = 96  # side that backgrounds are made at before they are enlarged
 
 
 def background(parameters: FaceParameters, rng: np.random.Generator, side: int) -> np.ndarray:
-    """What lies behind a head, linear colours (side, side, 3), float32: a wall, clutter, leaves or a street of boxes."""
+    """What lies behind a head, linear colours (side, side, 3), float32: a wall, clutter, leaves or boxes."""
     kind = parameters.look.background_kind
     shape = (COARSE, COARSE)
     first, second = _muted(rng), _muted(rng)
@@ -52,7 +52,8 @@ def background(parameters: FaceParameters, rng: np.random.Generator, side: int) 
     picture = cv2.GaussianBlur(np.clip(picture, 0.01, 1), (0, 0), rng.uniform(0.3, 2.5))
     picture = cv2.resize(picture, (side, side), interpolation=cv2.INTER_LINEAR)
     grain = piece(clouds(1.0), rng, side, side, 2.0)
-    return np.square(np.clip(picture * (1 + 0.05 * grain[..., None]), 0, 1))
+    picture = np.square(np.clip(picture * (1 + 0.05 * grain[..., None]), 0, 1))
+    return picture[:, ::-1] if parameters.mirrored else picture
 
 
 def _muted(rng: np.random.Generator) -> np.ndarray:

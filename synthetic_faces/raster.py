@@ -5,7 +5,7 @@ it, the nearest to the viewer stays, and the exact place on the sheet that a pix
 sample's own derivative. So outlines are exact to a fraction of a pixel, and no triangle is ever drawn.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -14,6 +14,8 @@ _INDEX_BITS = 24  # of the packed sort key; the rest is nearness
 _NEARNESS_STEPS = 1 << 20
 _NEARNESS_RANGE = (-16.0, 8.0)  # head units
 _SPACING = 1.3  # pixels between samples; each falls on two by two
+_ROUNDS = 2  # of Newton's method, from a sample to a pixel's place
+_REACH = 3.0  # samples that a pixel's place may lie from the sample it was found by
 _FINEST = 6  # samples between two grid points at most
 
 
@@ -25,7 +27,8 @@ class Sheet:
     paint: (height, width, 4) over the same rows and columns, float32 in [0, 1]: linear colours, and the share of light
         that is reflected as a highlight.
     alpha: (height, width), 0 where the sheet has a hole; None has none.
-    both_sides: seen from behind too. casts_shadow: on other sheets and itself. ambient: (rows, columns), share of the surrounding light that reaches each point.
+    both_sides: seen from behind too. casts_shadow: on other sheets and itself.
+    ambient: (rows, columns), share of the surrounding light that reaches each point.
     """
 
     points: np.ndarray
@@ -34,6 +37,12 @@ class Sheet:
     both_sides: bool = False
     casts_shadow: bool = True
     ambient: np.ndarray | None = None
+
+    def mirrored(self) -> "Sheet":
+        """The sheet of the mirrored scene."""
+        grids = {name: getattr(self, name) for name in ("points", "paint", "alpha", "ambient")}
+        flipped = {name: np.ascontiguousarray(grid[:, ::-1]) for name, grid in grids.items() if grid is not None}
+        return replace(self, **{**flipped, "points": flipped["points"] * np.float32([-1, 1, 1])})
 
 
 def painted(points: np.ndarray, colour: np.ndarray, gloss: float = 0.0, **options) -> Sheet:
@@ -54,15 +63,9 @@ class Hits:
     near: np.ndarray
 
 
-def stretch(values: np.ndarray, times: int) -> np.ndarray:
-    """A grid (h, w, ...) with `times` samples from each point to the next."""
-    if times == 1:
-        return values
-    h, w = values.shape[:2]
-    matrix = np.array([[1 / times, 0, 0], [0, 1 / times, 0]])
-    size = ((w - 1) * times + 1, (h - 1) * times + 1)
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    return cv2.warpAffine(values, matrix, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
+def stretch(values: np.ndarray, times: tuple[int, int]) -> np.ndarray:
+    """A grid with (across, down) samples for each of its points: sample k lies at (k + 0.5) / times - 0.5."""
+    return cv2.resize(values, None, fx=times[0], fy=times[1], interpolation=cv2.INTER_LINEAR)
 
 
 def sample(values: np.ndarray, u: np.ndarray, v: np.ndarray) -> np.ndarray:
@@ -89,12 +92,15 @@ def look(screen: np.ndarray, side: int, both_sides: bool = False, alpha: np.ndar
     pixels, index, (x, y, near), times = _nearest(screen, slopes, side, both_sides, alpha)
     if not len(pixels):
         return Hits(pixels, *np.empty((3, 0), np.float32))
-    columns = (screen.shape[1] - 1) * times + 1
-    row, column = np.divmod(index, columns)
-    u, v = column / np.float32(times), row / np.float32(times)
+    row, column = np.divmod(index, screen.shape[1] * times[0])
+    half = np.float32(0.5)
+    u, v = (column + half) / np.float32(times[0]) - half, (row + half) / np.float32(times[1]) - half
     below, right = np.divmod(pixels, side)
-    u_off, v_off = _offsets(right - x, below - y, sample(cv2.merge(slopes), u, v), np.float32(1.5 / times))
-    u, v = np.clip(u + u_off, 0, screen.shape[1] - 1), np.clip(v + v_off, 0, screen.shape[0] - 1)
+    slope, most = sample(cv2.merge(slopes), u, v), np.float32(_REACH) / np.float32(times)
+    for _ in range(_ROUNDS):
+        u_off, v_off = _offsets(right - x, below - y, slope, most)
+        u, v = np.clip(u + u_off, 0, screen.shape[1] - 1), np.clip(v + v_off, 0, screen.shape[0] - 1)
+        x, y = sample(np.ascontiguousarray(screen[..., :2]), u, v).T
     return Hits(pixels, u.astype(np.float32), v.astype(np.float32), near)
 
 
@@ -105,16 +111,18 @@ def depth(screen: np.ndarray, side: int, alpha: np.ndarray | None = None) -> tup
 
 
 def _nearest(screen, slopes, side, both_sides, alpha):
-    """The sample nearest to the viewer for every pixel: pixels, samples, their x, y and nearness, samples a grid step."""
+    """For every pixel the sample nearest to the viewer: pixels, samples, their x, y and nearness; samples a step."""
     xu, yu, xv, yv = slopes
-    step = np.maximum(np.maximum(np.abs(xu), np.abs(yu)), np.maximum(np.abs(xv), np.abs(yv)))
-    widest = np.partition(step.ravel(), -step.size // 32)[-step.size // 32]
-    times = int(np.clip(np.ceil(widest / _SPACING), 1, _FINEST))
+    facing = xu * yv - yu * xv
+    counted = np.ones(facing.shape, bool) if both_sides else facing > 0
+    if not counted.any():
+        return np.empty(0, int), np.empty(0, int), np.empty((3, 0), np.float32), (1, 1)
+    times = tuple(_samples(np.hypot(*slope)[counted]) for slope in ((xu, yu), (xv, yv)))
     x, y, near = (stretch(np.ascontiguousarray(screen[..., k]), times).ravel() for k in range(3))
-    rows, columns = ((n - 1) * times + 1 for n in screen.shape[:2])
+    rows, columns = screen.shape[0] * times[1], screen.shape[1] * times[0]
     inside = (x > -1) & (x < side) & (y > -1) & (y < side)
     if not both_sides:
-        inside &= stretch(xu * yv - yu * xv, times).ravel() > 0
+        inside &= stretch(facing, times).ravel() > 0
     if alpha is not None:
         inside &= cv2.resize(alpha, (columns, rows), interpolation=cv2.INTER_LINEAR).ravel() > 0.5
     index = np.flatnonzero(inside)
@@ -133,18 +141,28 @@ def _nearest(screen, slopes, side, both_sides, alpha):
     return pixels, index[chosen], (x[chosen], y[chosen], near[chosen]), times
 
 
+def _samples(steps: np.ndarray) -> int:
+    """How many samples a grid step takes, from the lengths of all steps in pixels."""
+    few = len(steps) // 32  # these may be longer, and leave pixels to what lies behind
+    widest = np.partition(steps, len(steps) - 1 - few)[len(steps) - 1 - few]
+    return int(np.clip(np.ceil(widest / _SPACING), 1, _FINEST))
+
+
 def _slopes(screen: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Change of x and of y from one column to the next, then from one row to the next."""
     x, y = np.ascontiguousarray(screen[..., 0]), np.ascontiguousarray(screen[..., 1])
     return np.gradient(x, axis=1), np.gradient(y, axis=1), np.gradient(x, axis=0), np.gradient(y, axis=0)
 
 
-def _offsets(x: np.ndarray, y: np.ndarray, slopes: np.ndarray, most: np.float32) -> tuple[np.ndarray, np.ndarray]:
+def _offsets(x: np.ndarray, y: np.ndarray, slopes: np.ndarray, most: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Steps on the grid, columns and rows, that lead (x, y) pixels away on the picture."""
     xu, yu, xv, yv = slopes.T
     det = xu * yv - yu * xv
     det = np.where(np.abs(det) < 1e-4, np.float32(1e-4), det)
-    return np.clip((x * yv - y * xv) / det, -most, most), np.clip((y * xu - x * yu) / det, -most, most)
+    return (
+        np.clip((x * yv - y * xv) / det, -most[0], most[0]),
+        np.clip((y * xu - x * yu) / det, -most[1], most[1]),
+    )
 
 
 def normals(points: np.ndarray) -> np.ndarray:

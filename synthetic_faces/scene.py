@@ -7,16 +7,14 @@ import numpy as np
 
 from synthetic_faces.body import body, ears
 from synthetic_faces.camera import Camera
-from synthetic_faces.canvas import TURN
 from synthetic_faces.hair import worn
-from synthetic_faces.head import Head, grid
+from synthetic_faces.head import Head
 from synthetic_faces.light import Light, illuminate, shadow_map
 from synthetic_faces.parameters import FaceParameters
 from synthetic_faces.raster import Sheet, look, sample
 from synthetic_faces.skin import colours, paint_face
 
-ROWS, COLUMNS = 150, 141  # of the front sheet
-PAINT_ROWS, PAINT_COLUMNS = 440, 400  # of its texture
+PAINT_ROWS, PAINT_COLUMNS = 400, 364  # of the face's texture
 NOTHING = -1e3  # nearness where no sheet is
 
 
@@ -29,15 +27,16 @@ class View:
     near: np.ndarray
 
 
-def build(
-    head: Head, parameters: FaceParameters, camera: Camera, rng: np.random.Generator, detail: float
-) -> list[Sheet]:
-    """All sheets of a face in camera coordinates, the face itself first. detail: share of the full resolution, up to 1."""
+def build(parameters: FaceParameters, rng: np.random.Generator, detail: float) -> list[Sheet]:
+    """All sheets of a face in camera coordinates, the face itself first. detail: share of the full resolution, to 1."""
+    if parameters.mirrored:
+        return [sheet.mirrored() for sheet in build(parameters.mirror(), rng, detail)]
+    head, camera = Head(parameters), Camera.of(parameters.pose)
     canvas = paint_face(head, parameters, rng, round(detail * PAINT_ROWS), round(detail * PAINT_COLUMNS))
-    points = head.skin(*grid(ROWS, COLUMNS, (-np.pi / 2, np.pi / 2), TURN))
+    points = head.mesh
     hollow = 1 - np.clip(4.0 * (_blurred(points[..., 2]) - points[..., 2]), -0.15, 0.4)
     canvas.pixels[..., :3] **= 2  # from a screen's numbers to light
-    face = Sheet(points.astype(np.float32), canvas.pixels, ambient=hollow.astype(np.float32))
+    face = Sheet(points, canvas.pixels, ambient=hollow.astype(np.float32))
     tint = colours(parameters)
     sheets = [face, *ears(head, tint.skin), *worn(head, parameters, tint, rng)]
     for sheet in sheets:

@@ -10,12 +10,14 @@ from synthetic_faces.parameters import FaceParameters
 from synthetic_faces.textures import clouds, piece, streaks
 
 # Colours on a screen, RGB in 255ths. Skin from the lightest to the darkest.
-SKIN = np.array(
-    [(246, 216, 198), (236, 196, 170), (224, 178, 146), (205, 155, 120), (172, 122, 88), (134, 90, 62), (98, 63, 45), (66, 43, 33)]
-)  # fmt: skip
-HAIR = np.array(
-    [(20, 17, 16), (34, 25, 20), (56, 38, 27), (84, 57, 37), (122, 84, 50), (164, 122, 74), (206, 172, 120), (120, 58, 32), (150, 146, 142), (205, 203, 200)]
-)  # fmt: skip
+SKIN = np.array([
+    (246, 216, 198), (236, 196, 170), (224, 178, 146), (205, 155, 120), (172, 122, 88), (134, 90, 62),
+    (98, 63, 45), (66, 43, 33),
+])  # fmt: skip
+HAIR = np.array([
+    (20, 17, 16), (34, 25, 20), (56, 38, 27), (84, 57, 37), (122, 84, 50), (164, 122, 74), (206, 172, 120),
+    (120, 58, 32), (150, 146, 142), (205, 203, 200),
+])  # fmt: skip
 IRIS = np.array(
     [(52, 32, 20), (74, 47, 26), (98, 70, 38), (88, 98, 62), (86, 116, 136), (70, 100, 140), (110, 122, 126)]
 )
@@ -80,7 +82,7 @@ def _complexion(canvas: Canvas, head: Head, look, person, tint, rng) -> None:
     canvas.spot((head.nose_middle(person.nose_tip), person.nose_tip), (0.14, 0.14), red, 0.45, 0.08)
     canvas.spot((0, head.chin - 0.18), (0.22, 0.14), red, 0.25, 0.1)
     blotch = 0.022 * piece(clouds(6.0), rng, h, w) + (0.012 + 0.012 * person.age) * piece(clouds(1.0), rng, h, w)
-    canvas.pixels[..., :3] *= 1 + blotch[..., None] * np.array([0.7, 1.0, 1.05], np.float32)
+    canvas.pixels *= 1 + blotch[..., None] * np.array([0.7, 1.0, 1.05, 0.0], np.float32)
     if look.freckles:
         dots = rng.normal([0, 0.3], [0.42, 0.2], (110, 2))
         dots = dots[np.abs(dots[:, 0]) < 0.8]

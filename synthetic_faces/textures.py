@@ -5,28 +5,38 @@ import functools
 import cv2
 import numpy as np
 
-SIDE = 640  # pixels after which noise repeats; it is kept twice in both directions, so that any piece is one slice
+SIDE = 512  # pixels after which noise repeats; it is kept twice in both directions, so that any piece is one slice
 
 
 @functools.cache
 def clouds(finest: float) -> np.ndarray:
     """Noise of standard deviation 1 with features from `finest` pixels up: twice, as `piece` takes it."""
-    rng = np.random.default_rng([SIDE, round(finest * 1000)])
-    total = np.zeros((SIDE, SIDE), np.float32)
-    scale = finest
-    while scale < SIDE / 4:
-        total += scale**0.6 * _blurred(rng.standard_normal((SIDE, SIDE), np.float32), scale, scale)
-        scale *= 2.2
-    return np.tile(_unit(total), (2, 2))
+    down, across = _frequencies()
+    frequency = np.hypot(down, across)
+    return _noise(round(finest * 1000), frequency**-1.3 * np.exp(-((finest * frequency) ** 2) * 12))
 
 
 @functools.cache
 def streaks(across: float, along: float) -> np.ndarray:
-    """Upright streaks, standard deviation 1: twice, as `piece` takes them."""
-    rng = np.random.default_rng([SIDE, round(across * 1000), round(along * 1000)])
-    coarse = _blurred(rng.standard_normal((SIDE, SIDE), np.float32), 5 * across, along)
-    noise = _blurred(rng.standard_normal((SIDE, SIDE), np.float32), across, along)
-    return np.tile(_unit(noise + 0.6 * coarse), (2, 2))
+    """Upright streaks, standard deviation 1, `across` and `along` pixels large: twice, as `piece` takes them."""
+    y, x = _frequencies()
+    fine = np.exp(-20 * ((across * x) ** 2 + (along * y) ** 2))
+    coarse = 2.2 * np.exp(-20 * ((5 * across * x) ** 2 + (along * y) ** 2))
+    return _noise(round(across * 1000 + along), fine + coarse)
+
+
+def _frequencies() -> tuple[np.ndarray, np.ndarray]:
+    """Frequencies (SIDE, 1) and (1, SIDE // 2 + 1) of a real Fourier transform, in cycles a pixel; never 0."""
+    down, across = np.fft.fftfreq(SIDE), np.fft.rfftfreq(SIDE)
+    down[0] = across[0] = 0.5 / SIDE
+    return down[:, None], across[None]
+
+
+def _noise(seed: int, amplitude: np.ndarray) -> np.ndarray:
+    """Noise with these amplitudes over frequencies. It has no seams, so that it can lie beside itself."""
+    white = np.fft.rfft2(np.random.default_rng([SIDE, seed]).standard_normal((SIDE, SIDE)))
+    noise = np.fft.irfft2(white * amplitude, (SIDE, SIDE))
+    return np.tile(((noise - noise.mean()) / noise.std()).astype(np.float32), (2, 2))
 
 
 def piece(noise: np.ndarray, rng: np.random.Generator, height: int, width: int, zoom: float = 1.0) -> np.ndarray:
@@ -41,16 +51,3 @@ def piece(noise: np.ndarray, rng: np.random.Generator, height: int, width: int, 
     x, y = rng.integers(0, SIDE, 2)
     found = noise[y : y + rows, x : x + columns]
     return found if zoom == 1 else cv2.resize(found, (width, height), interpolation=cv2.INTER_LINEAR)
-
-
-def _blurred(noise: np.ndarray, x: float, y: float) -> np.ndarray:
-    """Blurred, wrapping around, to standard deviation 1."""
-    pad = int(3 * max(x, y)) + 1
-    pad = min(pad, SIDE - 1)
-    wrapped = np.pad(noise, pad, mode="wrap")
-    blurred = cv2.GaussianBlur(wrapped, (0, 0), x, sigmaY=y)[pad:-pad, pad:-pad]
-    return _unit(blurred)
-
-
-def _unit(noise: np.ndarray) -> np.ndarray:
-    return ((noise - noise.mean()) / noise.std()).astype(np.float32)

@@ -16,9 +16,9 @@ PARTS = {"afw": 6, "helen/trainset": 12, "helen/testset": 4, "ibug": 2}
 def write_face(folder: Path, stem: str, seed: int, size: int = 120) -> None:
     """A rendered face as 300W stores one: NAME.jpg beside NAME.pts, 1-based."""
     folder.mkdir(parents=True, exist_ok=True)
-    image, landmarks = render_face(seed, size)
-    cv2.imwrite(str(folder / f"{stem}.jpg"), cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
-    rows = "\n".join(f"{x:.3f} {y:.3f}" for x, y in landmarks + 1)
+    face = render_face(seed, size)
+    cv2.imwrite(str(folder / f"{stem}.jpg"), cv2.cvtColor(face.image, cv2.COLOR_RGB2BGR))
+    rows = "\n".join(f"{x:.3f} {y:.3f}" for x, y in face.landmarks() + 1)
     (folder / f"{stem}.pts").write_text(f"version: 1\nn_points:  68\n{{\n{rows}\n}}\n")
 
 

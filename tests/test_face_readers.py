@@ -86,8 +86,8 @@ def test_300w_faces_are_sorted_zero_based_and_whole(tmp_path):
     assert [face.image for face in faces] == ["afw/11_1.jpeg", "afw/11_2.jpg", "afw/22_1.PNG"]
     assert [face.photo for face in faces] == ["11", "11", "22"]
     np.testing.assert_allclose(faces[0].landmarks, ramp(68) - 1)  # .pts counts from 1
-    image, landmarks = read_face(faces[0])
-    assert image.shape == (30, 40, 3) and image[5, 5, 0] > 150 and landmarks is faces[0].landmarks
+    image, record = read_face(faces[0])
+    assert image.shape == (30, 40, 3) and image[5, 5, 0] > 150 and record is faces[0]
 
 
 def test_300w_test_faces_know_their_subsets(tmp_path):
@@ -292,10 +292,19 @@ def test_folder_without_any_part(tmp_path):
 def test_synthetic_faces_are_rendered_on_demand():
     synthetic = dataset_of("synthetic")
     train, test = (next(read_part(synthetic, part, None)) for part in synthetic.parts)
-    assert (train.row, test.row) == (0, 1_000_000)
+    assert (train.row, test.row) == (0, 1_000_000_000)
     assert train.landmarks is None and test.subsets == ("full",)
-    image, landmarks = read_face(test)
-    assert image.dtype == np.uint8 and image.shape[2] == 3 and landmarks.shape == (68, 2)
+    image, record = read_face(test)
+    assert image.dtype == np.uint8 and image.shape == (synthetic.render_size, synthetic.render_size, 3)
+    assert record.landmarks.shape == (68, 2) and set(record.occluded) <= {0, 1}
+    assert record.subsets[0] == "full" and set(record.subsets) <= set(synthetic.subsets["test"])
+    assert read_face(train)[1].subsets == ()
+
+
+def test_seeds_of_rendered_splits_never_meet():
+    synthetic = dataset_of("synthetic")
+    seeds = [{face.row for face in read_part(synthetic, part, None)} for part in synthetic.parts]
+    assert not seeds[0] & seeds[1] and [len(part) for part in seeds] == [part.count for part in synthetic.parts]
 
 
 # ---------------------------------------------------------------------------------------------------------- real data
