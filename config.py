@@ -14,6 +14,8 @@ PACKAGE = "acr"  # our own classes are registered with Keras under this name
 RUNS_DIR = "runs"
 BEST_FILE, LAST_FILE = "best.keras", "last.keras"  # weights of a run
 SETTINGS_FILE, STATE_FILE, LOG_FILE, CURVES_FILE = "settings.json", "state.npz", "log.csv", "curves.png"
+SNAPSHOTS_FILE = "snapshots.json"  # what a run made of one face in its first epochs
+SNAPSHOT_EPOCHS = (0, 1, 2, 3)  # finished epochs after which it is kept, and after the last
 SEED = 7
 INDEX_VERSION = 1  # of index.json; raise it when its form changes
 JOURNAL_FILE = "journal.jsonl"  # finished faces of a preparation
@@ -60,7 +62,8 @@ class Layout:
     partners: the landmark that each landmark becomes in the mirror image.
     normalisers: name -> two groups of landmarks; the distance between the two groups' means divides the error.
     parts: facial parts for which the error is reported apart.
-    corners: points that annotators can place exactly (no direction of uncertainty).
+    corners: points that annotators can place exactly (no direction of uncertainty): corners of eyes and mouth, pupils,
+        and a nose's tip that lies on no curve.
     """
 
     points: int
@@ -69,6 +72,27 @@ class Layout:
     parts: dict[str, tuple[int, ...]]
     chains: tuple[Chain, ...]
     corners: tuple[int, ...]
+
+    @property
+    def neighbours(self) -> tuple[tuple[int, int], ...]:
+        """For each landmark two others, (before, after), whose difference is the tangent of its curve.
+
+        They are those before and after it on its chain; at an open end the landmark takes the place of the one that is
+        missing. A landmark on no chain, or a corner on more than one, has no tangent and is given twice.
+
+        Raises:
+            ValueError: a landmark that is no corner lies on more than one chain, so that its tangent is not defined.
+        """
+        found = {index: [] for index in range(self.points)}
+        for chain in self.chains:
+            ends = (chain.indices[-1], chain.indices[0]) if chain.closed else (chain.indices[0], chain.indices[-1])
+            path = (ends[0], *chain.indices, ends[1])
+            for before, index, after in zip(path, path[1:], path[2:], strict=False):
+                found[index].append((before, after))
+        for index, pairs in found.items():
+            if len(pairs) > 1 and index not in self.corners:
+                raise ValueError(f"landmark {index} has no one tangent. Received {len(pairs)} chains; 1 is right")
+        return tuple(pairs[0] if len(pairs) == 1 else (index, index) for index, pairs in found.items())
 
 
 def _partners(points: int, *mirrored: tuple[int, ...]) -> tuple[int, ...]:
@@ -146,7 +170,7 @@ LAYOUT_29 = Layout(
         Chain("outer lip", (22, 24, 23, 27), closed=True),
         Chain("inner lip", (22, 25, 23, 26), closed=True),
     ),
-    corners=(8, 9, 10, 11, 22, 23),
+    corners=(8, 9, 10, 11, 16, 17, 20, 22, 23),
 )
 
 LAYOUT_98 = Layout(
@@ -184,7 +208,7 @@ LAYOUT_98 = Layout(
         Chain("outer lip", _span(76, 87), closed=True),
         Chain("inner lip", _span(88, 95), closed=True),
     ),
-    corners=(60, 64, 68, 72, 76, 82, 88, 92),
+    corners=(60, 64, 68, 72, 76, 82, 88, 92, 96, 97),
 )
 
 LAYOUT_19 = Layout(
@@ -250,6 +274,7 @@ class Dataset:
     reader: which reader of face_readers.py understands its files.
     subsets: evaluated split -> subset -> official number of faces; "full" is every face of the split.
     normaliser: the one that its NME is reported with first. recipe: how it is trained where nothing else is said.
+    pose_mode: the shape mode, from 0, that turns the head to the side, along which poses are balanced.
     """
 
     name: DatasetName
@@ -260,6 +285,7 @@ class Dataset:
     subsets: dict[str, dict[str, int]]
     normaliser: str = "inter-ocular"
     recipe: str = "faces"
+    pose_mode: int = 0
 
     @property
     def outputs(self) -> int:
@@ -483,6 +509,18 @@ SHAPE_CLIP = 3.0  # shape parameters are clipped to +- this many standard deviat
 PCA_PERCENTAGES = (80, 85, 90, 95, 97)
 PCA_STARTS = (0, 16, 31, 71, 101)  # first epoch of each percentage
 PCA_EPOCHS = 150  # of this many epochs
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Point losses
+# --------------------------------------------------------------------------------------------------------------------
+
+LOSS_INPUT = 224  # side in pixels of the crop in whose pixels the numbers below are meant, whatever the network's input
+SMOOTH_L1_THRESHOLD = 1.0  # pixels
+WING_WIDTH, WING_CURVATURE = 10.0, 2.0  # w and epsilon of Wing loss, in pixels; its authors' values
+ANISOTROPY = (5.0, 3.0)  # a, b; b is published, a is garbled in our copy of the text and 5 is a reading of it
+ANISOTROPY_ABLATION = ((1.0, 1.0), (3.0, 1.0), (9.0, 3.0))  # other pairs that are compared
+POSE_BINS = 9
 
 
 # --------------------------------------------------------------------------------------------------------------------

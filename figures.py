@@ -12,6 +12,7 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Ellipse
 from matplotlib.ticker import MaxNLocator
 
 import metrics
@@ -24,6 +25,8 @@ PREDICTION_COLOUR = "#ff30ff"
 DIFFICULTY_COLOURS = colormaps["inferno"]
 COLUMNS = 5  # of the picture of the worst faces
 FACE_INCHES = 2.6  # side of one face in it
+ELLIPSE_COLOUR, CORNER_COLOUR = "#ff2020", "#ffe000"
+STRIP_COLOURS = {"truth": "#ffe000", "prediction": "#30a0ff"}
 
 
 def draw_acr_loss(
@@ -176,3 +179,82 @@ def _draw_landmarks(axes: Axes, landmarks: np.ndarray, layout: Layout, colour: s
     for chain in layout.chains:
         axes.plot(*landmarks[chain.path].T, color=colour, linewidth=0.7, alpha=0.8)
     axes.plot(*landmarks.T, ".", color=colour, markersize=2.5)
+
+
+def draw_ellipses(
+    path: str | os.PathLike,
+    image: np.ndarray,
+    landmarks: np.ndarray,
+    tangents: np.ndarray,
+    corners: Sequence[int],
+    a: float,
+    b: float,
+    layout: Layout,
+) -> None:
+    """Draws the freedom that the anisotropic loss leaves every landmark (its paper's Figure 1).
+
+    The ellipse of a landmark holds the places of one and the same loss: half axes a along its curve and b across, in
+    pixels of the picture; a circle of radius 1 at a corner, of radius b where there is no tangent.
+
+    Args:
+        image: (size, size, 3), RGB. landmarks: (points, 2) in its pixels.
+        tangents: (points, 2), unit or zero, see anisotropic_loss.tangents.
+        corners: indices of the landmarks that are corners.
+    """
+    figure = Figure(figsize=(7.0, 7.6), dpi=DOTS, layout="constrained")
+    axes = figure.add_subplot()
+    axes.imshow(image)
+    axes.set_axis_off()
+    for index, (place, tangent) in enumerate(zip(landmarks, tangents, strict=True)):
+        corner = index in corners
+        across = 1.0 if corner else b
+        along = across if corner or not tangent.any() else a
+        angle = np.degrees(np.arctan2(tangent[1], tangent[0]))
+        colour = CORNER_COLOUR if corner else ELLIPSE_COLOUR
+        axes.add_patch(Ellipse(place, 2 * along, 2 * across, angle=angle, facecolor=colour, alpha=0.6))
+    _draw_landmarks(axes, landmarks, layout, TRUTH_COLOUR)
+    axes.set(xlim=(-0.5, image.shape[1] - 0.5), ylim=(image.shape[0] - 0.5, -0.5))
+    axes.set_title(f"places of equal loss around each landmark\nalong a curve {a:g}, across {b:g}, at a corner 1")
+    replace_file(path, figure.savefig)
+
+
+def draw_strip(
+    path: str | os.PathLike,
+    image: np.ndarray,
+    landmarks: np.ndarray,
+    rows: dict[str, dict[int, np.ndarray]],
+) -> None:
+    """Draws one face's predictions as training goes on, a row for each method (Figures 2 and 3 of the same paper).
+
+    `checkpoint.read_snapshots` gives a run's predictions; they are moved to the picture with the matrix of
+    `Faces.crops`, as test.py does for the worst faces.
+
+    Args:
+        image: (size, size, 3), RGB. landmarks: the true ones, (points, 2) in its pixels.
+        rows: title -> finished epochs -> predicted landmarks, alike. Every row must have the same epochs.
+
+    Raises:
+        ValueError: rows of different epochs.
+    """
+    columns = {title: sorted(predictions) for title, predictions in rows.items()}
+    epochs = next(iter(columns.values()), [])
+    if not epochs or any(other != epochs for other in columns.values()):
+        raise ValueError(f"every row needs the same epochs, and at least one. Received {columns}")
+    size = len(epochs) * FACE_INCHES, len(rows) * FACE_INCHES + 0.8  # room for titles and legend
+    figure = Figure(figsize=size, dpi=DOTS, layout="constrained")
+    grid = figure.subplots(len(rows), len(epochs), squeeze=False)
+    for line, (title, predictions) in zip(grid, rows.items(), strict=True):
+        for axes, epoch in zip(line, epochs, strict=True):
+            axes.imshow(image)
+            axes.plot(*landmarks.T, ".", color=STRIP_COLOURS["truth"], markersize=3)
+            axes.plot(*predictions[epoch].T, ".", color=STRIP_COLOURS["prediction"], markersize=3)
+            axes.set(xlim=(-0.5, image.shape[1] - 0.5), ylim=(image.shape[0] - 0.5, -0.5), xticks=[], yticks=[])
+        line[0].set_ylabel(title)
+    for axes, epoch in zip(grid[0], epochs, strict=True):
+        axes.set_title(f"after epoch {epoch}" if epoch else "before training", fontsize=10)
+    handles = [
+        Line2D([], [], color=colour, marker="o", linestyle="", markersize=4, label=name)
+        for name, colour in STRIP_COLOURS.items()
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=2, fontsize=9, facecolor="0.3", labelcolor="white")
+    replace_file(path, figure.savefig)
