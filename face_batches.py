@@ -182,15 +182,20 @@ class TrainingBatches(keras.utils.PyDataset):
     """Moved training faces without end: batch `step` depends on the seed and `step` alone.
 
     Faces come in rounds; each round shows every face once in an order of its own, and batches run on across rounds, so
-    no face is left out and every batch is full.
+    no face is left out and every batch is full. Where faces are in bins, a round shows equally many of each bin; an
+    epoch is the same number of steps all the same.
 
     Args:
         faces: the training faces.
         crop, recipe: rows of config.py; the recipe says batch size, input size and moves.
         encode: from landmarks (batch, points, 2) in crop pixels and the size to the network's targets.
         seed: of order and moves.
+        bins: indices of the faces of each bin; all faces are one bin where None.
+        balance: from the bins' sizes to how many faces of each a round shows: `min` leaves faces of larger bins out,
+            others in each round, `max` shows those of smaller bins repeatedly.
 
     Attributes:
+        landmarks: (faces, points, 2) in crop pixels, not moved.
         first_step: the step that index 0 stands for; a resumed run sets it to go on where it was.
     """
 
@@ -201,15 +206,19 @@ class TrainingBatches(keras.utils.PyDataset):
         recipe: Recipe,
         encode: Callable,
         seed: int,
+        bins: Sequence[np.ndarray] | None = None,
+        balance: Callable[[Sequence[int]], int] = max,
         **kwargs,
     ):
         super().__init__(**kwargs)
         self.faces, self.recipe, self.encode = faces, recipe, encode
         self.seed, self.first_step, self.size = seed, 0, recipe.input_size
         matrices = faces.crop_matrices(crop, self.size)  # image -> crop
-        self._landmarks = transform(faces.landmarks, matrices)  # (faces, points, 2) in crop pixels
+        self.landmarks = transform(faces.landmarks, matrices)  # (faces, points, 2) in crop pixels
         self._from_stored = compose(matrices, invert(faces.matrices))  # stored -> crop
-        self._order = lru_cache(maxsize=2)(self._round)  # a batch spans two rounds at most
+        self.bins = [np.arange(len(faces))] if bins is None else list(bins)
+        self.per_bin = balance([len(members) for members in self.bins])
+        self._order = lru_cache(maxsize=2)(self._round)  # batches run through the rounds in their order
 
     @property
     def num_batches(self):
@@ -221,13 +230,15 @@ class TrainingBatches(keras.utils.PyDataset):
         return max(1, round(len(self.faces) * self.recipe.repeats / self.recipe.batch_size))
 
     def _round(self, number: int) -> np.ndarray:
-        """The order (faces,) of a round."""
-        return np.random.default_rng((self.seed, _ORDER, number)).permutation(len(self.faces))
+        """The faces of a round in their order, (bins * per_bin,)."""
+        rng = np.random.default_rng((self.seed, _ORDER, number))
+        return rng.permutation(np.concatenate([_drawn(rng, members, self.per_bin) for members in self.bins]))
 
     def chosen(self, step: int) -> list[int]:
         """Indices of the faces in batch `step`, (batch,)."""
         first = step * self.recipe.batch_size
-        places = (divmod(place, len(self.faces)) for place in range(first, first + self.recipe.batch_size))
+        length = len(self.bins) * self.per_bin  # of a round
+        places = (divmod(place, length) for place in range(first, first + self.recipe.batch_size))
         return [int(self._order(number)[rank]) for number, rank in places]
 
     def names(self, step: int) -> list[str]:
@@ -239,13 +250,20 @@ class TrainingBatches(keras.utils.PyDataset):
         rng = np.random.default_rng((self.seed, _MOVES, step))
         chosen = self.chosen(step)
         moves, flips = sample_geometry(rng, len(chosen), self.recipe.augmentation, self.size)
-        landmarks = transform(self._landmarks[chosen], moves)  # (batch, points, 2)
+        landmarks = transform(self.landmarks[chosen], moves)  # (batch, points, 2)
         landmarks[flips] = mirror_landmarks(landmarks[flips], self.faces.dataset.layout)
         matrices = compose(moves, self._from_stored[chosen])  # (batch, 2, 3)
         images = np.empty((len(chosen), self.size, self.size, 3), np.uint8)
         for image, face, matrix in zip(images, chosen, matrices, strict=True):
             image[:] = _disturb(warp(self.faces.images[face], matrix, self.size), rng, self.recipe.augmentation)
         return to_network(images), self.encode(landmarks, self.size)
+
+
+def _drawn(rng: np.random.Generator, members: np.ndarray, count: int) -> np.ndarray:
+    """`count` of the members: each as often as it goes, and the rest of them drawn without repetition."""
+    times, rest = divmod(count, len(members))
+    drawn = [rng.choice(members, rest, replace=False)] if rest else []
+    return np.concatenate([*[members] * times, *drawn])
 
 
 def _disturb(image: np.ndarray, rng: np.random.Generator, augmentation: Augmentation) -> np.ndarray:

@@ -5,17 +5,22 @@ and know no method by name.
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import keras
 import numpy as np
 
 from acr_loss import ACRLoss, PercentageSchedule
+from anisotropic_loss import AnisotropicLoss
 from cnn_model import CNNModel
-from config import Dataset, Network, row_of
+from config import ANISOTROPY, ANISOTROPY_ABLATION, PCA_PERCENTAGES, SEED, Dataset, Network, row_of
+from data_helper import normalised_labels
+from face_batches import TrainingBatches, read_index
 from image_utility import from_targets, to_targets
 from pca_utility import ShapeModel, fit_eigenbases, labels_folder
+from point_losses import L1Loss, L2Loss, SmoothL1Loss, WingLoss
+from pose_balance import mean_of_bins, pose_bins
 
 
 def build_regression(network: Network, dataset: Dataset, input_size: int, batch_norm: float) -> keras.Model:
@@ -45,6 +50,34 @@ def make_acr_loss(data_dir: str | os.PathLike, dataset: Dataset, crop: str) -> A
     return ACRLoss(models)
 
 
+def make_upright_acr_loss(data_dir: str | os.PathLike, dataset: Dataset, crop: str) -> ACRLoss:
+    """ACR Loss over eigenbases of the training faces as they are, not moved: a turned face is then a hard one.
+
+    Raises:
+        FileNotFoundError, ValueError: the data set is not prepared.
+    """
+    faces = read_index(data_dir, dataset)["faces"]
+    landmarks = np.array([face["landmarks"] for face in faces if face["split"] == "train"])  # (faces, points, 2)
+    labels = normalised_labels(landmarks, dataset, crop, copies=0, seed=SEED)  # (faces, 2 * points)
+    return ACRLoss([ShapeModel(percentage).fit(labels) for percentage in PCA_PERCENTAGES])
+
+
+def make_anisotropic_loss(a: float, b: float) -> Callable[..., AnisotropicLoss]:
+    """What makes the anisotropic loss with these freedoms along and across curves for any data set."""
+    return lambda data_dir, dataset, crop: AnisotropicLoss(dataset.layout.neighbours, dataset.layout.corners, a, b)
+
+
+def start_at_mean(model: keras.Model, batches: TrainingBatches) -> None:
+    """Starts the head's bias at the mean target of the pose bins, so that the rest learns the displacement from it.
+
+    This is the same as displacement targets with the mean added behind the network: errors are differences, Adam sees
+    nothing but gradients, and biases do not decay. But the weights then hold all that a prediction needs, and the loss
+    still gets the face itself, whose tangents it takes.
+    """
+    bins = pose_bins(batches.faces.landmarks, batches.faces.dataset.pose_mode)
+    model.layers[-1].bias.assign(mean_of_bins(batches.encode(batches.landmarks, batches.size), bins))
+
+
 @dataclass(frozen=True)
 class Method:
     """One way to train and read a landmark network.
@@ -53,6 +86,9 @@ class Method:
     loss(data_dir, dataset, crop) -> Keras loss. callbacks(loss, epochs), metrics(loss) -> what the loss needs besides.
     encode(landmarks (batch, points, 2) in crop pixels, size) -> targets.
     decode(predictions, size) -> landmarks (batch, points, 2) in crop pixels.
+    start(model, batches): what is done to a new network's weights, given its training faces.
+    balance: how many faces of each pose bin a round of training shows, from the bins' sizes: `min` under-samples, `max`
+        replicates; None leaves the poses as they are.
     """
 
     name: str
@@ -62,6 +98,8 @@ class Method:
     build: Callable[[Network, Dataset, int, float], keras.Model] = build_regression
     encode: Callable[[np.ndarray, int], np.ndarray] = encode_regression
     decode: Callable[[np.ndarray, int], np.ndarray] = from_targets
+    start: Callable[[keras.Model, TrainingBatches], None] = lambda model, batches: None
+    balance: Callable[[Sequence[int]], int] | None = None
 
 
 METHODS = {
@@ -73,7 +111,25 @@ METHODS = {
             callbacks=lambda loss, epochs: [PercentageSchedule(loss, epochs)],
             metrics=lambda loss: loss.metrics,
         ),
-        Method("l2", loss=lambda data_dir, dataset, crop: keras.losses.MeanSquaredError()),
+        Method(
+            "acr_upright",
+            loss=make_upright_acr_loss,
+            callbacks=lambda loss, epochs: [PercentageSchedule(loss, epochs)],
+            metrics=lambda loss: loss.metrics,
+        ),
+        Method("l2", loss=lambda data_dir, dataset, crop: L2Loss()),
+        Method("l1", loss=lambda data_dir, dataset, crop: L1Loss()),
+        Method("smooth_l1", loss=lambda data_dir, dataset, crop: SmoothL1Loss()),
+        Method("wing", loss=lambda data_dir, dataset, crop: WingLoss()),
+        # the anisotropic paper's own method, and the other rows of its Table 4
+        Method("anisotropic", loss=make_anisotropic_loss(*ANISOTROPY), start=start_at_mean, balance=min),
+        Method("anisotropic_direct", loss=make_anisotropic_loss(*ANISOTROPY)),
+        Method("anisotropic_displacement", loss=make_anisotropic_loss(*ANISOTROPY), start=start_at_mean),
+        Method("anisotropic_replicate", loss=make_anisotropic_loss(*ANISOTROPY), start=start_at_mean, balance=max),
+        *(
+            Method(f"anisotropic_{a:g}_{b:g}", loss=make_anisotropic_loss(a, b), start=start_at_mean, balance=min)
+            for a, b in ANISOTROPY_ABLATION
+        ),
     )
 }
 

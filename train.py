@@ -5,7 +5,8 @@
     python train.py --dataset 300W --method acr --save-path runs/acr --resume
 
 The folder of a run holds best.keras and last.keras (averaged weights), settings.json (all that was resolved, with the
-validation figures), log.csv, curves.png, and state.npz, from which --resume goes on.
+validation figures), log.csv, curves.png, snapshots.json (one face's landmarks in the first epochs and at the end), and
+state.npz, from which --resume goes on.
 """
 
 import argparse
@@ -19,7 +20,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from checkpoint import Averages, Checkpoint, StopOnNaN, TrainingState, log_csv
+from checkpoint import Averages, Checkpoint, Snapshots, StopOnNaN, TrainingState, log_csv
 from cnn_model import load_model
 from config import (
     BEST_FILE,
@@ -34,6 +35,7 @@ from config import (
     RUNS_DIR,
     SEED,
     SETTINGS_FILE,
+    SNAPSHOTS_FILE,
     STATE_FILE,
     TITLES,
     DatasetName,
@@ -45,10 +47,11 @@ from config import (
     recipe_of,
 )
 from data_helper import prepare_embedded
-from face_batches import TrainingBatches, load_faces, read_index
+from face_batches import Faces, TrainingBatches, load_faces, read_index
 from figures import draw_curves
 from methods import METHODS, method_of
 from metrics import nme, normaliser_distance
+from pose_balance import pose_bins
 from progress import Progress
 from run_settings import open_run
 from safe_files import folder_lock, write_json, write_text
@@ -139,6 +142,7 @@ class Train:
 
         # Network and loss
         model, loss = self.compiled(steps)
+        self.method.start(model, batches)
         averages = Averages(model, self._build("float32", steps))
         if weight_path:
             _set_weights(model, weight_path)
@@ -150,9 +154,11 @@ class Train:
         done = len(state.rows)
         batches.first_step = done * steps
 
+        def predict(network: keras.Model, faces: Faces) -> np.ndarray:
+            return predict_faces(network, self.method, faces, self.crop)
+
         def validate(network: keras.Model) -> float:
-            predicted = predict_faces(network, self.method, held_out, self.crop)
-            return float(np.mean(nme(predicted, held_out.landmarks, distance)))
+            return float(np.mean(nme(predict(network, held_out), held_out.landmarks, distance)))
 
         def on_best(row: dict) -> None:
             record["validation"] = {
@@ -164,6 +170,9 @@ class Train:
             write_json(self.save_path / SETTINGS_FILE, record)
 
         faces = {"train": batches.faces.summary(), "validation": held_out.summary()}
+        if self.method.balance:
+            faces["pose_bins"] = {"n": [len(members) for members in batches.bins], "shown": batches.per_bin}
+            print(f"pose bins of {faces['pose_bins']['n']} faces; a round shows {batches.per_bin} of each")
         if not resume:
             record["faces"] = faces
             write_json(self.save_path / SETTINGS_FILE, record)
@@ -175,6 +184,7 @@ class Train:
         callbacks = [
             *self.method.callbacks(loss, self.recipe.epochs),
             StopOnNaN(batches),
+            Snapshots(self.save_path / SNAPSHOTS_FILE, averages, held_out.sample(1, SEED), predict, done),
             Checkpoint(state, averages, validate, on_best),
             *_tensorboard(self.save_path),
             Progress(self.recipe.epochs, steps, done, self.dataset.normaliser),
@@ -209,7 +219,13 @@ class Train:
         faces = load_faces(self.data_dir, self.dataset.name, "train", self.recipe.input_size)
         if self.faces is not None:
             faces = faces.sample(self.faces, self.seed)
-        return TrainingBatches(faces, self.crop, self.recipe, self.method.encode, self.seed, workers=self.workers)
+        balanced = {}
+        if self.method.balance:
+            bins = pose_bins(faces.landmarks, self.dataset.pose_mode)
+            balanced = {"bins": bins, "balance": self.method.balance}
+        return TrainingBatches(
+            faces, self.crop, self.recipe, self.method.encode, self.seed, workers=self.workers, **balanced
+        )
 
     def compiled(self, steps_per_epoch: int) -> tuple[keras.Model, keras.losses.Loss]:
         """A new network, compiled for training, and its loss."""
