@@ -504,6 +504,7 @@ def network_of(arch: "ModelArch | str") -> Network:
 # ACR Loss
 # --------------------------------------------------------------------------------------------------------------------
 
+ACR_UNIT = 10.0  # pixels of a crop of LOSS_INPUT: the error that the method acr_pixels counts as 1
 ACR_LAMBDA = 2.0  # the paper's value is unknown; 2 makes the slope continuous at an error of 1 for phi = 0
 SHAPE_CLIP = 3.0  # shape parameters are clipped to +- this many standard deviations of their mode
 PCA_PERCENTAGES = (80, 85, 90, 95, 97)

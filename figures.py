@@ -25,7 +25,7 @@ PREDICTION_COLOUR = "#ff30ff"
 DIFFICULTY_COLOURS = colormaps["inferno"]
 COLUMNS = 5  # of the picture of the worst faces
 FACE_INCHES = 2.6  # side of one face in it
-ELLIPSE_COLOUR, CORNER_COLOUR = "#ff2020", "#ffe000"
+ELLIPSE_COLOUR, CORNER_COLOUR = "#ff3030", "#ffe000"
 STRIP_COLOURS = {"truth": "#ffe000", "prediction": "#30a0ff"}
 
 
@@ -189,21 +189,21 @@ def draw_ellipses(
     corners: Sequence[int],
     a: float,
     b: float,
-    layout: Layout,
+    size: int,
 ) -> None:
     """Draws the freedom that the anisotropic loss leaves every landmark (its paper's Figure 1).
 
     The ellipse of a landmark holds the places of one and the same loss: half axes a along its curve and b across, in
-    pixels of the picture; a circle of radius 1 at a corner, of radius b where there is no tangent.
+    pixels; a circle of radius 1 at a corner, of radius b where there is no tangent.
 
     Args:
-        image: (size, size, 3), RGB. landmarks: (points, 2) in its pixels.
+        image: (side, side, 3), RGB, of any side. landmarks: (points, 2) in pixels of a crop of `size`.
         tangents: (points, 2), unit or zero, see anisotropic_loss.tangents.
         corners: indices of the landmarks that are corners.
     """
-    figure = Figure(figsize=(7.0, 7.6), dpi=DOTS, layout="constrained")
+    figure = Figure(figsize=(6.0, 6.5), dpi=DOTS, layout="constrained")
     axes = figure.add_subplot()
-    axes.imshow(image)
+    axes.imshow(image, extent=(-0.5, size - 0.5, size - 0.5, -0.5))
     axes.set_axis_off()
     for index, (place, tangent) in enumerate(zip(landmarks, tangents, strict=True)):
         corner = index in corners
@@ -211,10 +211,17 @@ def draw_ellipses(
         along = across if corner or not tangent.any() else a
         angle = np.degrees(np.arctan2(tangent[1], tangent[0]))
         colour = CORNER_COLOUR if corner else ELLIPSE_COLOUR
-        axes.add_patch(Ellipse(place, 2 * along, 2 * across, angle=angle, facecolor=colour, alpha=0.6))
-    _draw_landmarks(axes, landmarks, layout, TRUTH_COLOUR)
-    axes.set(xlim=(-0.5, image.shape[1] - 0.5), ylim=(image.shape[0] - 0.5, -0.5))
-    axes.set_title(f"places of equal loss around each landmark\nalong a curve {a:g}, across {b:g}, at a corner 1")
+        axes.add_patch(
+            Ellipse(
+                place, 2 * along, 2 * across, angle=angle, color=colour, fill=corner, linewidth=1.2, zorder=2 + corner
+            )
+        )
+    axes.plot(*landmarks.T, ".", color=TRUTH_COLOUR, markersize=2.5)
+    axes.set_title(
+        "places of one and the same anisotropic loss, in pixels of "
+        f"{size}:\nalong a curve {a:g}, across it {b:g}, at a corner (yellow) 1",
+        fontsize=10,
+    )
     replace_file(path, figure.savefig)
 
 
