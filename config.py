@@ -187,6 +187,28 @@ LAYOUT_98 = Layout(
     corners=(60, 64, 68, 72, 76, 82, 88, 92),
 )
 
+LAYOUT_19 = Layout(
+    points=19,
+    partners=_partners(19, _span(0, 5), _span(6, 11), _span(12, 14), _span(15, 17)),
+    normalisers={"inter-ocular": ((6,), (11,)), "inter-pupil": ((7,), (10,))},
+    parts={
+        "brows": _span(0, 5),
+        "eyes": _span(6, 11),
+        "nose": _span(12, 14),
+        "mouth": _span(15, 17),
+        "chin": (18,),
+    },
+    chains=(  # of the boundary lines of Adaptive Wing Loss, those that 19 points can draw; both lips fall into one line
+        Chain("left brow", _span(0, 2)),
+        Chain("right brow", _span(3, 5)),
+        Chain("left eye", _span(6, 8)),
+        Chain("right eye", _span(9, 11)),
+        Chain("nose base", _span(12, 14)),
+        Chain("mouth", _span(15, 17)),
+    ),
+    corners=(6, 8, 9, 11, 15, 17),
+)
+
 
 # --------------------------------------------------------------------------------------------------------------------
 # Data sets
