@@ -434,11 +434,16 @@ def crop_of(name: str) -> Crop:
 
 
 class ModelArch(enum.StrEnum):
-    """The networks; the value is the original's command-line string."""
+    """The networks; the value is the command-line string, for the first three the original's.
+
+    The last two are those of the anisotropic loss's paper, as far as Keras has them: it has no Wide ResNet.
+    """
 
     MNV2 = "mobileNetV2"
     EFNB0 = "EfficientNet-B0"
     EFNB3 = "EfficientNet-B3"
+    RN50 = "ResNet-50"
+    DN121 = "DenseNet-121"
 
 
 @dataclass(frozen=True)
@@ -461,6 +466,8 @@ NETWORKS = {
         Network(ModelArch.MNV2, "MobileNetV2", dropout=0.1, stem="mnv2"),
         Network(ModelArch.EFNB0, "EfficientNetB0", dropout=0.5, stem="EF_0"),
         Network(ModelArch.EFNB3, "EfficientNetB3", dropout=0.5, stem="EF_3"),
+        Network(ModelArch.RN50, "ResNet50", dropout=0.1, stem="rn50"),
+        Network(ModelArch.DN121, "DenseNet121", dropout=0.1, stem="dn121"),
     )
 }
 
