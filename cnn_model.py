@@ -1,7 +1,7 @@
 """The networks, and the one place that opens weights files.
 
-`CNNModel().get_model` builds a network of `config.NETWORKS` from scratch: image / 255 in, 2N numbers out. The layers are
-those of `keras.applications`, without the scaling that Keras puts in front of EfficientNet, and under them global
+`CNNModel().get_model` builds a network of `config.NETWORKS` from scratch: image / 255 in, 2N numbers out. The layers
+are those of `keras.applications`, without the scaling that Keras puts in front of EfficientNet, and under them global
 average pooling, dropout and a linear layer.
 
 `load_model` reads a `.keras` file, or an old whole-model `.h5`, and executes nothing found in either. `find_weights`

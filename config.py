@@ -222,6 +222,7 @@ class DatasetName(enum.StrEnum):
     cofw = "cofw"
     cofw68 = "cofw68"
     wflw = "wflw"
+    aflw = "aflw"
     synthetic = "synthetic"
 
 
@@ -231,7 +232,7 @@ class Part:
 
     path: folder or file below the set's root. split: train, test or private. subset: the test subset it forms, or "".
     count: official number of faces. validation: how many of them are held out for choosing.
-    extra: taken only when asked for (--extra).
+    extra: taken only when asked for (--extra). section: which part of the file it is, where one file holds several.
     """
 
     path: str
@@ -240,6 +241,12 @@ class Part:
     subset: str = ""
     validation: int = 0
     extra: bool = False
+    section: str = ""
+
+    @property
+    def name(self) -> str:
+        """What the part is called: its path, and its section where there is one."""
+        return f"{self.path}:{self.section}" if self.section else self.path
 
 
 @dataclass(frozen=True)
@@ -249,7 +256,8 @@ class Dataset:
     title: its name in print and on the command line.
     reader: which reader of face_readers.py understands its files.
     subsets: evaluated split -> subset -> official number of faces; "full" is every face of the split.
-    normaliser: the one that its NME is reported with first. recipe: how it is trained where nothing else is said.
+    normaliser: the one that its NME is reported with first, see metrics.normaliser_distance.
+    recipe: how it is trained where nothing else is said.
     """
 
     name: DatasetName
@@ -332,6 +340,18 @@ DATASETS = {
                     "blur": 773,
                 }
             },
+        ),
+        Dataset(
+            DatasetName.aflw,
+            "AFLW",
+            LAYOUT_19,
+            reader="aflw",
+            parts=(
+                Part("AFLWinfo_release.mat", "train", 20000, validation=500, section="train"),
+                Part("AFLWinfo_release.mat", "test", 4386, section="test"),
+            ),
+            subsets={"test": {"full": 4386, "frontal": 1314}},
+            normaliser="box",
         ),
         Dataset(
             DatasetName.synthetic,

@@ -48,7 +48,7 @@ from data_helper import prepare_embedded
 from face_batches import TrainingBatches, load_faces, read_index
 from figures import draw_curves
 from methods import METHODS, method_of
-from metrics import nme, normaliser_distance
+from metrics import nme
 from progress import Progress
 from run_settings import open_run
 from safe_files import folder_lock, write_json, write_text
@@ -135,7 +135,7 @@ class Train:
         batches = self.batches()
         steps = batches.steps_per_epoch
         held_out = load_faces(self.data_dir, self.dataset.name, "validation", self.recipe.input_size)
-        distance = normaliser_distance(held_out.landmarks, self.dataset.layout, self.dataset.normaliser)
+        distance = held_out.normaliser_distance()
 
         # Network and loss
         model, loss = self.compiled(steps)
