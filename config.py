@@ -14,6 +14,7 @@ PACKAGE = "acr"  # our own classes are registered with Keras under this name
 RUNS_DIR = "runs"
 BEST_FILE, LAST_FILE = "best.keras", "last.keras"  # weights of a run
 SETTINGS_FILE, STATE_FILE, LOG_FILE, CURVES_FILE = "settings.json", "state.npz", "log.csv", "curves.png"
+METRICS_FILE, PREDICTIONS_FILE = "metrics.json", "predictions.json"  # of an evaluation
 SEED = 7
 INDEX_VERSION = 1  # of index.json; raise it when its form changes
 JOURNAL_FILE = "journal.jsonl"  # finished faces of a preparation
@@ -563,6 +564,10 @@ class Recipe:
     batch_norm: float = 0.01
     augmentation: Augmentation = field(default_factory=Augmentation)
 
+    def steps_per_epoch(self, faces: int) -> int:
+        """Steps in which an epoch shows each of so many faces `repeats` times."""
+        return max(1, round(faces * self.repeats / self.batch_size))
+
 
 RECIPES = {
     recipe.name: recipe
@@ -601,3 +606,7 @@ FAILURE_THRESHOLDS = (8.0, 10.0)  # NME in percent above which a face counts as 
 WORST_FACES = 20  # how many faces the picture of failures shows
 AUTHOR_AUC = (20, 10.0)  # the original author's own AUC: number of thresholds, and the last one, NME in percent
 EVALUATION_BATCH = 32  # faces that go through the network at once
+
+BOOTSTRAP_DRAWS = 10_000
+BOOTSTRAP_INTERVAL = 0.95  # the share of the draws that the interval of a difference holds
+LARGEST_OVERHEAD = 0.03  # share of a training step that a loss may add

@@ -227,8 +227,8 @@ class TrainingBatches(keras.utils.PyDataset):
 
     @property
     def steps_per_epoch(self) -> int:
-        """Steps in which an epoch shows every face `repeats` times."""
-        return max(1, round(len(self.faces) * self.recipe.repeats / self.recipe.batch_size))
+        """Steps of an epoch."""
+        return self.recipe.steps_per_epoch(len(self.faces))
 
     def _round(self, number: int) -> np.ndarray:
         """The order (faces,) of a round."""

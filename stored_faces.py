@@ -11,8 +11,6 @@ import hashlib
 import json
 import multiprocessing
 import os
-import signal
-import threading
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -25,6 +23,7 @@ from config import INDEX_VERSION, JOURNAL_FILE, STORED_FACE, Dataset, dataset_of
 from face_readers import FaceRecord, read_face
 from image_utility import compose, landmark_box, longer_side, shrink, warp, write_image
 from metrics import normaliser_distance
+from worker_process import follow_parent
 
 CHUNK = 8  # faces a worker process takes at once
 
@@ -180,12 +179,6 @@ def _work(job: tuple) -> dict:
 
 
 def _start_worker() -> None:
-    """Readies a worker: one thread each, Ctrl-C is the parent's business, and no life after the parent's death."""
+    """Readies a worker: one thread each, and its parent decides when it ends."""
     cv2.setNumThreads(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-    def end_with_parent() -> None:
-        multiprocessing.parent_process().join()
-        os._exit(1)
-
-    threading.Thread(target=end_with_parent, daemon=True).start()
+    follow_parent()

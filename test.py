@@ -26,6 +26,8 @@ from config import (
     DATA_DIR,
     EVALUATED_SPLITS,
     EVALUATION_BATCH,
+    METRICS_FILE,
+    PREDICTIONS_FILE,
     TITLES,
     WORST_FACES,
     Crop,
@@ -184,9 +186,9 @@ def _print_missing(faces: Faces) -> None:
 def _write(out: Path, faces: Faces, predicted: np.ndarray, evaluation: dict, crop: Crop, size: int) -> None:
     """Writes the numbers, the predictions (n, points, 2) in image pixels, and both pictures."""
     layout, normaliser = faces.dataset.layout, evaluation["normaliser"]
-    write_json(out / "metrics.json", evaluation)
+    write_json(out / METRICS_FILE, evaluation)
     entries = [{"image": name, "landmarks": face.tolist()} for name, face in zip(faces.names, predicted, strict=True)]
-    write_json(out / "predictions.json", entries, indent=None)
+    write_json(out / PREDICTIONS_FILE, entries, indent=None)
     nmes = metrics.nme(predicted, faces.landmarks, faces.normaliser_distance())
     draw_ced(out / "ced.png", nmes, metrics.subset_masks(faces.dataset, faces.subsets), evaluation)
 
