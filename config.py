@@ -14,11 +14,11 @@ PACKAGE = "acr"  # our own classes are registered with Keras under this name
 RUNS_DIR = "runs"
 BEST_FILE, LAST_FILE = "best.keras", "last.keras"  # weights of a run
 SETTINGS_FILE, STATE_FILE, LOG_FILE, CURVES_FILE = "settings.json", "state.npz", "log.csv", "curves.png"
-METRICS_FILE, PREDICTIONS_FILE = "metrics.json", "predictions.json"  # of an evaluation
 SEED = 7
 INDEX_VERSION = 1  # of index.json; raise it when its form changes
 JOURNAL_FILE = "journal.jsonl"  # finished faces of a preparation
 LABEL_COPIES = 4  # moved copies of each training face in the normalised labels
+METRICS_FILE, PREDICTIONS_FILE = "metrics.json", "predictions.json"  # of an evaluation
 EVALUATED_SPLITS = ("test", "private", "validation")
 VALIDATION_SHARE = 0.2  # of a part at most, where less than the whole part is there
 SYNTHETIC_SEEDS = types.MappingProxyType({"train": 0, "test": 1_000_000})  # seed of each split's first rendered face
@@ -257,8 +257,7 @@ class Dataset:
     title: its name in print and on the command line.
     reader: which reader of face_readers.py understands its files.
     subsets: evaluated split -> subset -> official number of faces; "full" is every face of the split.
-    normaliser: the one that its NME is reported with first, see metrics.normaliser_distance.
-    recipe: how it is trained where nothing else is said.
+    normaliser: the one that its NME is reported with first. recipe: how it is trained where nothing else is said.
     """
 
     name: DatasetName
