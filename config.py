@@ -16,10 +16,12 @@ BEST_FILE, LAST_FILE = "best.keras", "last.keras"  # weights of a run
 SETTINGS_FILE, STATE_FILE, LOG_FILE, CURVES_FILE = "settings.json", "state.npz", "log.csv", "curves.png"
 SNAPSHOTS_FILE = "snapshots.json"  # what a run made of one face in its first epochs
 SNAPSHOT_EPOCHS = (0, 1, 2, 3)  # finished epochs after which it is kept, and after the last
+STRIP_METHODS, STRIP_PIXELS = ("wing", "anisotropic"), 224  # whose snapshots are drawn, from above; side of a picture
 SEED = 7
 INDEX_VERSION = 1  # of index.json; raise it when its form changes
 JOURNAL_FILE = "journal.jsonl"  # finished faces of a preparation
 LABEL_COPIES = 4  # moved copies of each training face in the normalised labels
+METRICS_FILE, PREDICTIONS_FILE = "metrics.json", "predictions.json"  # of an evaluation
 EVALUATED_SPLITS = ("test", "private", "validation")
 VALIDATION_SHARE = 0.2  # of a part at most, where less than the whole part is there
 SYNTHETIC_SEEDS = types.MappingProxyType({"train": 0, "test": 1_000_000})  # seed of each split's first rendered face
@@ -246,6 +248,7 @@ class DatasetName(enum.StrEnum):
     cofw = "cofw"
     cofw68 = "cofw68"
     wflw = "wflw"
+    aflw = "aflw"
     synthetic = "synthetic"
 
 
@@ -255,7 +258,7 @@ class Part:
 
     path: folder or file below the set's root. split: train, test or private. subset: the test subset it forms, or "".
     count: official number of faces. validation: how many of them are held out for choosing.
-    extra: taken only when asked for (--extra).
+    extra: taken only when asked for (--extra). section: which part of the file it is, where one file holds several.
     """
 
     path: str
@@ -264,6 +267,12 @@ class Part:
     subset: str = ""
     validation: int = 0
     extra: bool = False
+    section: str = ""
+
+    @property
+    def name(self) -> str:
+        """What the part is called: its path, and its section where there is one."""
+        return f"{self.path}:{self.section}" if self.section else self.path
 
 
 @dataclass(frozen=True)
@@ -358,6 +367,19 @@ DATASETS = {
                     "blur": 773,
                 }
             },
+        ),
+        Dataset(
+            DatasetName.aflw,
+            "AFLW",
+            LAYOUT_19,
+            reader="aflw",
+            parts=(
+                Part("AFLWinfo_release.mat", "train", 20000, validation=500, section="train"),
+                Part("AFLWinfo_release.mat", "test", 4386, section="test"),
+            ),
+            subsets={"test": {"full": 4386, "frontal": 1314}},
+            normaliser="box",
+            pose_mode=1,
         ),
         Dataset(
             DatasetName.synthetic,
@@ -460,11 +482,16 @@ def crop_of(name: str) -> Crop:
 
 
 class ModelArch(enum.StrEnum):
-    """The networks; the value is the original's command-line string."""
+    """The networks; the value is the command-line string, for the first three the original's.
+
+    The last two are those of the anisotropic loss's paper, as far as Keras has them: it has no Wide ResNet.
+    """
 
     MNV2 = "mobileNetV2"
     EFNB0 = "EfficientNet-B0"
     EFNB3 = "EfficientNet-B3"
+    RN50 = "ResNet-50"
+    DN121 = "DenseNet-121"
 
 
 @dataclass(frozen=True)
@@ -487,6 +514,8 @@ NETWORKS = {
         Network(ModelArch.MNV2, "MobileNetV2", dropout=0.1, stem="mnv2"),
         Network(ModelArch.EFNB0, "EfficientNetB0", dropout=0.5, stem="EF_0"),
         Network(ModelArch.EFNB3, "EfficientNetB3", dropout=0.5, stem="EF_3"),
+        Network(ModelArch.RN50, "ResNet50", dropout=0.1, stem="rn50"),
+        Network(ModelArch.DN121, "DenseNet121", dropout=0.1, stem="dn121"),
     )
 }
 
@@ -575,6 +604,10 @@ class Recipe:
     batch_norm: float = 0.01
     augmentation: Augmentation = field(default_factory=Augmentation)
 
+    def steps_per_epoch(self, faces: int) -> int:
+        """Steps in which an epoch shows each of so many faces `repeats` times."""
+        return max(1, round(faces * self.repeats / self.batch_size))
+
 
 RECIPES = {
     recipe.name: recipe
@@ -613,3 +646,7 @@ FAILURE_THRESHOLDS = (8.0, 10.0)  # NME in percent above which a face counts as 
 WORST_FACES = 20  # how many faces the picture of failures shows
 AUTHOR_AUC = (20, 10.0)  # the original author's own AUC: number of thresholds, and the last one, NME in percent
 EVALUATION_BATCH = 32  # faces that go through the network at once
+
+BOOTSTRAP_DRAWS = 10_000
+BOOTSTRAP_INTERVAL = 0.95  # the share of the draws that the interval of a difference holds
+LARGEST_OVERHEAD = 0.03  # share of a training step that a loss may add

@@ -12,6 +12,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
+import metrics
 from config import INDEX_VERSION, Augmentation, Crop, Dataset, DatasetName, Recipe, dataset_of
 from image_utility import (
     compose,
@@ -39,6 +40,7 @@ class Faces:
     names: the images' paths below the set's root. images: stored faces, uint8 RGB (height, width, 3).
     landmarks: (faces, points, 2) in pixels of the image as the set ships it.
     matrices: (faces, 2, 3) from those pixels to the pixels of `images`.
+    boxes: (faces, 4) left, top, right, bottom in pixels of the image, where the set ships a box of every face.
     subsets: test subsets of every face. missing: the set's parts that were not there to prepare.
     """
 
@@ -50,6 +52,7 @@ class Faces:
     matrices: np.ndarray
     subsets: list[tuple[str, ...]]
     missing: list[dict]
+    boxes: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.names)
@@ -70,7 +73,13 @@ class Faces:
             landmarks=self.landmarks[chosen],
             matrices=self.matrices[chosen],
             subsets=[self.subsets[i] for i in chosen],
+            boxes=None if self.boxes is None else self.boxes[chosen],
         )
+
+    def normaliser_distance(self) -> np.ndarray:
+        """The data set's own normaliser (faces,) of every face, in image pixels."""
+        dataset = self.dataset
+        return metrics.normaliser_distance(self.landmarks, dataset.layout, dataset.normaliser, self.names, self.boxes)
 
     def summary(self) -> dict:
         """How many faces, and a digest of their names and landmarks: two sets with the same summary are the same."""
@@ -149,6 +158,7 @@ def load_faces(
         matrices=np.stack([matrix for _, matrix in loaded]),  # (faces, 2, 3)
         subsets=[tuple(row["subsets"]) for row in rows],
         missing=index["missing"],
+        boxes=np.array([row["box"] for row in rows], np.float64) if all(row["box"] for row in rows) else None,
     )
 
 
@@ -226,8 +236,8 @@ class TrainingBatches(keras.utils.PyDataset):
 
     @property
     def steps_per_epoch(self) -> int:
-        """Steps in which an epoch shows every face `repeats` times."""
-        return max(1, round(len(self.faces) * self.recipe.repeats / self.recipe.batch_size))
+        """Steps of an epoch."""
+        return self.recipe.steps_per_epoch(len(self.faces))
 
     def _round(self, number: int) -> np.ndarray:
         """The faces of a round in their order, (bins * per_bin,)."""

@@ -97,31 +97,42 @@ def draw_ced(path: str | os.PathLike, nmes: np.ndarray, masks: dict[str, np.ndar
         masks: subset -> (n,) bool, see metrics.subset_masks.
         evaluation: what metrics.evaluate says of the same faces.
     """
-    end = max(FAILURE_THRESHOLDS)
-    figure = Figure(figsize=(8.5, 6.5), dpi=DOTS, layout="constrained")
-    axes = figure.add_subplot()
-    for subset, mask in masks.items():
-        errors, shares = metrics.ced(nmes[mask])
-        errors, shares = np.append(errors, max(end, errors[-1])), np.append(shares, 1.0)  # the curve stays at 1
-        width = 2.5 if subset == "full" else 1.4
-        axes.step(
-            errors, shares, where="post", linewidth=width, label=_legend_row(subset, evaluation["subsets"][subset])
-        )
-    for threshold in FAILURE_THRESHOLDS:
-        axes.axvline(threshold, color="0.5", linestyle="--", linewidth=1)
-        mark = f"FR@{threshold:g}, AUC@{threshold:g} "
-        axes.text(threshold, 0.02, mark, rotation=90, ha="right", va="bottom", fontsize=8, color="0.4")
-    axes.set(xlim=(0, end), ylim=(0, 1), xlabel="NME in %", ylabel="share of faces with at most this NME")
-    axes.set_xticks(np.arange(0, end + 1))
-    axes.set_yticks(np.linspace(0, 1, 11))
-    axes.grid(alpha=0.25)
     full = evaluation["subsets"]["full"]
     counts = metrics.count_text(full["n"], full["n_official"])
-    axes.set_title(f"{evaluation['dataset']}: cumulative error distribution\n{evaluation['normaliser']} NME, {counts}")
+    figure = Figure(figsize=(8.5, 6.5), dpi=DOTS, layout="constrained")
+    axes = ced_axes(
+        figure, f"{evaluation['dataset']}: cumulative error distribution\n{evaluation['normaliser']} NME, {counts}"
+    )
+    for subset, mask in masks.items():
+        width = 2.5 if subset == "full" else 1.4
+        label = _legend_row(subset, evaluation["subsets"][subset])
+        draw_ced_line(axes, nmes[mask], linewidth=width, label=label)
     font = {"family": "monospace", "size": 8}
     title = " " * 6 + _legend_head()  # as wide as the line drawn before every row
     figure.legend(loc="outside lower center", prop=font, title=title, title_fontproperties=font, alignment="left")
     replace_file(path, figure.savefig)
+
+
+def ced_axes(figure: Figure, title: str) -> Axes:
+    """Axes for CED curves up to the last failure threshold, the thresholds marked."""
+    end = max(FAILURE_THRESHOLDS)
+    axes = figure.add_subplot()
+    for threshold in FAILURE_THRESHOLDS:
+        axes.axvline(threshold, color="0.5", linestyle="--", linewidth=1)
+        mark = f"FR@{threshold:g}, AUC@{threshold:g} "
+        axes.text(threshold, 0.02, mark, rotation=90, ha="right", va="bottom", fontsize=8, color="0.4")
+    axes.set(xlim=(0, end), ylim=(0, 1), xlabel="NME in %", ylabel="share of faces with at most this NME", title=title)
+    axes.set_xticks(np.arange(0, end + 1))
+    axes.set_yticks(np.linspace(0, 1, 11))
+    axes.grid(alpha=0.25)
+    return axes
+
+
+def draw_ced_line(axes: Axes, nmes: np.ndarray, **style) -> None:
+    """The CED of faces with these NME (n,) in percent, in axes that ced_axes made."""
+    errors, shares = metrics.ced(nmes)
+    end = max(*FAILURE_THRESHOLDS, errors[-1])  # the curve stays at 1
+    axes.step(np.append(errors, end), np.append(shares, 1.0), where="post", **style)
 
 
 def _legend_head() -> str:

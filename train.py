@@ -50,7 +50,7 @@ from data_helper import prepare_embedded
 from face_batches import Faces, TrainingBatches, load_faces, read_index
 from figures import draw_curves
 from methods import METHODS, method_of
-from metrics import nme, normaliser_distance
+from metrics import nme
 from pose_balance import pose_bins
 from progress import Progress
 from run_settings import open_run
@@ -131,14 +131,14 @@ class Train:
             return self._train(weight_path, resume)
 
     def _train(self, weight_path: str | os.PathLike | None, resume: bool) -> dict:
-        record = open_run(self.save_path, self._settings(weight_path), resume)
+        record = open_run(self.save_path, self.settings(weight_path), resume)
         keras.utils.set_random_seed(self.seed)
 
         # Data
         batches = self.batches()
         steps = batches.steps_per_epoch
         held_out = load_faces(self.data_dir, self.dataset.name, "validation", self.recipe.input_size)
-        distance = normaliser_distance(held_out.landmarks, self.dataset.layout, self.dataset.normaliser)
+        distance = held_out.normaliser_distance()
 
         # Network and loss
         model, loss = self.compiled(steps)
@@ -266,7 +266,7 @@ class Train:
         optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
         return optimizer
 
-    def _settings(self, weight_path: str | os.PathLike | None) -> dict:
+    def settings(self, weight_path: str | os.PathLike | None = None) -> dict:
         """Everything that makes this run what it is."""
         return {
             "dataset": self.dataset.title,
@@ -355,6 +355,31 @@ def parse_options(arguments: Sequence[str] | None) -> argparse.Namespace:
     return options
 
 
+def run_of(options: argparse.Namespace, save_path: str | os.PathLike) -> Train:
+    """The run that the command line describes.
+
+    Raises:
+        ValueError: see Train.
+    """
+    return Train(
+        arch=options.arch,
+        dataset_name=options.dataset,
+        save_path=save_path,
+        method=options.method,
+        recipe=options.recipe,
+        crop=options.crop,
+        data_dir=options.data_dir,
+        seed=options.seed,
+        epochs=options.epochs,
+        input_size=options.input_size,
+        batch_size=options.batch_size,
+        learning_rate=options.learning_rate,
+        precision=options.precision,
+        faces=options.faces,
+        workers=options.workers,
+    )
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit status."""
     options = parse_options(arguments)
@@ -363,23 +388,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         dataset = dataset_of(options.dataset)
         stem = f"{dataset.name}_{network_of(options.arch).stem}_{options.method}"
         save_path = Path(options.save_path or _free_folder(stem))
-        run = Train(
-            arch=options.arch,
-            dataset_name=dataset.name,
-            save_path=save_path,
-            method=options.method,
-            recipe=options.recipe,
-            crop=options.crop,
-            data_dir=options.data_dir,
-            seed=options.seed,
-            epochs=options.epochs,
-            input_size=options.input_size,
-            batch_size=options.batch_size,
-            learning_rate=options.learning_rate,
-            precision=options.precision,
-            faces=options.faces,
-            workers=options.workers,
-        )
+        run = run_of(options, save_path)
         if dataset.name == DatasetName.synthetic:
             prepare_embedded(options.data_dir, options.crop)
         validation = run.train(weight_path=options.weights, resume=options.resume)

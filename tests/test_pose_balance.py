@@ -1,5 +1,6 @@
 """Pose bins, the order of faces they make, the start at the mean shape, and what a run keeps of its first epochs."""
 
+import argparse
 import dataclasses
 import json
 
@@ -15,6 +16,7 @@ from config import CROPS, LAYOUT_68, RECIPES, dataset_of
 from face_batches import TrainingBatches, load_faces
 from figures import draw_strip
 from image_utility import read_image
+from loss_bench import strip
 from methods import encode_regression, method_of, start_at_mean
 from pose_balance import align, mean_of_bins, pose_bins
 from test import predict_faces
@@ -268,6 +270,20 @@ def test_the_last_snapshot_is_of_the_trained_weights(tiny, prepared_300w, tmp_pa
     predicted = predict_faces(model, method_of("l1"), held_out, CROPS["square"])
     face = held_out.names.index(snapshots["image"])
     np.testing.assert_allclose(snapshots["epochs"][2], predicted[face], atol=1e-3)
+
+
+def test_the_bench_draws_the_strip_of_its_runs(tiny, prepared_300w, tmp_path):
+    folders = {name: tmp_path / name for name in ("l1", "wing", "anisotropic")}
+    for name, folder in folders.items():
+        run_of(prepared_300w, folder, method=name, epochs=1).train()
+    options = argparse.Namespace(crop="square", data_dir=prepared_300w)
+    path = tmp_path / "strip.png"
+    assert strip(path, W300, options, folders) == [path]
+    height, width, _ = read_image(path).shape
+    assert abs(width - height) < 0.3 * height  # two rows, two columns
+    assert strip(path, W300, options, {"wing": folders["wing"]}) == []
+    (folders["wing"] / "snapshots.json").unlink()
+    assert strip(path, W300, options, folders) == []
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"image": "a", "landmarks": [[1, 2]], "epochs": {"0": [[1]]}}'])
