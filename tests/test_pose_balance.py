@@ -209,8 +209,8 @@ def run_of(prepared, folder, **changes):
     return train.Train("mobileNetV2", "300W", folder, **settings)
 
 
-@pytest.mark.parametrize("name", sorted(methods.METHODS))
-def test_every_method_trains(tiny, prepared_300w, tmp_path, name):
+@pytest.mark.parametrize("name", ["acr_upright", "acr_pixels", "smooth_l1", "anisotropic_replicate"])
+def test_new_methods_train(tiny, prepared_300w, tmp_path, name):
     validation = run_of(prepared_300w, tmp_path / "run", method=name, epochs=1).train()
     assert np.isfinite(validation["nme"])
 
