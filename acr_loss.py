@@ -10,7 +10,7 @@ coordinate is hard (phi near 1) and the loss is steep for small errors; where it
     L      = delta ^ 2 + C                                     for delta > 1; C joins the branches
 
 In these units an error of 3 pixels of 224 is a delta of 0.013, where a coordinate with phi = 1 pulls 37 times as hard
-as one with phi = 0: a few coordinates get most of the gradient, and the others are trained nearly as by L2. The method
+as one with phi = 0: a few coordinates get much of the gradient, and the others are trained nearly as by L2. The method
 `acr_pixels` is our smallest change against that: delta is the error over `unit`, 10 pixels of 224, and the upper branch
 is the tangent of the lower one, lambda (ln 2 + (1 - phi / 2) (delta - 1)). At 3 pixels phi = 1 then pulls 1.4 times as
 hard as phi = 0, and from 5 pixels on less.
