@@ -3,209 +3,87 @@
     python benchmark.py throughput --dataset 300W --raw DIR --data-dir data
 
 compares training images/s of the real pipeline with the same network on random arrays already in memory and with an
-eager loop as the original's, and measures preparation and peak memory. Blocks of the compared ways take turns, so that
-a machine whose speed drifts treats them alike; the table gives medians and their spread.
+eager loop as the original's, and measures preparation and peak memory.
+
+    python benchmark.py steps --dataset 300W
+
+measures what each loss adds to a training step.
+
+    python benchmark.py losses --dataset 300W --methods acr,l2 --seeds 7,8 --jobs 2 --out results/losses
+
+trains every method on every network with every seed, and compares them. It can be killed at any time; the same command
+goes on.
 """
 
 import argparse
-import dataclasses
-import multiprocessing
-import os
-import platform
-import re
-import resource
-import subprocess
 import sys
-import tempfile
-import time
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
-from pathlib import Path
 
-import keras
-import numpy as np
-from tqdm import tqdm
-
-from acr_loss import acr_loss, difficulty
-from config import (
-    CROPS,
-    DATA_DIR,
-    DEFAULT_CROP,
-    NETWORKS,
-    PCA_PERCENTAGES,
-    SEED,
-    TITLES,
-    Dataset,
-    ModelArch,
-    dataset_of,
-    recipe_of,
-)
-from face_batches import Faces, TrainingBatches, read_index
-from methods import method_of
-from pca_utility import ShapeModel, eigenbasis_path, labels_folder, pca_folder
-from train import Train
-
-ORIGINAL_BATCH = 3  # faces of a step in the original's training loop
-WARM_UP = 4  # steps before the clock of a block starts
+from config import CROPS, DATA_DIR, DEFAULT_CROP, NETWORKS, RECIPES, SEED, TITLES, ModelArch
+from loss_bench import bench_losses
+from methods import METHODS
+from speed_bench import step_times, throughput
 
 
-class BlockClock(keras.callbacks.Callback):
-    """Seconds from the end of the warm-up to the end of a block."""
-
-    def on_train_batch_end(self, batch, logs=None):
-        if batch == WARM_UP - 1:
-            self._started = time.perf_counter()
-
-    def on_train_end(self, logs=None):
-        self.seconds = time.perf_counter() - self._started
+def losses(options: argparse.Namespace) -> None:
+    """Trains and compares, and prints the table of `python benchmark.py losses`."""
+    files = bench_losses(options)
+    print(files[0].read_text(encoding="utf-8"))
+    print("\n".join(map(str, files)))
 
 
-def training_block(model: keras.Model, steps: int, images: int, **data) -> float:
-    """Images per second of `steps` training steps of so many images, after the warm-up; `data` is what `fit` is fed."""
-    clock = BlockClock()
-    model.fit(**data, steps_per_epoch=WARM_UP + steps, verbose=0, shuffle=False, callbacks=[clock])
-    return steps * images / clock.seconds
+def names(text: str) -> list[str]:
+    """A comma-separated list of the command line."""
+    return list(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
 
 
-def original_block(model: keras.Model, faces: Faces, labels_path: Path, steps: int) -> float:
-    """Images per second of an eager loop as the original's: three faces a step, eigenbases loaded for every face."""
-    import tensorflow as tf
-
-    optimizer = keras.optimizers.Adam(1e-3)
-    size = model.input_shape[1]
-    recipe = dataclasses.replace(recipe_of(faces.dataset), batch_size=ORIGINAL_BATCH, input_size=size)
-    batches = TrainingBatches(faces, CROPS[DEFAULT_CROP], recipe, method_of("acr").encode, SEED)
-    basis = eigenbasis_path(pca_folder(labels_path), faces.dataset, PCA_PERCENTAGES[0])
-
-    def step(number: int) -> None:
-        images, targets = batches[number]
-        smooth = [ShapeModel.load(basis).smooth(target[None])[0] for target in targets]
-        phi = difficulty(targets, np.array(smooth, np.float32))  # (3, 2N)
-        with tf.GradientTape() as tape:
-            loss = acr_loss(targets, model(images, training=True), phi)
-        optimizer.apply(tape.gradient(loss, model.trainable_variables), model.trainable_variables)
-
-    step(0)
-    started = time.perf_counter()
-    for number in range(1, steps + 1):
-        step(number)
-    return steps * ORIGINAL_BATCH / (time.perf_counter() - started)
-
-
-_TIMED = """
-import resource, subprocess, sys, time
-started = time.perf_counter()
-subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-print(time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024)
-"""  # in a small process of its own: a child's peak memory begins with that of the process it was forked from
-
-
-def preparation(dataset: Dataset, raw_dir: str | None) -> tuple[float, float]:
-    """Faces/s of data_helper.py into an empty folder, start of Python included, and MiB of its largest process."""
-    with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "data_helper.py", "--dataset", dataset.title, "--out", folder]
-        command += ["--raw", raw_dir] if raw_dir else []
-        timed = subprocess.run([sys.executable, "-c", _TIMED, *command], check=True, capture_output=True, text=True)
-        seconds, peak = map(float, timed.stdout.split())
-        return len(read_index(folder, dataset)["faces"]) / seconds, peak
-
-
-def training_memory(options: argparse.Namespace) -> float:
-    """Trains a few steps; gives the peak memory of this process in MiB."""
-    model, batches = training_of(options)
-    training_block(model, 3, options.batch_size, x=batches)
-    return peak_memory()
-
-
-def peak_memory() -> float:
-    """The most memory this process has held since it began, in MiB."""
-    status = Path("/proc/self/status")
-    if status.exists():  # Linux, where getrusage would begin with the memory of the parent
-        return int(re.search(r"VmHWM:\s*(\d+)", status.read_text()).group(1)) / 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
-def training_of(options: argparse.Namespace) -> tuple[keras.Model, TrainingBatches]:
-    """The compiled network and the batches of a training with ACR Loss."""
-    run = Train(
-        options.arch,
-        options.dataset,
-        save_path=".",
-        data_dir=options.data_dir,
-        input_size=options.input_size,
-        batch_size=options.batch_size,
-    )
-    batches = run.batches()
-    return run.compiled(batches.steps_per_epoch)[0], batches
-
-
-def row(title: str, values: list[float], unit: str) -> str:
-    """One line of the table: median, smallest and largest."""
-    return f"{title:<50}{np.median(values):9.2f}{min(values):9.2f}{max(values):9.2f}  {unit}"
-
-
-def throughput(options: argparse.Namespace) -> None:
-    """Prints the table of `python benchmark.py throughput`."""
-    dataset, size = dataset_of(options.dataset), options.input_size
-    batch_size, steps = options.batch_size, options.steps
-    model, batches = training_of(options)
-    eager, _ = training_of(options)
-    rng = np.random.default_rng(SEED)
-    count = batch_size * (WARM_UP + steps)
-    in_memory = {
-        "x": rng.random((count, size, size, 3), np.float32),
-        "y": rng.uniform(-0.5, 0.5, (count, dataset.outputs)).astype(np.float32),
-        "batch_size": batch_size,
-    }
-    labels_path = labels_folder(options.data_dir, dataset, DEFAULT_CROP)
-    ways = {
-        "pipeline": lambda: training_block(model, steps, batch_size, x=batches),
-        "random arrays in memory": lambda: training_block(model, steps, batch_size, **in_memory),
-        "eager loop, batch of 3": lambda: original_block(eager, batches.faces, labels_path, steps),
-    }
-    for way in ways.values():  # traces, and fills caches
-        way()
-    speeds = {name: [] for name in ways}
-    for _ in tqdm(range(options.blocks), unit="round"):
-        for name, way in ways.items():
-            speeds[name].append(way())
-
-    print(f"{options.arch}, {size} px, batch {batch_size}, {len(batches.faces)} {dataset.title} faces")
-    print(f"{options.blocks} interleaved blocks of {steps} steps, {os.cpu_count()} cores, {platform.machine()}")
-    print(f"Keras {keras.__version__} on {keras.backend.backend()}")
-    print(f"{'':<50}{'median':>9}{'least':>9}{'most':>9}")
-    for name, values in speeds.items():
-        print(row(f"training, {name}", values, "images/s"))
-    pipeline = np.array(speeds["pipeline"])
-    for name in list(ways)[1:]:
-        print(row(f"pipeline / {name}", list(pipeline / np.array(speeds[name])), "times"))
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:  # its memory is its own
-        print(row("peak memory of training", [pool.submit(training_memory, options).result()], "MiB"))
-    if options.raw or dataset.reader == "synthetic":
-        runs = [preparation(dataset, options.raw) for _ in range(options.preparations)]
-        print(row(f"preparing {dataset.title}", [speed for speed, _ in runs], "faces/s"))
-        print(row("peak memory of preparing, its largest process", [peak for _, peak in runs], "MiB"))
+def seeds(text: str) -> list[int]:
+    """A comma-separated list of seeds."""
+    return [int(seed) for seed in names(text)]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit status."""
     parser = argparse.ArgumentParser(description="The tables of the README.")
     tables = parser.add_subparsers(required=True)
-    speed = tables.add_parser("throughput", help="training images/s, preparation faces/s, peak memory")
-    speed.add_argument("--dataset", default="synthetic", help=f"one of {TITLES}; prepared, with eigenbases")
-    speed.add_argument("--raw", help="the unpacked data set, to measure preparation too")
-    speed.add_argument("--data-dir", default=DATA_DIR, help="the data root")
-    speed.add_argument("--arch", default=ModelArch.MNV2, choices=[*map(str, NETWORKS)], help="the network")
-    speed.add_argument("--input-size", type=int, default=224, help="side of the input in pixels")
-    speed.add_argument("--batch-size", type=int, default=32, help="images of a step")
-    speed.add_argument("--steps", type=int, default=10, help="steps of a block")
-    speed.add_argument("--blocks", type=int, default=5, help="blocks of each way")
-    speed.add_argument("--preparations", type=int, default=3, help="times the data set is prepared anew")
-    speed.set_defaults(run=throughput)
+    throughput_of = tables.add_parser("throughput", help="training images/s, preparation faces/s, peak memory")
+    throughput_of.add_argument("--raw", help="the unpacked data set, to measure preparation too")
+    throughput_of.add_argument("--preparations", type=int, default=3, help="times the data set is prepared anew")
+    throughput_of.set_defaults(run=throughput)
+    steps_of = tables.add_parser("steps", help="what each loss adds to a training step")
+    steps_of.set_defaults(run=step_times)
+    for table, block in ((throughput_of, 10), (steps_of, 30)):
+        table.add_argument("--arch", default=ModelArch.MNV2, choices=[*map(str, NETWORKS)], help="the network")
+        table.add_argument("--input-size", type=int, default=224, help="side of the input in pixels")
+        table.add_argument("--batch-size", type=int, default=32, help="images of a step")
+        table.add_argument("--steps", type=int, default=block, help="steps of a block")
+        table.add_argument("--blocks", type=int, default=5, help="blocks of each way")
+    losses_of = tables.add_parser("losses", help="methods x networks x seeds, trained and compared")
+    losses_of.add_argument("--archs", type=names, default=[str(ModelArch.MNV2)], help="networks, with commas between")
+    losses_of.add_argument("--seeds", type=seeds, default=[SEED, SEED + 1], help="seeds, with commas between")
+    losses_of.add_argument("--recipe", choices=sorted(RECIPES), help="rates and moves; the data set's own by default")
+    losses_of.add_argument("--crop", default=DEFAULT_CROP, choices=sorted(CROPS), help="the region the network sees")
+    losses_of.add_argument("--epochs", type=int, help="instead of the recipe's")
+    losses_of.add_argument("--input-size", type=int, help="side of the input in pixels, instead of the recipe's")
+    losses_of.add_argument("--batch-size", type=int, help="instead of the recipe's")
+    losses_of.add_argument("--faces", type=int, help="how many of the training faces to use, drawn at random")
+    losses_of.add_argument("--precision", default="float32", help="Keras dtype policy of all runs")
+    losses_of.add_argument("--jobs", type=int, default=1, help="trainings side by side, with one thread each")
+    losses_of.add_argument("--run-dir", dest="run_dirs", action="append", default=[], help="use finished runs below it")
+    losses_of.add_argument("--out", required=True, help="folder for runs, tables and pictures")
+    losses_of.set_defaults(run=losses)
+    for table in (throughput_of, steps_of, losses_of):
+        table.add_argument("--dataset", default="synthetic", help=f"one of {TITLES}; prepared")
+        table.add_argument("--data-dir", default=DATA_DIR, help="the data root")
+    for table in (steps_of, losses_of):
+        table.add_argument("--methods", type=names, default=list(METHODS), help="with commas between; all by default")
     options = parser.parse_args(arguments)
     try:
         options.run(options)
-    except (OSError, ValueError) as error:
+    except KeyboardInterrupt:
+        print("\nbenchmark.py: stopped", file=sys.stderr)
+        return 130
+    except (OSError, ValueError, RuntimeError) as error:
         print(f"benchmark.py: {error}", file=sys.stderr)
         return 1
     return 0

@@ -9,9 +9,9 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from config import BEST_FILE, LOG_FILE, STATE_FILE
-from face_batches import TrainingBatches
-from safe_files import replace_file, write_text
+from config import BEST_FILE, LOG_FILE, SNAPSHOT_EPOCHS, STATE_FILE
+from face_batches import Faces, TrainingBatches
+from safe_files import replace_file, write_json, write_text
 
 
 class TrainingState:
@@ -74,9 +74,14 @@ class Averages:
     def __init__(self, trained: keras.Model, copy: keras.Model):
         self.trained, self.model = trained, copy
 
+    def present(self) -> keras.Model:
+        """Copies the weights as they are, not averaged; returns the copy."""
+        self.model.set_weights(self.trained.get_weights())
+        return self.model
+
     def update(self) -> keras.Model:
         """Copies the present averages, or the weights themselves where the recipe averages none; returns the copy."""
-        self.model.set_weights(self.trained.get_weights())
+        self.present()
         if int(self.trained.optimizer.iterations):  # before the first step there is no average yet
             self.trained.optimizer.finalize_variable_values(self.model.trainable_variables)
         for variable in self.model.variables:  # arrays of its own: JAX gives away the memory of those it computes with
@@ -126,6 +131,74 @@ def log_csv(rows: list[dict]) -> str:
     """The log as comma-separated text, a row for each epoch."""
     lines = [",".join(rows[0])] + [",".join(f"{value:.7g}" for value in row.values()) for row in rows]
     return "\n".join(lines) + "\n"
+
+
+class Snapshots(keras.callbacks.Callback):
+    """Keeps what the network makes of one face before training, after the first epochs, and after the last.
+
+    It is predicted with the weights themselves: in the first epochs their averages are still near the start. The
+    callback must come before Checkpoint, so that a run killed between the two repeats the epoch and writes it again.
+
+    Args:
+        path: the file, see `read_snapshots`.
+        face: the one face, of any split.
+        predict: from a network and faces to landmarks (faces, points, 2) in image pixels.
+        done: finished epochs of a run that goes on; their snapshots stay.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        averages: Averages,
+        face: Faces,
+        predict: Callable[[keras.Model, Faces], np.ndarray],
+        done: int = 0,
+    ):
+        super().__init__()
+        self.path, self.averages, self.face, self.predict, self.done = path, averages, face, predict, done
+
+    def on_train_begin(self, logs=None):
+        self._epochs = read_snapshots(self.path)["epochs"] if self.done and self.path.is_file() else {}
+        if not self.done:
+            self._keep(0)
+
+    def on_epoch_end(self, epoch, logs=None):
+        finished = epoch + 1
+        if finished in SNAPSHOT_EPOCHS or finished == self.params["epochs"]:
+            self._keep(finished)
+
+    def _keep(self, finished: int) -> None:
+        self._epochs[finished] = self.predict(self.averages.present(), self.face)[0]  # (points, 2)
+        epochs = {str(epoch): landmarks.tolist() for epoch, landmarks in self._epochs.items()}
+        write_json(
+            self.path,
+            {"image": self.face.names[0], "landmarks": self.face.landmarks[0].tolist(), "epochs": epochs},
+            indent=None,
+        )
+
+
+def read_snapshots(path: str | os.PathLike) -> dict:
+    """The snapshots of a run.
+
+    Returns:
+        "image": name of the face. "landmarks": the true ones, (points, 2) in pixels of the image as the set ships it.
+        "epochs": number of finished epochs -> the predicted landmarks, alike.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: the file holds no snapshots.
+    """
+    path = Path(path)
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        truth = np.array(content["landmarks"], np.float64)
+        epochs = {int(epoch): np.array(face, np.float64) for epoch, face in content["epochs"].items()}
+        fits = truth.ndim == 2 and truth.shape[1] == 2 and all(face.shape == truth.shape for face in epochs.values())
+        if not fits or not isinstance(content["image"], str):
+            raise ValueError("the landmarks do not fit together")
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path} holds no snapshots of a training ({error!r}); remove it, or train anew") from error
+    return {"image": content["image"], "landmarks": truth, "epochs": epochs}
 
 
 class StopOnNaN(keras.callbacks.Callback):

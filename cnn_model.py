@@ -1,8 +1,8 @@
 """The networks, and the one place that opens weights files.
 
-`CNNModel().get_model` builds MobileNetV2, EfficientNet-B0 or -B3 from scratch: image / 255 in, 2N numbers out. The
-layers are those of `keras.applications`, without the scaling that Keras puts in front of EfficientNet, and under them
-global average pooling, dropout and a linear layer.
+`CNNModel().get_model` builds a network of `config.NETWORKS` from scratch: image / 255 in, 2N numbers out. The layers
+are those of `keras.applications`, without the scaling that Keras puts in front of EfficientNet, and under them global
+average pooling, dropout and a linear layer.
 
 `load_model` reads a `.keras` file, or an old whole-model `.h5`, and executes nothing found in either. `find_weights`
 finds the file that a path means, `settings_of` how it was trained.

@@ -14,16 +14,18 @@ PACKAGE = "acr"  # our own classes are registered with Keras under this name
 RUNS_DIR = "runs"
 BEST_FILE, LAST_FILE = "best.keras", "last.keras"  # weights of a run
 SETTINGS_FILE, STATE_FILE, LOG_FILE, CURVES_FILE = "settings.json", "state.npz", "log.csv", "curves.png"
+SNAPSHOTS_FILE = "snapshots.json"  # what a run made of one face in its first epochs
+SNAPSHOT_EPOCHS = (0, 1, 2, 3)  # finished epochs after which it is kept, and after the last
+STRIP_METHODS, STRIP_PIXELS = ("wing", "anisotropic"), 224  # whose snapshots are drawn, from above; side of a picture
 SEED = 7
 INDEX_VERSION = 1  # of index.json; raise it when its form changes
 JOURNAL_FILE = "journal.jsonl"  # finished faces of a preparation
 LABEL_COPIES = 4  # moved copies of each training face in the normalised labels
+METRICS_FILE, PREDICTIONS_FILE = "metrics.json", "predictions.json"  # of an evaluation
 EVALUATED_SPLITS = ("test", "private", "validation")
 VALIDATION_SHARE = 0.2  # of a part at most, where less than the whole part is there
 LEAST_RENDER_SIZE = 32  # pixels
-SYNTHETIC_SEEDS = types.MappingProxyType(
-    {"train": 0, "test": 1_000_000_000}
-)  # seed of each split's first rendered face
+SYNTHETIC_SEEDS = types.MappingProxyType({"train": 0, "test": 1_000_000_000})  # of each split's first rendered face
 
 
 def row_of(table: dict, name: str, kind: str):
@@ -63,7 +65,8 @@ class Layout:
     partners: the landmark that each landmark becomes in the mirror image.
     normalisers: name -> two groups of landmarks; the distance between the two groups' means divides the error.
     parts: facial parts for which the error is reported apart.
-    corners: points that annotators can place exactly (no direction of uncertainty).
+    corners: points that annotators can place exactly (no direction of uncertainty): corners of eyes and mouth, pupils,
+        and a nose's tip that lies on no curve.
     """
 
     points: int
@@ -72,6 +75,27 @@ class Layout:
     parts: dict[str, tuple[int, ...]]
     chains: tuple[Chain, ...]
     corners: tuple[int, ...]
+
+    @property
+    def neighbours(self) -> tuple[tuple[int, int], ...]:
+        """For each landmark two others, (before, after), whose difference is the tangent of its curve.
+
+        They are those before and after it on its chain; at an open end the landmark takes the place of the one that is
+        missing. A landmark on no chain, or a corner on more than one, has no tangent and is given twice.
+
+        Raises:
+            ValueError: a landmark that is no corner lies on more than one chain, so that its tangent is not defined.
+        """
+        found = {index: [] for index in range(self.points)}
+        for chain in self.chains:
+            ends = (chain.indices[-1], chain.indices[0]) if chain.closed else (chain.indices[0], chain.indices[-1])
+            path = (ends[0], *chain.indices, ends[1])
+            for before, index, after in zip(path, path[1:], path[2:], strict=False):
+                found[index].append((before, after))
+        for index, pairs in found.items():
+            if len(pairs) > 1 and index not in self.corners:
+                raise ValueError(f"landmark {index} has no one tangent. Received {len(pairs)} chains; 1 is right")
+        return tuple(pairs[0] if len(pairs) == 1 else (index, index) for index, pairs in found.items())
 
 
 def _partners(points: int, *mirrored: tuple[int, ...]) -> tuple[int, ...]:
@@ -149,7 +173,7 @@ LAYOUT_29 = Layout(
         Chain("outer lip", (22, 24, 23, 27), closed=True),
         Chain("inner lip", (22, 25, 23, 26), closed=True),
     ),
-    corners=(8, 9, 10, 11, 22, 23),
+    corners=(8, 9, 10, 11, 16, 17, 20, 22, 23),
 )
 
 LAYOUT_98 = Layout(
@@ -187,7 +211,29 @@ LAYOUT_98 = Layout(
         Chain("outer lip", _span(76, 87), closed=True),
         Chain("inner lip", _span(88, 95), closed=True),
     ),
-    corners=(60, 64, 68, 72, 76, 82, 88, 92),
+    corners=(60, 64, 68, 72, 76, 82, 88, 92, 96, 97),
+)
+
+LAYOUT_19 = Layout(
+    points=19,
+    partners=_partners(19, _span(0, 5), _span(6, 11), _span(12, 14), _span(15, 17)),
+    normalisers={"inter-ocular": ((6,), (11,)), "inter-pupil": ((7,), (10,))},
+    parts={
+        "brows": _span(0, 5),
+        "eyes": _span(6, 11),
+        "nose": _span(12, 14),
+        "mouth": _span(15, 17),
+        "chin": (18,),
+    },
+    chains=(  # of the boundary lines of Adaptive Wing Loss, those that 19 points can draw; both lips fall into one line
+        Chain("left brow", _span(0, 2)),
+        Chain("right brow", _span(3, 5)),
+        Chain("left eye", _span(6, 8)),
+        Chain("right eye", _span(9, 11)),
+        Chain("nose base", _span(12, 14)),
+        Chain("mouth", _span(15, 17)),
+    ),
+    corners=(6, 8, 9, 11, 15, 17),
 )
 
 # Anchors and contours of ACE-Net (Table 3), in its order. As everywhere, left and right are those of the image.
@@ -234,6 +280,7 @@ class DatasetName(enum.StrEnum):
     cofw = "cofw"
     cofw68 = "cofw68"
     wflw = "wflw"
+    aflw = "aflw"
     synthetic = "synthetic"
 
 
@@ -243,7 +290,7 @@ class Part:
 
     path: folder or file below the set's root. split: train, test or private. subset: the test subset it forms, or "".
     count: official number of faces. validation: how many of them are held out for choosing.
-    extra: taken only when asked for (--extra).
+    extra: taken only when asked for (--extra). section: which part of the file it is, where one file holds several.
     """
 
     path: str
@@ -252,6 +299,12 @@ class Part:
     subset: str = ""
     validation: int = 0
     extra: bool = False
+    section: str = ""
+
+    @property
+    def name(self) -> str:
+        """What the part is called: its path, and its section where there is one."""
+        return f"{self.path}:{self.section}" if self.section else self.path
 
 
 @dataclass(frozen=True)
@@ -263,6 +316,7 @@ class Dataset:
     subsets: evaluated split -> subset -> official number of faces; "full" is every face of the split.
     normaliser: the one that its NME is reported with first. recipe: how it is trained where nothing else is said.
     render_size: side of its pictures in pixels where the project renders them, else 0.
+    pose_mode: the shape mode, from 0, that turns the head to the side, along which poses are balanced.
     """
 
     name: DatasetName
@@ -274,6 +328,7 @@ class Dataset:
     normaliser: str = "inter-ocular"
     recipe: str = "faces"
     render_size: int = 0
+    pose_mode: int = 0
 
     @property
     def outputs(self) -> int:
@@ -346,6 +401,19 @@ DATASETS = {
                     "blur": 773,
                 }
             },
+        ),
+        Dataset(
+            DatasetName.aflw,
+            "AFLW",
+            LAYOUT_19,
+            reader="aflw",
+            parts=(
+                Part("AFLWinfo_release.mat", "train", 20000, validation=500, section="train"),
+                Part("AFLWinfo_release.mat", "test", 4386, section="test"),
+            ),
+            subsets={"test": {"full": 4386, "frontal": 1314}},
+            normaliser="box",
+            pose_mode=1,
         ),
         Dataset(
             DatasetName.synthetic,
@@ -459,11 +527,16 @@ def crop_of(name: str) -> Crop:
 
 
 class ModelArch(enum.StrEnum):
-    """The networks; the value is the original's command-line string."""
+    """The networks; the value is the command-line string, for the first three the original's.
+
+    The last two are those of the anisotropic loss's paper, as far as Keras has them: it has no Wide ResNet.
+    """
 
     MNV2 = "mobileNetV2"
     EFNB0 = "EfficientNet-B0"
     EFNB3 = "EfficientNet-B3"
+    RN50 = "ResNet-50"
+    DN121 = "DenseNet-121"
 
 
 @dataclass(frozen=True)
@@ -486,6 +559,8 @@ NETWORKS = {
         Network(ModelArch.MNV2, "MobileNetV2", dropout=0.1, stem="mnv2"),
         Network(ModelArch.EFNB0, "EfficientNetB0", dropout=0.5, stem="EF_0"),
         Network(ModelArch.EFNB3, "EfficientNetB3", dropout=0.5, stem="EF_3"),
+        Network(ModelArch.RN50, "ResNet50", dropout=0.1, stem="rn50"),
+        Network(ModelArch.DN121, "DenseNet121", dropout=0.1, stem="dn121"),
     )
 }
 
@@ -503,11 +578,24 @@ def network_of(arch: "ModelArch | str") -> Network:
 # ACR Loss
 # --------------------------------------------------------------------------------------------------------------------
 
+ACR_UNIT = 10.0  # pixels of a crop of LOSS_INPUT: the error that the method acr_pixels counts as 1
 ACR_LAMBDA = 2.0  # the paper's value is unknown; 2 makes the slope continuous at an error of 1 for phi = 0
 SHAPE_CLIP = 3.0  # shape parameters are clipped to +- this many standard deviations of their mode
 PCA_PERCENTAGES = (80, 85, 90, 95, 97)
 PCA_STARTS = (0, 16, 31, 71, 101)  # first epoch of each percentage
 PCA_EPOCHS = 150  # of this many epochs
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Point losses
+# --------------------------------------------------------------------------------------------------------------------
+
+LOSS_INPUT = 224  # side in pixels of the crop in whose pixels the numbers below are meant, whatever the network's input
+SMOOTH_L1_THRESHOLD = 1.0  # pixels
+WING_WIDTH, WING_CURVATURE = 10.0, 2.0  # w and epsilon of Wing loss, in pixels; its authors' values
+ANISOTROPY = (5.0, 3.0)  # a, b; b is published, a is garbled in our copy of the text and 5 is a reading of it
+ANISOTROPY_ABLATION = ((1.0, 1.0), (3.0, 1.0), (9.0, 3.0))  # other pairs that are compared
+POSE_BINS = 9
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -561,6 +649,10 @@ class Recipe:
     batch_norm: float = 0.01
     augmentation: Augmentation = field(default_factory=Augmentation)
 
+    def steps_per_epoch(self, faces: int) -> int:
+        """Steps in which an epoch shows each of so many faces `repeats` times."""
+        return max(1, round(faces * self.repeats / self.batch_size))
+
 
 RECIPES = {
     recipe.name: recipe
@@ -599,3 +691,7 @@ FAILURE_THRESHOLDS = (8.0, 10.0)  # NME in percent above which a face counts as 
 WORST_FACES = 20  # how many faces the picture of failures shows
 AUTHOR_AUC = (20, 10.0)  # the original author's own AUC: number of thresholds, and the last one, NME in percent
 EVALUATION_BATCH = 32  # faces that go through the network at once
+
+BOOTSTRAP_DRAWS = 10_000
+BOOTSTRAP_INTERVAL = 0.95  # the share of the draws that the interval of a difference holds
+LARGEST_OVERHEAD = 0.03  # share of a training step that a loss may add

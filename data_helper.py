@@ -50,6 +50,7 @@ from config import (
 )
 from face_readers import BadFace, FaceRecord, find_parts, read_part
 from image_utility import crop_matrix, mirror_landmarks, sample_geometry, to_targets, transform
+from metrics import BOX
 from pca_utility import labels_folder
 from safe_files import folder_lock, replace_file, write_text, write_texts
 from stored_faces import finished_entries, read_journal
@@ -103,7 +104,7 @@ def prepare(
     with folder_lock(folder, "another run is preparing"):
         entries = finished_entries(folder, dataset, records, workers or os.cpu_count() or 1)
         kept, dropped = _split_faces(dataset, records, entries)
-        skipped = [{"file": face.file, "reason": face.reason, "part": face.part.path} for face in bad + dropped]
+        skipped = [{"file": face.file, "reason": face.reason, "part": face.part.name} for face in bad + dropped]
         if not kept:
             first = f"{skipped[0]['file']}: {skipped[0]['reason']}" if skipped else "its files hold no face"
             raise ValueError(f"no face of {dataset.title} in {raw_dir} can be used. {len(skipped)} skipped; {first}")
@@ -115,7 +116,7 @@ def prepare(
             "version": INDEX_VERSION,
             "stored": dataclasses.asdict(STORED_FACE),
             "options": options,
-            "missing": [{"part": part.path, "count": part.count} for part in missing],
+            "missing": [{"part": part.name, "count": part.count} for part in missing],
             "skipped": skipped,
             "faces": kept,
         }
@@ -261,7 +262,7 @@ def _publish(folder: Path, index: dict) -> bool:
     """Writes the truth files and the index where they differ from what is there; says whether anything did."""
     texts = {}
     for split in EVALUATED_SPLITS:
-        names = ("image", "landmarks", "subsets")
+        names = ["image", "landmarks", "subsets"] + ["box"] * (dataset_of(index["dataset"]).normaliser == BOX)
         truth = [{name: face[name] for name in names} for face in index["faces"] if face["split"] == split]
         if truth:
             texts[folder / f"truth_{split}.json"] = json.dumps(truth) + "\n"
@@ -285,7 +286,7 @@ def _remove_superseded(folder: Path, records: list[FaceRecord], entries: list[di
     Faces of parts that were left out this time stay, so that --extra can come and go without doing them again.
     """
     current = {entry["key"] for entry in entries}
-    images = {(record.part.path, record.image) for record in records}
+    images = {(record.part.name, record.image) for record in records}
     journal = read_journal(folder)
     old = {
         key: entry["face"]["file"]
@@ -313,15 +314,15 @@ def _print_summary(dataset: Dataset, index: dict, entries: list[dict]) -> None:
     for part in dataset.parts:
         if part.extra and not index["options"]["extra"]:
             continue
-        absent = "  missing" if part.path in {row["part"] for row in index["missing"]} else ""
-        name = part.path if len(part.path) <= 30 else f"...{part.path[-27:]}"
-        print(f"{name:<30} {part.split:<8} {found[part.path]:>6} {part.count:>8} {skipped[part.path]:>7}{absent}")
+        absent = "  missing" if part.name in {row["part"] for row in index["missing"]} else ""
+        name = part.name if len(part.name) <= 30 else f"...{part.name[-27:]}"
+        print(f"{name:<30} {part.split:<8} {found[part.name]:>6} {part.count:>8} {skipped[part.name]:>7}{absent}")
     splits = Counter(face["split"] for face in index["faces"])
     print(", ".join(f"{split}: {splits[split]} faces" for split in ("train", *EVALUATED_SPLITS) if splits[split]))
     outside = [entry["outside"] for entry in entries if entry.get("outside")]
     if outside:
         print(f"{sum(outside)} landmarks of {len(outside)} faces lie outside their images; that is normal, they stay")
-    test_parts = {part.path for part in dataset.parts if part.split != "train"}
+    test_parts = {part.name for part in dataset.parts if part.split != "train"}
     training = [face for face in index["skipped"] if face["part"] not in test_parts]
     for face in training[:REASONS_SHOWN]:
         print(f"skipped {face['file']}: {face['reason']}")

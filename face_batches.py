@@ -12,6 +12,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
+import metrics
 from config import INDEX_VERSION, Augmentation, Crop, Dataset, DatasetName, Recipe, dataset_of
 from image_utility import (
     compose,
@@ -39,6 +40,7 @@ class Faces:
     names: the images' paths below the set's root. images: stored faces, uint8 RGB (height, width, 3).
     landmarks: (faces, points, 2) in pixels of the image as the set ships it.
     matrices: (faces, 2, 3) from those pixels to the pixels of `images`.
+    boxes: (faces, 4) left, top, right, bottom in pixels of the image, where the set ships a box of every face.
     subsets: test subsets of every face. missing: the set's parts that were not there to prepare.
     """
 
@@ -50,6 +52,7 @@ class Faces:
     matrices: np.ndarray
     subsets: list[tuple[str, ...]]
     missing: list[dict]
+    boxes: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.names)
@@ -70,7 +73,13 @@ class Faces:
             landmarks=self.landmarks[chosen],
             matrices=self.matrices[chosen],
             subsets=[self.subsets[i] for i in chosen],
+            boxes=None if self.boxes is None else self.boxes[chosen],
         )
+
+    def normaliser_distance(self) -> np.ndarray:
+        """The data set's own normaliser (faces,) of every face, in image pixels."""
+        dataset = self.dataset
+        return metrics.normaliser_distance(self.landmarks, dataset.layout, dataset.normaliser, self.names, self.boxes)
 
     def summary(self) -> dict:
         """How many faces, and a digest of their names and landmarks: two sets with the same summary are the same."""
@@ -149,6 +158,7 @@ def load_faces(
         matrices=np.stack([matrix for _, matrix in loaded]),  # (faces, 2, 3)
         subsets=[tuple(row["subsets"]) for row in rows],
         missing=index["missing"],
+        boxes=np.array([row["box"] for row in rows], np.float64) if all(row["box"] for row in rows) else None,
     )
 
 
@@ -182,15 +192,20 @@ class TrainingBatches(keras.utils.PyDataset):
     """Moved training faces without end: batch `step` depends on the seed and `step` alone.
 
     Faces come in rounds; each round shows every face once in an order of its own, and batches run on across rounds, so
-    no face is left out and every batch is full.
+    no face is left out and every batch is full. Where faces are in bins, a round shows equally many of each bin; an
+    epoch is the same number of steps all the same.
 
     Args:
         faces: the training faces.
         crop, recipe: rows of config.py; the recipe says batch size, input size and moves.
         encode: from landmarks (batch, points, 2) in crop pixels and the size to the network's targets.
         seed: of order and moves.
+        bins: indices of the faces of each bin; all faces are one bin where None.
+        balance: from the bins' sizes to how many faces of each a round shows: `min` leaves faces of larger bins out,
+            others in each round, `max` shows those of smaller bins repeatedly.
 
     Attributes:
+        landmarks: (faces, points, 2) in crop pixels, not moved.
         first_step: the step that index 0 stands for; a resumed run sets it to go on where it was.
     """
 
@@ -201,15 +216,19 @@ class TrainingBatches(keras.utils.PyDataset):
         recipe: Recipe,
         encode: Callable,
         seed: int,
+        bins: Sequence[np.ndarray] | None = None,
+        balance: Callable[[Sequence[int]], int] = max,
         **kwargs,
     ):
         super().__init__(**kwargs)
         self.faces, self.recipe, self.encode = faces, recipe, encode
         self.seed, self.first_step, self.size = seed, 0, recipe.input_size
         matrices = faces.crop_matrices(crop, self.size)  # image -> crop
-        self._landmarks = transform(faces.landmarks, matrices)  # (faces, points, 2) in crop pixels
+        self.landmarks = transform(faces.landmarks, matrices)  # (faces, points, 2) in crop pixels
         self._from_stored = compose(matrices, invert(faces.matrices))  # stored -> crop
-        self._order = lru_cache(maxsize=2)(self._round)  # a batch spans two rounds at most
+        self.bins = [np.arange(len(faces))] if bins is None else list(bins)
+        self.per_bin = balance([len(members) for members in self.bins])
+        self._order = lru_cache(maxsize=2)(self._round)  # batches run through the rounds in their order
 
     @property
     def num_batches(self):
@@ -217,17 +236,19 @@ class TrainingBatches(keras.utils.PyDataset):
 
     @property
     def steps_per_epoch(self) -> int:
-        """Steps in which an epoch shows every face `repeats` times."""
-        return max(1, round(len(self.faces) * self.recipe.repeats / self.recipe.batch_size))
+        """Steps of an epoch."""
+        return self.recipe.steps_per_epoch(len(self.faces))
 
     def _round(self, number: int) -> np.ndarray:
-        """The order (faces,) of a round."""
-        return np.random.default_rng((self.seed, _ORDER, number)).permutation(len(self.faces))
+        """The faces of a round in their order, (bins * per_bin,)."""
+        rng = np.random.default_rng((self.seed, _ORDER, number))
+        return rng.permutation(np.concatenate([_drawn(rng, members, self.per_bin) for members in self.bins]))
 
     def chosen(self, step: int) -> list[int]:
         """Indices of the faces in batch `step`, (batch,)."""
         first = step * self.recipe.batch_size
-        places = (divmod(place, len(self.faces)) for place in range(first, first + self.recipe.batch_size))
+        length = len(self.bins) * self.per_bin  # of a round
+        places = (divmod(place, length) for place in range(first, first + self.recipe.batch_size))
         return [int(self._order(number)[rank]) for number, rank in places]
 
     def names(self, step: int) -> list[str]:
@@ -239,13 +260,20 @@ class TrainingBatches(keras.utils.PyDataset):
         rng = np.random.default_rng((self.seed, _MOVES, step))
         chosen = self.chosen(step)
         moves, flips = sample_geometry(rng, len(chosen), self.recipe.augmentation, self.size)
-        landmarks = transform(self._landmarks[chosen], moves)  # (batch, points, 2)
+        landmarks = transform(self.landmarks[chosen], moves)  # (batch, points, 2)
         landmarks[flips] = mirror_landmarks(landmarks[flips], self.faces.dataset.layout)
         matrices = compose(moves, self._from_stored[chosen])  # (batch, 2, 3)
         images = np.empty((len(chosen), self.size, self.size, 3), np.uint8)
         for image, face, matrix in zip(images, chosen, matrices, strict=True):
             image[:] = _disturb(warp(self.faces.images[face], matrix, self.size), rng, self.recipe.augmentation)
         return to_network(images), self.encode(landmarks, self.size)
+
+
+def _drawn(rng: np.random.Generator, members: np.ndarray, count: int) -> np.ndarray:
+    """`count` of the members: each as often as it goes, and the rest of them drawn without repetition."""
+    times, rest = divmod(count, len(members))
+    drawn = [rng.choice(members, rest, replace=False)] if rest else []
+    return np.concatenate([*[members] * times, *drawn])
 
 
 def _disturb(image: np.ndarray, rng: np.random.Generator, augmentation: Augmentation) -> np.ndarray:

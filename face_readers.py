@@ -4,11 +4,12 @@ A reader goes through one part of a data set in a fixed order and gives a `FaceR
 with the reason why there is none. Records are cheap: pictures stay on disk until `read_face` opens one.
 
 Landmarks and boxes leave this file in 0-based pixels. 300W's .pts files and both COFW sets are written 1-based, as
-MATLAB counts; WFLW is 0-based already.
+MATLAB counts; WFLW is 0-based already, and AFLW's list is taken to be, since nothing says so.
 """
 
 import os
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -21,6 +22,8 @@ from config import DATASETS, SYNTHETIC_SEEDS, Dataset, Part
 PICTURES = (".jpg", ".jpeg", ".png")  # what the sets' own pictures end in, in lower case
 MATLAB_FIRST = 1  # MATLAB counts pixels from 1
 WFLW_IMAGE_FOLDERS = ("WFLW_images", "images")
+AFLW_IMAGE_FOLDERS = ("data/flickr", "flickr", "aflw/data/flickr", "images")  # as unpacked, and as others keep it
+AFLW_KEYS = ("nameList", "bbox", "data", "mask_new", "ra")
 WFLW_ATTRIBUTES = ("pose", "expression", "illumination", "make-up", "occlusion", "blur")  # in the list's order
 COFW68_FOLDERS = (  # as cloned, as unpacked from the benchmark's archive, or its inner folders alone
     "test_annotations",
@@ -92,7 +95,7 @@ def find_parts(dataset: Dataset, root: str | os.PathLike | None, extra: bool = F
         raise FileNotFoundError(f"no such folder. Received {root}; the unpacked {dataset.title} would be right")
     found = [part for part in wanted if _holds(root, part)]
     if not found:
-        looked_for = ", ".join(part.path for part in wanted)
+        looked_for = ", ".join(dict.fromkeys(part.path for part in wanted))
         raise FileNotFoundError(f"{root} is not {dataset.title}. {_describe(root)}; looked for: {looked_for}")
     return found, [part for part in wanted if part not in found and not part.extra]
 
@@ -378,15 +381,41 @@ def _cofw68_boxes(path: Path, faces: int) -> list[tuple[float, ...]] | None:
 # --------------------------------------------------------------------------------------------------------------------
 
 
+def _picture_folder(root: Path, names: tuple[str, ...]) -> str:
+    """The one of these folders that lies below root."""
+    folder = next((name for name in names if (root / name).is_dir()), None)
+    if folder is None:
+        raise FileNotFoundError(f"{root} holds no pictures. Looked for the folders {', '.join(names)}")
+    return folder
+
+
+def _picture_path(root: Path, folder: str, name: str) -> PurePosixPath:
+    """The path below root of a picture that a list names.
+
+    Raises:
+        ValueError: it lies elsewhere, or is not there.
+    """
+    path = PurePosixPath(folder, name.replace("\\", "/"))
+    if ".." in path.parts or not path.is_relative_to(folder):
+        raise ValueError(f"the picture {name!r} lies outside {folder}; expected a path below it")
+    if not (root / path).is_file():
+        raise ValueError(f"no picture {path}; expected it below {folder}")
+    return path
+
+
+def _face_name(picture: PurePosixPath, seen: Counter) -> str:
+    """The picture's name; from its second face on with #2, #3, ... `seen` counts the faces of each picture."""
+    seen[picture] += 1
+    return str(picture) if seen[picture] == 1 else f"{picture}#{seen[picture]}"
+
+
 def read_wflw(dataset: Dataset, part: Part, root: Path) -> Iterator[FaceRecord | BadFace]:
     """WFLW: 196 coordinates, box, six attributes and the picture's name on each line, 0-based pixels.
 
     A picture with several faces comes several times; from the second on, #2, #3, ... is added to the face's name.
     """
-    folder = next((name for name in WFLW_IMAGE_FOLDERS if (root / name).is_dir()), None)
-    if folder is None:
-        raise FileNotFoundError(f"{root} holds no pictures. Looked for the folders {', '.join(WFLW_IMAGE_FOLDERS)}")
-    seen: dict[str, int] = {}
+    folder = _picture_folder(root, WFLW_IMAGE_FOLDERS)
+    seen = Counter()
     with open(root / part.path, encoding="utf-8-sig", errors="replace") as lines:
         for number, line in enumerate(lines, start=1):
             if not line.strip():
@@ -397,7 +426,7 @@ def read_wflw(dataset: Dataset, part: Part, root: Path) -> Iterator[FaceRecord |
                 yield BadFace(f"{part.path}:{number}", str(error), part)
 
 
-def _wflw_face(dataset: Dataset, part: Part, root: Path, folder: str, line: str, seen: dict[str, int]) -> FaceRecord:
+def _wflw_face(dataset: Dataset, part: Part, root: Path, folder: str, line: str, seen: Counter) -> FaceRecord:
     """The face of one line; `seen` counts the faces of each picture."""
     coordinates = dataset.outputs
     expected = coordinates + 4 + len(WFLW_ATTRIBUTES)
@@ -415,19 +444,82 @@ def _wflw_face(dataset: Dataset, part: Part, root: Path, folder: str, line: str,
     problem = _wrong_numbers(landmarks)
     if problem:
         raise ValueError(problem)
-    name = PurePosixPath(folder, fields[-1].replace("\\", "/"))
-    if ".." in name.parts or name.parts[0] != folder:
-        raise ValueError(f"the picture {fields[-1]!r} lies outside {folder}; expected a path below it")
-    if not (root / name).is_file():
-        raise ValueError(f"no picture {name}; expected it below {folder}")
-    seen[str(name)] = seen.get(str(name), 0) + 1
-    image = str(name) if seen[str(name)] == 1 else f"{name}#{seen[str(name)]}"
+    picture = _picture_path(root, folder, fields[-1])
+    image = _face_name(picture, seen)
     attributes = zip(WFLW_ATTRIBUTES, numbers[coordinates + 4 :], strict=True)
     subsets = _subsets(part)
     if subsets:
         subsets += tuple(attribute for attribute, value in attributes if value)
     box = tuple(numbers[coordinates : coordinates + 4].tolist())
-    return FaceRecord(image, part, root / name, None, landmarks, str(name), subsets, box)
+    return FaceRecord(image, part, root / picture, None, landmarks, str(picture), subsets, box)
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# AFLW: one MATLAB v5 file that annotates Flickr's pictures anew, with 19 landmarks
+# --------------------------------------------------------------------------------------------------------------------
+
+
+def read_aflw(dataset: Dataset, part: Part, root: Path) -> Iterator[FaceRecord | BadFace]:
+    """AFLW with the annotation of Zhu et al. (CVPR 2016), AFLWinfo_release.mat. For every face it holds
+
+    nameList: the picture's name below flickr/. data: 19 x, then 19 y, of all landmarks, visible or not. bbox: left,
+    right, top, bottom. mask_new: 1 where a landmark is visible. ra: an order of the faces, counted from 1, whose first
+    20,000 are the training faces. The test faces that show all landmarks are "frontal".
+    """
+    points, path = dataset.layout.points, root / part.path
+    folder = _picture_folder(root, AFLW_IMAGE_FOLDERS)
+    names, boxes, landmarks, visible, order = _aflw_tables(path, points)
+    first_test = next(other.count for other in dataset.parts if other.split == "train")
+    rows = set((order[:first_test] if part.split == "train" else order[first_test:]).tolist())
+    seen = Counter()
+    for row, name in enumerate(names):
+        try:
+            picture = _picture_path(root, folder, name)
+            image = _face_name(picture, seen)  # counted over both parts, so that a face has one name
+            problem = _wrong_numbers(landmarks[row])
+            if problem:
+                raise ValueError(problem)
+        except ValueError as error:
+            if row in rows:
+                yield BadFace(f"{part.path}: {name}, row {row + 1}", str(error), part)
+            continue
+        if row in rows:
+            subsets = _subsets(part)
+            subsets += ("frontal",) if subsets and visible[row].all() else ()
+            flags = tuple((~visible[row]).astype(int).tolist())
+            box = tuple(boxes[row].tolist())
+            yield FaceRecord(image, part, root / picture, None, landmarks[row], str(picture), subsets, box, flags)
+
+
+def _aflw_tables(path: Path, points: int) -> tuple[list[str], np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Names, boxes (n, 4) as left, top, right, bottom, landmarks (n, points, 2), visible (n, points), order (n,).
+
+    Raises:
+        ValueError: the file is of another layout.
+    """
+    try:
+        content = _load_old_mat(path)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    if not set(AFLW_KEYS) <= content.keys():
+        found = ", ".join(key for key in content if not key.startswith("__")) or "nothing"
+        raise ValueError(f"{path} is of another layout. Received {found}; AFLW has {', '.join(AFLW_KEYS)}")
+    names = [str(np.ravel(name)[0]) if np.size(name) else "" for name in np.ravel(content["nameList"])]
+    count, arrays = len(names), {}
+    shapes = {"bbox": (count, 4), "data": (count, 2 * points), "mask_new": (count, points), "ra": (count,)}
+    for key, shape in shapes.items():
+        array = np.ravel(content[key]) if key == "ra" else np.asarray(content[key])
+        if array.dtype.kind not in "fiub" or array.shape != shape:
+            raise ValueError(
+                f"{path}: {key} is {array.dtype} of shape {array.shape}. Expected numbers of shape {shape}"
+            )
+        arrays[key] = array.astype(np.float64)
+    order = arrays["ra"] - MATLAB_FIRST
+    if not np.array_equal(np.sort(order), np.arange(count)):
+        raise ValueError(f"{path}: ra must hold every number from 1 to {count} once. Received another list")
+    boxes = arrays["bbox"][:, [0, 2, 1, 3]]
+    landmarks = arrays["data"].reshape(count, 2, points).transpose(0, 2, 1)
+    return names, boxes, np.ascontiguousarray(landmarks), arrays["mask_new"] == 1, order.astype(int)
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -457,5 +549,6 @@ READERS: dict[str, Reader] = {
     "cofw": read_cofw,
     "cofw68": read_cofw68,
     "wflw": read_wflw,
+    "aflw": read_aflw,
     "synthetic": read_synthetic,
 }

@@ -12,6 +12,7 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Ellipse
 from matplotlib.ticker import MaxNLocator
 
 import metrics
@@ -24,6 +25,8 @@ PREDICTION_COLOUR = "#ff30ff"
 DIFFICULTY_COLOURS = colormaps["inferno"]
 COLUMNS = 5  # of the picture of the worst faces
 FACE_INCHES = 2.6  # side of one face in it
+ELLIPSE_COLOUR, CORNER_COLOUR = "#ff3030", "#ffe000"
+STRIP_COLOURS = {"truth": "#ffe000", "prediction": "#30a0ff"}
 
 
 def draw_acr_loss(
@@ -94,31 +97,42 @@ def draw_ced(path: str | os.PathLike, nmes: np.ndarray, masks: dict[str, np.ndar
         masks: subset -> (n,) bool, see metrics.subset_masks.
         evaluation: what metrics.evaluate says of the same faces.
     """
-    end = max(FAILURE_THRESHOLDS)
-    figure = Figure(figsize=(8.5, 6.5), dpi=DOTS, layout="constrained")
-    axes = figure.add_subplot()
-    for subset, mask in masks.items():
-        errors, shares = metrics.ced(nmes[mask])
-        errors, shares = np.append(errors, max(end, errors[-1])), np.append(shares, 1.0)  # the curve stays at 1
-        width = 2.5 if subset == "full" else 1.4
-        axes.step(
-            errors, shares, where="post", linewidth=width, label=_legend_row(subset, evaluation["subsets"][subset])
-        )
-    for threshold in FAILURE_THRESHOLDS:
-        axes.axvline(threshold, color="0.5", linestyle="--", linewidth=1)
-        mark = f"FR@{threshold:g}, AUC@{threshold:g} "
-        axes.text(threshold, 0.02, mark, rotation=90, ha="right", va="bottom", fontsize=8, color="0.4")
-    axes.set(xlim=(0, end), ylim=(0, 1), xlabel="NME in %", ylabel="share of faces with at most this NME")
-    axes.set_xticks(np.arange(0, end + 1))
-    axes.set_yticks(np.linspace(0, 1, 11))
-    axes.grid(alpha=0.25)
     full = evaluation["subsets"]["full"]
     counts = metrics.count_text(full["n"], full["n_official"])
-    axes.set_title(f"{evaluation['dataset']}: cumulative error distribution\n{evaluation['normaliser']} NME, {counts}")
+    figure = Figure(figsize=(8.5, 6.5), dpi=DOTS, layout="constrained")
+    axes = ced_axes(
+        figure, f"{evaluation['dataset']}: cumulative error distribution\n{evaluation['normaliser']} NME, {counts}"
+    )
+    for subset, mask in masks.items():
+        width = 2.5 if subset == "full" else 1.4
+        label = _legend_row(subset, evaluation["subsets"][subset])
+        draw_ced_line(axes, nmes[mask], linewidth=width, label=label)
     font = {"family": "monospace", "size": 8}
     title = " " * 6 + _legend_head()  # as wide as the line drawn before every row
     figure.legend(loc="outside lower center", prop=font, title=title, title_fontproperties=font, alignment="left")
     replace_file(path, figure.savefig)
+
+
+def ced_axes(figure: Figure, title: str) -> Axes:
+    """Axes for CED curves up to the last failure threshold, the thresholds marked."""
+    end = max(FAILURE_THRESHOLDS)
+    axes = figure.add_subplot()
+    for threshold in FAILURE_THRESHOLDS:
+        axes.axvline(threshold, color="0.5", linestyle="--", linewidth=1)
+        mark = f"FR@{threshold:g}, AUC@{threshold:g} "
+        axes.text(threshold, 0.02, mark, rotation=90, ha="right", va="bottom", fontsize=8, color="0.4")
+    axes.set(xlim=(0, end), ylim=(0, 1), xlabel="NME in %", ylabel="share of faces with at most this NME", title=title)
+    axes.set_xticks(np.arange(0, end + 1))
+    axes.set_yticks(np.linspace(0, 1, 11))
+    axes.grid(alpha=0.25)
+    return axes
+
+
+def draw_ced_line(axes: Axes, nmes: np.ndarray, **style) -> None:
+    """The CED of faces with these NME (n,) in percent, in axes that ced_axes made."""
+    errors, shares = metrics.ced(nmes)
+    end = max(*FAILURE_THRESHOLDS, errors[-1])  # the curve stays at 1
+    axes.step(np.append(errors, end), np.append(shares, 1.0), where="post", **style)
 
 
 def _legend_head() -> str:
@@ -176,3 +190,89 @@ def _draw_landmarks(axes: Axes, landmarks: np.ndarray, layout: Layout, colour: s
     for chain in layout.chains:
         axes.plot(*landmarks[chain.path].T, color=colour, linewidth=0.7, alpha=0.8)
     axes.plot(*landmarks.T, ".", color=colour, markersize=2.5)
+
+
+def draw_ellipses(
+    path: str | os.PathLike,
+    image: np.ndarray,
+    landmarks: np.ndarray,
+    tangents: np.ndarray,
+    corners: Sequence[int],
+    a: float,
+    b: float,
+    size: int,
+) -> None:
+    """Draws the freedom that the anisotropic loss leaves every landmark (its paper's Figure 1).
+
+    The ellipse of a landmark holds the places of one and the same loss: half axes a along its curve and b across, in
+    pixels; a circle of radius 1 at a corner, of radius b where there is no tangent.
+
+    Args:
+        image: (side, side, 3), RGB, of any side. landmarks: (points, 2) in pixels of a crop of `size`.
+        tangents: (points, 2), unit or zero, see anisotropic_loss.tangents.
+        corners: indices of the landmarks that are corners.
+    """
+    figure = Figure(figsize=(6.0, 6.5), dpi=DOTS, layout="constrained")
+    axes = figure.add_subplot()
+    axes.imshow(image, extent=(-0.5, size - 0.5, size - 0.5, -0.5))
+    axes.set_axis_off()
+    for index, (place, tangent) in enumerate(zip(landmarks, tangents, strict=True)):
+        corner = index in corners
+        across = 1.0 if corner else b
+        along = across if corner or not tangent.any() else a
+        angle = np.degrees(np.arctan2(tangent[1], tangent[0]))
+        colour = CORNER_COLOUR if corner else ELLIPSE_COLOUR
+        axes.add_patch(
+            Ellipse(
+                place, 2 * along, 2 * across, angle=angle, color=colour, fill=corner, linewidth=1.2, zorder=2 + corner
+            )
+        )
+    axes.plot(*landmarks.T, ".", color=TRUTH_COLOUR, markersize=2.5)
+    axes.set_title(
+        "places of one and the same anisotropic loss, in pixels of "
+        f"{size}:\nalong a curve {a:g}, across it {b:g}, at a corner (yellow) 1",
+        fontsize=10,
+    )
+    replace_file(path, figure.savefig)
+
+
+def draw_strip(
+    path: str | os.PathLike,
+    image: np.ndarray,
+    landmarks: np.ndarray,
+    rows: dict[str, dict[int, np.ndarray]],
+) -> None:
+    """Draws one face's predictions as training goes on, a row for each method (Figures 2 and 3 of the same paper).
+
+    `checkpoint.read_snapshots` gives a run's predictions; they are moved to the picture with the matrix of
+    `Faces.crops`, as test.py does for the worst faces.
+
+    Args:
+        image: (size, size, 3), RGB. landmarks: the true ones, (points, 2) in its pixels.
+        rows: title -> finished epochs -> predicted landmarks, alike. Every row must have the same epochs.
+
+    Raises:
+        ValueError: rows of different epochs.
+    """
+    columns = {title: sorted(predictions) for title, predictions in rows.items()}
+    epochs = next(iter(columns.values()), [])
+    if not epochs or any(other != epochs for other in columns.values()):
+        raise ValueError(f"every row needs the same epochs, and at least one. Received {columns}")
+    size = len(epochs) * FACE_INCHES, len(rows) * FACE_INCHES + 0.8  # room for titles and legend
+    figure = Figure(figsize=size, dpi=DOTS, layout="constrained")
+    grid = figure.subplots(len(rows), len(epochs), squeeze=False)
+    for line, (title, predictions) in zip(grid, rows.items(), strict=True):
+        for axes, epoch in zip(line, epochs, strict=True):
+            axes.imshow(image)
+            axes.plot(*landmarks.T, ".", color=STRIP_COLOURS["truth"], markersize=3)
+            axes.plot(*predictions[epoch].T, ".", color=STRIP_COLOURS["prediction"], markersize=3)
+            axes.set(xlim=(-0.5, image.shape[1] - 0.5), ylim=(image.shape[0] - 0.5, -0.5), xticks=[], yticks=[])
+        line[0].set_ylabel(title)
+    for axes, epoch in zip(grid[0], epochs, strict=True):
+        axes.set_title(f"after epoch {epoch}" if epoch else "before training", fontsize=10)
+    handles = [
+        Line2D([], [], color=colour, marker="o", linestyle="", markersize=4, label=name)
+        for name, colour in STRIP_COLOURS.items()
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=2, fontsize=9, facecolor="0.3", labelcolor="white")
+    replace_file(path, figure.savefig)

@@ -5,17 +5,33 @@ and know no method by name.
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import keras
 import numpy as np
 
 from acr_loss import ACRLoss, PercentageSchedule
+from anisotropic_loss import AnisotropicLoss
 from cnn_model import CNNModel
-from config import Dataset, Network, row_of
+from config import (
+    ACR_UNIT,
+    ANISOTROPY,
+    ANISOTROPY_ABLATION,
+    LOSS_INPUT,
+    PCA_PERCENTAGES,
+    SEED,
+    Dataset,
+    Network,
+    row_of,
+)
+from data_helper import normalised_labels
+from face_batches import TrainingBatches, read_index
 from image_utility import from_targets, to_targets
 from pca_utility import ShapeModel, fit_eigenbases, labels_folder
+from point_losses import L1Loss, L2Loss, SmoothL1Loss, WingLoss
+from pose_balance import mean_of_bins, pose_bins
 
 
 def build_regression(network: Network, dataset: Dataset, input_size: int, batch_norm: float) -> keras.Model:
@@ -28,8 +44,11 @@ def encode_regression(landmarks: np.ndarray, size: int) -> np.ndarray:
     return to_targets(landmarks, size).astype(np.float32)
 
 
-def make_acr_loss(data_dir: str | os.PathLike, dataset: Dataset, crop: str) -> ACRLoss:
+def make_acr_loss(data_dir: str | os.PathLike, dataset: Dataset, crop: str, **options) -> ACRLoss:
     """ACR Loss over the eigenbases of the data set for this crop; those that are missing or out of date are fitted.
+
+    Args:
+        options: of ACRLoss.
 
     Raises:
         FileNotFoundError, ValueError: no labels to fit them on, or a file that is broken or of another data set.
@@ -42,7 +61,35 @@ def make_acr_loss(data_dir: str | os.PathLike, dataset: Dataset, crop: str) -> A
                 f"{file} does not fit {dataset.title}. Received {len(model.mean_)} coordinates, not {dataset.outputs}"
             )
         models.append(model)
-    return ACRLoss(models)
+    return ACRLoss(models, **options)
+
+
+def make_upright_acr_loss(data_dir: str | os.PathLike, dataset: Dataset, crop: str) -> ACRLoss:
+    """ACR Loss over eigenbases of the training faces as they are, not moved: a turned face is then a hard one.
+
+    Raises:
+        FileNotFoundError, ValueError: the data set is not prepared.
+    """
+    faces = read_index(data_dir, dataset)["faces"]
+    landmarks = np.array([face["landmarks"] for face in faces if face["split"] == "train"])  # (faces, points, 2)
+    labels = normalised_labels(landmarks, dataset, crop, copies=0, seed=SEED)  # (faces, 2 * points)
+    return ACRLoss([ShapeModel(percentage).fit(labels) for percentage in PCA_PERCENTAGES])
+
+
+def make_anisotropic_loss(a: float, b: float) -> Callable[..., AnisotropicLoss]:
+    """What makes the anisotropic loss with these freedoms along and across curves for any data set."""
+    return lambda data_dir, dataset, crop: AnisotropicLoss(dataset.layout.neighbours, dataset.layout.corners, a, b)
+
+
+def start_at_mean(model: keras.Model, batches: TrainingBatches) -> None:
+    """Starts the head's bias at the mean target of the pose bins, so that the rest learns the displacement from it.
+
+    This is the same as displacement targets with the mean added behind the network: errors are differences, Adam sees
+    nothing but gradients, and biases do not decay. But the weights then hold all that a prediction needs, and the loss
+    still gets the face itself, whose tangents it takes.
+    """
+    bins = pose_bins(batches.faces.landmarks, batches.faces.dataset.pose_mode)
+    model.layers[-1].bias.assign(mean_of_bins(batches.encode(batches.landmarks, batches.size), bins))
 
 
 @dataclass(frozen=True)
@@ -53,6 +100,9 @@ class Method:
     loss(data_dir, dataset, crop) -> Keras loss. callbacks(loss, epochs), metrics(loss) -> what the loss needs besides.
     encode(landmarks (batch, points, 2) in crop pixels, size) -> targets.
     decode(predictions, size) -> landmarks (batch, points, 2) in crop pixels.
+    start(model, batches): what is done to a new network's weights, given its training faces.
+    balance: how many faces of each pose bin a round of training shows, from the bins' sizes: `min` under-samples, `max`
+        replicates; None leaves the poses as they are.
     """
 
     name: str
@@ -62,18 +112,35 @@ class Method:
     build: Callable[[Network, Dataset, int, float], keras.Model] = build_regression
     encode: Callable[[np.ndarray, int], np.ndarray] = encode_regression
     decode: Callable[[np.ndarray, int], np.ndarray] = from_targets
+    start: Callable[[keras.Model, TrainingBatches], None] = lambda model, batches: None
+    balance: Callable[[Sequence[int]], int] | None = None
 
+
+_STAGES = {  # what ACR Loss needs besides
+    "callbacks": lambda loss, epochs: [PercentageSchedule(loss, epochs)],
+    "metrics": lambda loss: loss.metrics,
+}
 
 METHODS = {
     method.name: method
     for method in (
-        Method(
-            "acr",
-            loss=make_acr_loss,
-            callbacks=lambda loss, epochs: [PercentageSchedule(loss, epochs)],
-            metrics=lambda loss: loss.metrics,
+        Method("acr", loss=make_acr_loss, **_STAGES),
+        Method("acr_upright", loss=make_upright_acr_loss, **_STAGES),
+        # our smallest change to ACR Loss, see acr_loss.py
+        Method("acr_pixels", loss=partial(make_acr_loss, constant="tangent", unit=ACR_UNIT / LOSS_INPUT), **_STAGES),
+        Method("l2", loss=lambda data_dir, dataset, crop: L2Loss()),
+        Method("l1", loss=lambda data_dir, dataset, crop: L1Loss()),
+        Method("smooth_l1", loss=lambda data_dir, dataset, crop: SmoothL1Loss()),
+        Method("wing", loss=lambda data_dir, dataset, crop: WingLoss()),
+        # the anisotropic paper's own method, and the other rows of its Table 4
+        Method("anisotropic", loss=make_anisotropic_loss(*ANISOTROPY), start=start_at_mean, balance=min),
+        Method("anisotropic_direct", loss=make_anisotropic_loss(*ANISOTROPY)),
+        Method("anisotropic_displacement", loss=make_anisotropic_loss(*ANISOTROPY), start=start_at_mean),
+        Method("anisotropic_replicate", loss=make_anisotropic_loss(*ANISOTROPY), start=start_at_mean, balance=max),
+        *(
+            Method(f"anisotropic_{a:g}_{b:g}", loss=make_anisotropic_loss(a, b), start=start_at_mean, balance=min)
+            for a, b in ANISOTROPY_ABLATION
         ),
-        Method("l2", loss=lambda data_dir, dataset, crop: keras.losses.MeanSquaredError()),
     )
 }
 

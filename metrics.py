@@ -4,15 +4,16 @@
     python metrics.py predictions.json truth.json --dataset WFLW --normaliser inter-pupil --out metrics.json
 
 Both files are a JSON list of {"image": NAME, "landmarks": [[x, y], ...]}, in 0-based pixels of the image as the set
-ships it; an entry of the truth file may add "subsets": ["common", ...]. NME (normalised mean error) is in percent, FR
-(failure rate) and AUC (area under the CED, the cumulative error distribution) are fractions. Keras is not needed here.
+ships it; an entry of the truth file may add "subsets": ["common", ...] and "box": [left, top, right, bottom].
+NME (normalised mean error) is in percent, FR (failure rate) and AUC (area under the CED, the cumulative error
+distribution) are fractions. Keras is not needed here.
 """
 
 import argparse
 import contextlib
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,24 +27,47 @@ from safe_files import write_json
 # --------------------------------------------------------------------------------------------------------------------
 
 
-def normaliser_distance(truth: np.ndarray, layout: Layout, name: str, faces: Sequence[str] | None = None) -> np.ndarray:
-    """The distance that an error is divided by: between the means of the layout's two groups of landmarks.
+BOX, LANDMARK_BOX = "box", "landmark-box"  # normalisers of every layout
+
+
+def normaliser_distance(
+    truth: np.ndarray,
+    layout: Layout,
+    name: str,
+    faces: Sequence[str] | None = None,
+    boxes: np.ndarray | None = None,
+) -> np.ndarray:
+    """The distance that an error is divided by.
+
+    For a key of layout.normalisers ("inter-ocular", "inter-pupil") it lies between the means of two groups of
+    landmarks; for "box" and "landmark-box" it is the square root of width x height, of the face's box as the set ships
+    it, or of the box around the true landmarks.
 
     Args:
         truth: (n, points, 2) true landmarks in image pixels.
-        name: a key of layout.normalisers, "inter-ocular" or "inter-pupil".
+        name: a key of layout.normalisers, "box" or "landmark-box".
         faces: names of the n faces, for the error message.
+        boxes: (n, 4) left, top, right, bottom in image pixels; only "box" needs them.
 
     Returns:
         (n,) distances in image pixels.
 
     Raises:
-        ValueError: no such normaliser, or a face whose distance is zero.
+        ValueError: no such normaliser, "box" without boxes, or a face whose distance is zero.
     """
-    if name not in layout.normalisers:
-        raise ValueError(f"unknown normaliser. Received {name!r}; known: {list(layout.normalisers)}")
-    first, second = (truth[:, list(group)].mean(axis=1) for group in layout.normalisers[name])  # (n, 2) each
-    distance = np.linalg.norm(first - second, axis=-1)  # (n,)
+    if name == BOX and boxes is None:
+        raise ValueError(f"the normaliser {BOX!r} needs a box of every face. Received none; try {LANDMARK_BOX!r}")
+    if name in (BOX, LANDMARK_BOX):
+        if name == LANDMARK_BOX:
+            boxes = np.concatenate([truth.min(axis=1), truth.max(axis=1)], axis=1)  # (n, 4)
+        sides = np.maximum(0.0, boxes[:, 2:] - boxes[:, :2])  # (n, 2)
+        distance = np.sqrt(sides.prod(axis=1))  # (n,)
+    elif name in layout.normalisers:
+        first, second = (truth[:, list(group)].mean(axis=1) for group in layout.normalisers[name])  # (n, 2) each
+        distance = np.linalg.norm(first - second, axis=-1)  # (n,)
+    else:
+        known = [*layout.normalisers, BOX, LANDMARK_BOX]
+        raise ValueError(f"unknown normaliser. Received {name!r}; known: {known}")
     if not distance.all():
         index = int(np.argmin(distance))
         face = repr(faces[index]) if faces is not None else f"number {index}"
@@ -154,6 +178,7 @@ def evaluate(
     official: dict[str, int] | None = None,
     normaliser: str | None = None,
     faces: Sequence[str] | None = None,
+    boxes: np.ndarray | None = None,
 ) -> dict:
     """Everything there is to say about n predictions, as the content of metrics.json.
 
@@ -163,6 +188,7 @@ def evaluate(
         official: subset -> official number of faces, see Dataset.subsets; a subset that is not in it gets None.
         normaliser: the data set's own where None.
         faces: names of the faces, for error messages.
+        boxes: (n, 4) left, top, right, bottom in image pixels, for the normaliser "box".
 
     Returns:
         "dataset", "normaliser" and, with that normaliser, "subsets": subset -> "n", "n_official", "nme", "fr@8",
@@ -182,10 +208,10 @@ def evaluate(
             f"Received {truth.shape} and subsets for {len(subsets)} faces"
         )
     masks = subset_masks(dataset, subsets)
-    distances = {normaliser: normaliser_distance(truth, layout, normaliser, faces)}  # the chosen one first
-    for name in layout.normalisers:
+    distances = {normaliser: normaliser_distance(truth, layout, normaliser, faces, boxes)}  # the chosen one first
+    for name in (dataset.normaliser, *layout.normalisers):
         with contextlib.suppress(ValueError):  # one face with coinciding pupils, say, costs no other figure
-            distances.setdefault(name, normaliser_distance(truth, layout, name, faces))
+            distances.setdefault(name, normaliser_distance(truth, layout, name, faces, boxes))
     errors = {name: nme(predicted, truth, distance) for name, distance in distances.items()}
     normalisers = {
         name: {"subsets": {subset: _summary(nmes[mask], official.get(subset)) for subset, mask in masks.items()}}
@@ -260,10 +286,11 @@ def _aligned(rows: list[list[str]]) -> list[str]:
 
 
 class Entry(NamedTuple):
-    """One entry of a truth or predictions file: landmarks (points, 2) in image pixels, and its subsets if it says."""
+    """One entry of a truth or predictions file: landmarks (points, 2) in image pixels, subsets and box if it says."""
 
     landmarks: np.ndarray
-    subsets: tuple[str, ...] | None
+    subsets: tuple[str, ...] | None = None
+    box: np.ndarray | None = None  # (4,) left, top, right, bottom
 
 
 def read_entries(path: str | Path, points: int) -> dict[str, Entry]:
@@ -296,8 +323,25 @@ def read_entries(path: str | Path, points: int) -> dict[str, Entry]:
             if not isinstance(subsets, list) or not all(isinstance(subset, str) for subset in subsets):
                 raise ValueError(f'{where} ({name}): "subsets" must be a list of names. Received {subsets!r}')
             subsets = tuple(subsets)
-        read[name] = Entry(_landmarks(entry["landmarks"], points, f"{where} ({name})"), subsets)
+        where = f"{where} ({name})"
+        box = None if entry.get("box") is None else _box(entry["box"], where)
+        read[name] = Entry(_landmarks(entry["landmarks"], points, where), subsets, box)
     return read
+
+
+def boxes_of(entries: Iterable[Entry]) -> np.ndarray | None:
+    """The boxes (n, 4) of the entries, or None where one of them has none."""
+    boxes = [entry.box for entry in entries]
+    return None if any(box is None for box in boxes) else np.stack(boxes)
+
+
+def _box(values: object, where: str) -> np.ndarray:
+    """One entry's box as (4,) float64."""
+    with contextlib.suppress(ValueError):  # rows of different lengths
+        box = np.asarray(values)
+        if box.dtype.kind in "iuf" and box.shape == (4,) and np.isfinite(box).all():
+            return box.astype(np.float64)
+    raise ValueError(f'{where}: "box" must be [left, top, right, bottom] in finite numbers. Received {values!r}')
 
 
 def _landmarks(values: object, points: int, where: str) -> np.ndarray:
@@ -358,6 +402,7 @@ def evaluate_files(
         official,
         normaliser,
         faces=list(truth),
+        boxes=boxes_of(truth.values()),
     )
     return metrics, official, [name for name in predictions if name not in truth]
 
@@ -378,9 +423,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code."""
     parser = argparse.ArgumentParser(description="Score any program's predicted landmarks.")
     parser.add_argument("predictions", help='JSON list of {"image": NAME, "landmarks": [[x, y], ...]}')
-    parser.add_argument("truth", help='the same form; an entry may add "subsets": [NAME, ...]')
+    parser.add_argument("truth", help='the same form; an entry may add "subsets": [NAME, ...] and "box"')
     parser.add_argument("--dataset", required=True, help=f"one of {TITLES}")
-    parser.add_argument("--normaliser", help="inter-ocular or inter-pupil; default: the data set's own")
+    parser.add_argument(
+        "--normaliser", help="inter-ocular, inter-pupil, box or landmark-box; default: the data set's own"
+    )
     parser.add_argument("--split", choices=EVALUATED_SPLITS, help="whose official counts to print")
     parser.add_argument("--out", help="also write the numbers here, as JSON")
     options = parser.parse_args(arguments)

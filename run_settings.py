@@ -32,21 +32,37 @@ def open_run(folder: Path, settings: dict, resume: bool) -> dict:
         raise FileNotFoundError(f"nothing to resume. Received {folder}, which holds no {STATE_FILE} of a run")
     if there and not resume:
         raise FileExistsError(f"{folder} holds a run already. Go on with --resume, or take another --save-path")
-    settings = json.loads(json.dumps(settings))  # tuples as JSON has them, so that the comparison is fair
     if not resume:
         return {"settings": settings, "versions": _versions(), "commit": _commit(), "validation": None}
-    try:
-        record = json.loads(file.read_text(encoding="utf-8"))
-        stored = record["settings"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{file} is not the record of a run. Received {error!r}; train anew elsewhere") from error
-    different = [name for name in settings if stored.get(name) != settings[name]]
+    record = read_record(file)
+    stored = record["settings"]
+    different = different_settings(stored, settings)
     if different:
         raise ValueError(
             f"cannot resume {folder} with other settings. Received { {name: settings[name] for name in different} }; "
             f"the run has { {name: stored.get(name) for name in different} }"
         )
     return record
+
+
+def read_record(file: Path) -> dict:
+    """The record that a run left in its settings.json.
+
+    Raises:
+        ValueError: the file is none.
+    """
+    try:
+        record = json.loads(file.read_text(encoding="utf-8"))
+        dict(record["settings"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{file} is not the record of a run. Received {error!r}; train anew elsewhere") from error
+    return record
+
+
+def different_settings(stored: dict, settings: dict) -> list[str]:
+    """The names of the settings that a stored run has otherwise."""
+    settings = json.loads(json.dumps(settings))  # tuples as JSON has them, so that the comparison is fair
+    return [name for name in settings if stored.get(name) != settings[name]]
 
 
 def _versions() -> dict[str, str]:

@@ -11,8 +11,6 @@ import hashlib
 import json
 import multiprocessing
 import os
-import signal
-import threading
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -25,6 +23,7 @@ from config import INDEX_VERSION, JOURNAL_FILE, STORED_FACE, Dataset, dataset_of
 from face_readers import FaceRecord, read_face
 from image_utility import compose, landmark_box, longer_side, shrink, warp, write_image
 from metrics import normaliser_distance
+from worker_process import follow_parent
 
 CHUNK = 8  # faces a worker process takes at once
 
@@ -56,7 +55,7 @@ def _key(record: FaceRecord) -> str:
         status = record.source.stat()
         source = [status.st_size, status.st_mtime_ns]
     landmarks = None if record.landmarks is None else hashlib.sha256(record.landmarks.tobytes()).hexdigest()
-    facts = [INDEX_VERSION, record.image, record.part.path, record.row, source, landmarks, record.photo]
+    facts = [INDEX_VERSION, record.image, record.part.name, record.row, source, landmarks, record.photo]
     facts += [record.subsets, record.box, record.occluded, dataclasses.asdict(STORED_FACE)]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
 
@@ -132,8 +131,10 @@ def _store_face(folder: Path, dataset: Dataset, record: FaceRecord, key: str) ->
     """Writes one stored face. Gives its journal entry: the face as the index has it, or why there is none."""
     try:
         image, record = read_face(record)
-        landmarks = record.landmarks
-        normaliser_distance(landmarks[None], dataset.layout, dataset.normaliser, [record.image])  # or it has no NME
+        landmarks, box = record.landmarks, None if record.box is None else np.array([record.box])  # (1, 4)
+        normaliser_distance(
+            landmarks[None], dataset.layout, dataset.normaliser, [record.image], box
+        )  # or it has no NME
         stored, matrix = store_region(image, landmarks)
     except (ValueError, OSError) as error:
         return {"key": key, "reason": str(error)}
@@ -144,7 +145,7 @@ def _store_face(folder: Path, dataset: Dataset, record: FaceRecord, key: str) ->
     outside = (landmarks < 0).any(axis=1) | (landmarks > np.array(image.shape[1::-1]) - 1).any(axis=1)  # (points,)
     face = {
         "image": record.image,
-        "part": record.part.path,
+        "part": record.part.name,
         "file": file.as_posix(),
         "subsets": list(record.subsets),
         "landmarks": np.round(landmarks, 6).tolist(),
@@ -178,12 +179,6 @@ def _work(job: tuple) -> dict:
 
 
 def _start_worker() -> None:
-    """Readies a worker: one thread each, Ctrl-C is the parent's business, and no life after the parent's death."""
+    """Readies a worker: one thread each, and its parent decides when it ends."""
     cv2.setNumThreads(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-    def end_with_parent() -> None:
-        multiprocessing.parent_process().join()
-        os._exit(1)
-
-    threading.Thread(target=end_with_parent, daemon=True).start()
+    follow_parent()

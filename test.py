@@ -26,6 +26,8 @@ from config import (
     DATA_DIR,
     EVALUATED_SPLITS,
     EVALUATION_BATCH,
+    METRICS_FILE,
+    PREDICTIONS_FILE,
     TITLES,
     WORST_FACES,
     Crop,
@@ -139,7 +141,7 @@ class Test:
         predicted = predicted.round(DECIMALS)  # as in predictions.json, so that metrics.py gives the same numbers
         official = dataset.subsets.get(split, {})
         evaluation = metrics.evaluate(
-            predicted, faces.landmarks, dataset, faces.subsets, official=official, faces=faces.names
+            predicted, faces.landmarks, dataset, faces.subsets, official, faces=faces.names, boxes=faces.boxes
         )
         print(f"{path}, crop {chosen.name}, {split} split{', averaged with the mirrored crop' if flip else ''}")
         print(metrics.table(evaluation, official))
@@ -175,7 +177,7 @@ def _check_outputs(model: keras.Model, dataset: Dataset, path: Path) -> None:
 
 def _print_missing(faces: Faces) -> None:
     """Says which parts of the evaluated split were not there when the data set was prepared."""
-    of_split = {part.path for part in faces.dataset.parts if part.split == faces.split}
+    of_split = {part.name for part in faces.dataset.parts if part.split == faces.split}
     missing = [f"{part['part']} ({part['count']} faces)" for part in faces.missing if part["part"] in of_split]
     if missing:
         print(f"not evaluated, since not found by data_helper.py: {', '.join(missing)}")
@@ -184,11 +186,10 @@ def _print_missing(faces: Faces) -> None:
 def _write(out: Path, faces: Faces, predicted: np.ndarray, evaluation: dict, crop: Crop, size: int) -> None:
     """Writes the numbers, the predictions (n, points, 2) in image pixels, and both pictures."""
     layout, normaliser = faces.dataset.layout, evaluation["normaliser"]
-    write_json(out / "metrics.json", evaluation)
+    write_json(out / METRICS_FILE, evaluation)
     entries = [{"image": name, "landmarks": face.tolist()} for name, face in zip(faces.names, predicted, strict=True)]
-    write_json(out / "predictions.json", entries, indent=None)
-    distance = metrics.normaliser_distance(faces.landmarks, layout, normaliser)
-    nmes = metrics.nme(predicted, faces.landmarks, distance)
+    write_json(out / PREDICTIONS_FILE, entries, indent=None)
+    nmes = metrics.nme(predicted, faces.landmarks, faces.normaliser_distance())
     draw_ced(out / "ced.png", nmes, metrics.subset_masks(faces.dataset, faces.subsets), evaluation)
 
     worst = np.argsort(-nmes, kind="stable")[:WORST_FACES]

@@ -5,7 +5,8 @@
     python train.py --dataset 300W --method acr --save-path runs/acr --resume
 
 The folder of a run holds best.keras and last.keras (averaged weights), settings.json (all that was resolved, with the
-validation figures), log.csv, curves.png, and state.npz, from which --resume goes on.
+validation figures), log.csv, curves.png, snapshots.json (one face's landmarks in the first epochs and at the end), and
+state.npz, from which --resume goes on.
 """
 
 import argparse
@@ -19,7 +20,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from checkpoint import Averages, Checkpoint, StopOnNaN, TrainingState, log_csv
+from checkpoint import Averages, Checkpoint, Snapshots, StopOnNaN, TrainingState, log_csv
 from cnn_model import load_model
 from config import (
     BEST_FILE,
@@ -34,6 +35,7 @@ from config import (
     RUNS_DIR,
     SEED,
     SETTINGS_FILE,
+    SNAPSHOTS_FILE,
     STATE_FILE,
     TITLES,
     DatasetName,
@@ -45,10 +47,11 @@ from config import (
     recipe_of,
 )
 from data_helper import prepare_embedded
-from face_batches import TrainingBatches, load_faces, read_index
+from face_batches import Faces, TrainingBatches, load_faces, read_index
 from figures import draw_curves
 from methods import METHODS, method_of
-from metrics import nme, normaliser_distance
+from metrics import nme
+from pose_balance import pose_bins
 from progress import Progress
 from run_settings import open_run
 from safe_files import folder_lock, write_json, write_text
@@ -128,17 +131,18 @@ class Train:
             return self._train(weight_path, resume)
 
     def _train(self, weight_path: str | os.PathLike | None, resume: bool) -> dict:
-        record = open_run(self.save_path, self._settings(weight_path), resume)
+        record = open_run(self.save_path, self.settings(weight_path), resume)
         keras.utils.set_random_seed(self.seed)
 
         # Data
         batches = self.batches()
         steps = batches.steps_per_epoch
         held_out = load_faces(self.data_dir, self.dataset.name, "validation", self.recipe.input_size)
-        distance = normaliser_distance(held_out.landmarks, self.dataset.layout, self.dataset.normaliser)
+        distance = held_out.normaliser_distance()
 
         # Network and loss
         model, loss = self.compiled(steps)
+        self.method.start(model, batches)
         averages = Averages(model, self._build("float32", steps))
         if weight_path:
             _set_weights(model, weight_path)
@@ -150,9 +154,11 @@ class Train:
         done = len(state.rows)
         batches.first_step = done * steps
 
+        def predict(network: keras.Model, faces: Faces) -> np.ndarray:
+            return predict_faces(network, self.method, faces, self.crop)
+
         def validate(network: keras.Model) -> float:
-            predicted = predict_faces(network, self.method, held_out, self.crop)
-            return float(np.mean(nme(predicted, held_out.landmarks, distance)))
+            return float(np.mean(nme(predict(network, held_out), held_out.landmarks, distance)))
 
         def on_best(row: dict) -> None:
             record["validation"] = {
@@ -164,6 +170,9 @@ class Train:
             write_json(self.save_path / SETTINGS_FILE, record)
 
         faces = {"train": batches.faces.summary(), "validation": held_out.summary()}
+        if self.method.balance:
+            faces["pose_bins"] = {"n": [len(members) for members in batches.bins], "shown": batches.per_bin}
+            print(f"pose bins of {faces['pose_bins']['n']} faces; a round shows {batches.per_bin} of each")
         if not resume:
             record["faces"] = faces
             write_json(self.save_path / SETTINGS_FILE, record)
@@ -175,6 +184,7 @@ class Train:
         callbacks = [
             *self.method.callbacks(loss, self.recipe.epochs),
             StopOnNaN(batches),
+            Snapshots(self.save_path / SNAPSHOTS_FILE, averages, held_out.sample(1, SEED), predict, done),
             Checkpoint(state, averages, validate, on_best),
             *_tensorboard(self.save_path),
             Progress(self.recipe.epochs, steps, done, self.dataset.normaliser),
@@ -209,7 +219,13 @@ class Train:
         faces = load_faces(self.data_dir, self.dataset.name, "train", self.recipe.input_size)
         if self.faces is not None:
             faces = faces.sample(self.faces, self.seed)
-        return TrainingBatches(faces, self.crop, self.recipe, self.method.encode, self.seed, workers=self.workers)
+        balanced = {}
+        if self.method.balance:
+            bins = pose_bins(faces.landmarks, self.dataset.pose_mode)
+            balanced = {"bins": bins, "balance": self.method.balance}
+        return TrainingBatches(
+            faces, self.crop, self.recipe, self.method.encode, self.seed, workers=self.workers, **balanced
+        )
 
     def compiled(self, steps_per_epoch: int) -> tuple[keras.Model, keras.losses.Loss]:
         """A new network, compiled for training, and its loss."""
@@ -250,7 +266,7 @@ class Train:
         optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
         return optimizer
 
-    def _settings(self, weight_path: str | os.PathLike | None) -> dict:
+    def settings(self, weight_path: str | os.PathLike | None = None) -> dict:
         """Everything that makes this run what it is."""
         return {
             "dataset": self.dataset.title,
@@ -339,6 +355,31 @@ def parse_options(arguments: Sequence[str] | None) -> argparse.Namespace:
     return options
 
 
+def run_of(options: argparse.Namespace, save_path: str | os.PathLike) -> Train:
+    """The run that the command line describes.
+
+    Raises:
+        ValueError: see Train.
+    """
+    return Train(
+        arch=options.arch,
+        dataset_name=options.dataset,
+        save_path=save_path,
+        method=options.method,
+        recipe=options.recipe,
+        crop=options.crop,
+        data_dir=options.data_dir,
+        seed=options.seed,
+        epochs=options.epochs,
+        input_size=options.input_size,
+        batch_size=options.batch_size,
+        learning_rate=options.learning_rate,
+        precision=options.precision,
+        faces=options.faces,
+        workers=options.workers,
+    )
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit status."""
     options = parse_options(arguments)
@@ -347,23 +388,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         dataset = dataset_of(options.dataset)
         stem = f"{dataset.name}_{network_of(options.arch).stem}_{options.method}"
         save_path = Path(options.save_path or _free_folder(stem))
-        run = Train(
-            arch=options.arch,
-            dataset_name=dataset.name,
-            save_path=save_path,
-            method=options.method,
-            recipe=options.recipe,
-            crop=options.crop,
-            data_dir=options.data_dir,
-            seed=options.seed,
-            epochs=options.epochs,
-            input_size=options.input_size,
-            batch_size=options.batch_size,
-            learning_rate=options.learning_rate,
-            precision=options.precision,
-            faces=options.faces,
-            workers=options.workers,
-        )
+        run = run_of(options, save_path)
         if dataset.name == DatasetName.synthetic:
             prepare_embedded(options.data_dir, options.crop)
         validation = run.train(weight_path=options.weights, resume=options.resume)

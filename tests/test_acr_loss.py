@@ -100,6 +100,54 @@ def test_continuous_constant_joins_the_branches_and_the_published_one_does_not()
     assert jump[1] == pytest.approx((0.25 - 2) * LN2, rel=1e-4)
 
 
+@pytest.mark.parametrize("phi", [0.0, 0.3, 1.0])
+def test_the_tangent_branch_by_hand(phi):
+    """In units of 0.1: ln(1 + delta^(2 - phi)) up to 0.1, then a straight line of the same value and slope."""
+
+    def at(error):
+        face, predicted = np.zeros((1, 1), np.float32), np.full((1, 1), error, np.float32)
+        return float(acr_loss(face, predicted, np.array([[phi]]), 2.0, "tangent", unit=0.1))
+
+    assert at(0.05) == pytest.approx(2 * np.log(1 + 0.5 ** (2 - phi)), rel=1e-5)
+    assert at(0.1) == pytest.approx(2 * LN2, rel=1e-5)
+    assert at(0.4) == pytest.approx(2 * LN2 + 3 * (2 - phi), rel=1e-5)
+    below, above = at(0.1) - at(0.1 - 1e-3), at(0.1 + 1e-3) - at(0.1)
+    assert above == pytest.approx(0.01 * (2 - phi), rel=1e-2) and below == pytest.approx(above, rel=2e-2)
+
+
+def test_a_unit_must_be_above_zero():
+    with pytest.raises(ValueError, match="Received 0.0; above 0"):
+        acr_loss(np.zeros((1, 2)), np.ones((1, 2)), np.zeros((1, 2)), unit=0.0)
+
+
+def test_the_changed_acr_measures_ten_pixels(prepared_300w):
+    from config import dataset_of
+    from methods import METHODS
+
+    loss = METHODS["acr_pixels"].loss(prepared_300w, dataset_of("300W"), "square")
+    assert (loss.constant, loss.unit * 224) == ("tangent", pytest.approx(10))
+    plain = METHODS["acr"].loss(prepared_300w, dataset_of("300W"), "square")
+    assert (plain.constant, plain.unit) == ("continuous", 1.0)
+
+
+def test_upright_eigenbases_know_nothing_of_rotation(prepared_300w):
+    """They are those of labels without moved copies, so a turned face is harder by them than by the moved ones."""
+    from config import dataset_of
+    from face_batches import read_index
+    from methods import METHODS
+
+    dataset = dataset_of("300W")
+    upright, moved = (METHODS[name].loss(prepared_300w, dataset, "square") for name in ("acr_upright", "acr"))
+    train = [face["landmarks"] for face in read_index(prepared_300w, dataset)["faces"] if face["split"] == "train"]
+    assert len(train) > len(upright.shape_models[0].components_)
+    labels = np.load(prepared_300w / "w300/normalized_labels/labels.npy")
+    np.testing.assert_allclose(upright.shape_models[2].mean_, labels[: len(train)].mean(axis=0), atol=1e-6)
+    turned = labels[: len(train)].reshape(-1, 68, 2) @ np.array([[0.87, 0.5], [-0.5, 0.87]])
+    turned = turned.reshape(len(train), 136).astype(np.float32)
+    lost = [np.abs(np.asarray(loss.smooth_face(turned)) - turned).mean() for loss in (upright, moved)]
+    assert lost[0] > lost[1]
+
+
 def test_hard_coordinates_pull_harder_for_small_errors():
     tf = pytest.importorskip("tensorflow")
     predicted = tf.Variable([[0.01, 0.01, 0.05, 0.05]])

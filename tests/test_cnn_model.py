@@ -147,9 +147,12 @@ def small():
         (ModelArch.MNV2, 58, 2_332_282),
         (ModelArch.EFNB0, 136, 4_049_564 + 174_216),
         (ModelArch.EFNB3, 136, 10_783_528 + 209_032),
+        (ModelArch.RN50, 136, 23_587_712 + 2049 * 136),
+        (ModelArch.DN121, 38, 7_037_504 + 1025 * 38),
     ],
 )
 def test_parameters_and_head(arch, output_len, parameters):
+    """The numbers without a head are those that Keras lists for its applications without a top."""
     model = CNNModel().get_model(str(arch), output_len)
     assert model.count_params() == parameters
     assert model.input_shape == (None, 224, 224, 3) and model.output_shape == (None, output_len)
@@ -160,7 +163,20 @@ def test_parameters_and_head(arch, output_len, parameters):
     assert not kinds & {"Rescaling", "Normalization"}
 
 
-@pytest.mark.parametrize("arch", [ModelArch.MNV2, ModelArch.EFNB0])
+@pytest.mark.parametrize("arch", [ModelArch.RN50, ModelArch.DN121])
+def test_features_are_those_of_keras_own_application(arch):
+    model = randomise(CNNModel().get_model(arch, 38, input_size=64, batch_norm=0.9))
+    application = getattr(keras.applications, config.NETWORKS[arch].application)
+    original = application(include_top=False, weights=None, input_shape=(64, 64, 3), pooling="avg")
+    assert model.count_params() == original.count_params() + (original.output_shape[1] + 1) * 38
+    original.set_weights(model.get_weights()[:-2])  # all but the head's kernel and bias
+    features = keras.Model(model.input, model.get_layer("pool").output)
+    expected = predict(original, images_for(model))
+    np.testing.assert_allclose(predict(features, images_for(model)), expected, rtol=1e-4, atol=1e-4)
+    assert predict(model, images_for(model)).shape == (2, 38)
+
+
+@pytest.mark.parametrize("arch", [ModelArch.MNV2, ModelArch.EFNB0, ModelArch.RN50, ModelArch.DN121])
 def test_momentum_size_and_outputs_survive_saving(tmp_path, arch):
     model = randomise(CNNModel().get_model(arch, 58, input_size=64, batch_norm=0.9))
     model.compile("adam", "mse")

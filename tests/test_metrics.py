@@ -64,6 +64,19 @@ def test_zero_distance_names_the_face(rng):
         metrics.normaliser_distance(truth, W300.layout, "inter-ocular")
 
 
+def test_box_normalisers_by_hand(rng):
+    truth = rng.uniform(10, 20, (2, 68, 2))
+    truth[:, 0], truth[:, 1] = (0, 5), (40, 95)  # the box around the landmarks: 40 x 90, a square of side 60
+    boxes = np.array([[0, 0, 100, 100], [10, 20, 59, 120]], float)  # sides 100 and sqrt(49 * 100)
+    np.testing.assert_allclose(metrics.normaliser_distance(truth, W300.layout, "landmark-box"), [60.0, 60.0])
+    np.testing.assert_allclose(metrics.normaliser_distance(truth, W300.layout, "box", boxes=boxes), [100.0, 70.0])
+    with pytest.raises(ValueError, match="'box' needs a box of every face.*landmark-box"):
+        metrics.normaliser_distance(truth, W300.layout, "box")
+    boxes[1, 2] = 10  # without width
+    with pytest.raises(ValueError, match="box distance of face 'b.jpg' is zero"):
+        metrics.normaliser_distance(truth, W300.layout, "box", ["a.jpg", "b.jpg"], boxes)
+
+
 def test_unknown_normaliser(rng):
     with pytest.raises(ValueError, match="inter-galactic.*inter-ocular"):
         metrics.normaliser_distance(faces_68(rng, 1), W300.layout, "inter-galactic")
@@ -288,6 +301,16 @@ def test_command_line_with_another_normaliser(score, tmp_path):
     assert out.splitlines()[2].startswith("inter-pupil")
 
 
+def test_boxes_of_a_truth_file(score, tmp_path):
+    truth = [{**entry, "box": [10, 10, 30, 60]} for entry in cofw_entries()]  # 20 x 50, a square of side sqrt(1000)
+    predictions, out = cofw_entries(shift=1.0), str(tmp_path / "m.json")
+    assert score(predictions, truth, "--normaliser", "box", "--out", out)[0] == 0
+    assert json.loads((tmp_path / "m.json").read_text())["subsets"]["full"]["nme"] == pytest.approx(100 / 1000**0.5)
+    del truth[1]["box"]
+    code, _, err, _ = score(predictions, truth, "--normaliser", "box")
+    assert code == 1 and "needs a box of every face" in err
+
+
 def test_truth_of_the_private_set_is_counted_as_such(rng, score):
     truth = [
         {"image": f"01_Indoor/{i}.png", "landmarks": face.tolist(), "subsets": ["private", "indoor"]}
@@ -343,6 +366,9 @@ def broken(change):
         (broken(lambda e: e.update(landmarks=None)), ["entry 1", "not a number", "expected 29"]),
         (broken(lambda e: e.update(landmarks=[])), ["entry 1", "(0,)", "expected 29"]),
         (broken(lambda e: e.update(subsets="common")), ["entry 1", "list of names", "common"]),
+        (broken(lambda e: e.update(box=[1, 2, 3])), ["entry 1", "test/1.jpg", "[left, top, right, bottom]"]),
+        (broken(lambda e: e.update(box=[1, 2, 3, "4"])), ["entry 1", "finite numbers"]),
+        (broken(lambda e: e.update(box=[1, 2, [3], 4])), ["entry 1", "finite numbers"]),
     ],
 )
 @pytest.mark.parametrize("which", ["predictions", "truth"])

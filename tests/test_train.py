@@ -65,7 +65,15 @@ def state_of(folder):
 def test_a_run_leaves_everything_behind(tiny, prepared_300w, tmp_path, method):
     validation = run_of(prepared_300w, tmp_path / "run", method=method).train(weight_path=None)
     files = {path.name for path in (tmp_path / "run").iterdir()} - {".lock", "tensorboard"}
-    assert files == {"best.keras", "last.keras", "settings.json", "log.csv", "curves.png", "state.npz"}
+    assert files == {
+        "best.keras",
+        "last.keras",
+        "settings.json",
+        "log.csv",
+        "curves.png",
+        "snapshots.json",
+        "state.npz",
+    }
     content = json.loads((tmp_path / "run/settings.json").read_text())
     assert content["validation"] == validation
     assert {"dataset", "arch", "method", "crop", "input_size", "points", "recipe", "seed"} <= content["settings"].keys()

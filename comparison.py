@@ -1,0 +1,259 @@
+"""Finished runs side by side: one table, pictures, and which of the differences between them are real.
+
+The figures are those of each run's own evaluation: its metrics.json and predictions.json. Errors of single faces are
+computed from the predictions once more, and must agree with metrics.json.
+"""
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+import metrics
+from bootstrap import paired_bootstrap
+from comparison_figures import draw_ceds, draw_convergence, draw_differences, draw_landmark_errors
+from config import (
+    BEST_FILE,
+    BOOTSTRAP_DRAWS,
+    BOOTSTRAP_INTERVAL,
+    FAILURE_THRESHOLDS,
+    LOG_FILE,
+    METRICS_FILE,
+    PREDICTIONS_FILE,
+    SETTINGS_FILE,
+    Dataset,
+    Recipe,
+)
+from run_settings import read_record
+from safe_files import write_text
+
+MEASURES = ("nme", *(f"{name}@{threshold:g}" for name in ("fr", "auc") for threshold in FAILURE_THRESHOLDS))
+AGREEMENT = 1e-6  # of the mean NME of predictions.json with that of metrics.json, in percent
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one finished run left.
+
+    record: settings.json. metrics: metrics.json. nmes: (faces,) of the test faces, in the order of the truth file.
+    steps, validation: (epochs,) training steps after each epoch and the validation NME there, in percent.
+    """
+
+    folder: Path
+    record: dict
+    metrics: dict
+    nmes: np.ndarray
+    steps: np.ndarray
+    validation: np.ndarray
+
+
+@dataclass
+class Truth:
+    """The test faces: names, landmarks (faces, points, 2), the data set's normaliser (faces,) and subsets' masks."""
+
+    dataset: Dataset
+    path: Path
+    names: list[str] = field(init=False)
+
+    def __post_init__(self):
+        layout, normaliser = self.dataset.layout, self.dataset.normaliser
+        entries = metrics.read_entries(self.path, layout.points)
+        self.names = list(entries)
+        self.landmarks = np.stack([entry.landmarks for entry in entries.values()])
+        boxes = metrics.boxes_of(entries.values())
+        self.distance = metrics.normaliser_distance(self.landmarks, layout, normaliser, self.names, boxes)
+        self.masks = metrics.subset_masks(self.dataset, [entry.subsets or () for entry in entries.values()])
+
+    def mean_face(self) -> np.ndarray:
+        """(points, 2): the mean of the faces, each about its own middle and in units of its normaliser."""
+        centred = self.landmarks - self.landmarks.mean(axis=1, keepdims=True)
+        return (centred / self.distance[:, None, None]).mean(axis=0)
+
+
+def read_result(folder: Path, recipe: Recipe, truth: Truth) -> Result:
+    """What a finished run left in its folder.
+
+    Raises:
+        ValueError: files that are broken, of other test faces, or that contradict each other.
+        OSError: a file cannot be read.
+    """
+    record = read_record(folder / SETTINGS_FILE)
+    command = f"python test.py --dataset {truth.dataset.title} --weights {folder / BEST_FILE} --out {folder}"
+    again = f"Evaluate it again: {command}"
+    predictions = metrics.read_entries(folder / PREDICTIONS_FILE, truth.dataset.layout.points)
+    if set(predictions) != set(truth.names):
+        raise ValueError(
+            f"{folder / PREDICTIONS_FILE} is not of the faces of {truth.path}. Received {len(predictions)} faces, "
+            f"{len(set(predictions) & set(truth.names))} of its {len(truth.names)}. {again}"
+        )
+    predicted = np.stack([predictions[name].landmarks for name in truth.names])
+    nmes = metrics.nme(predicted, truth.landmarks, truth.distance)
+    try:
+        evaluation = json.loads((folder / METRICS_FILE).read_text(encoding="utf-8"))
+        printed, normaliser = evaluation["subsets"]["full"]["nme"], evaluation["normaliser"]
+        faces = record["faces"]["train"]["n"]
+        with open(folder / LOG_FILE, encoding="utf-8", newline="") as file:
+            epochs, validation = zip(
+                *((int(row["epoch"]), float(row["val_nme"])) for row in csv.DictReader(file)), strict=True
+            )
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{folder} does not hold a whole run. Received {error!r}") from error
+    if normaliser != truth.dataset.normaliser or abs(printed - nmes.mean()) > AGREEMENT:
+        raise ValueError(
+            f"{folder / METRICS_FILE} and {PREDICTIONS_FILE} beside it do not agree. Received {printed} % "
+            f"({normaliser}) and {nmes.mean()} % ({truth.dataset.normaliser}) on {truth.path}. {again}"
+        )
+    steps = np.array(epochs) * recipe.steps_per_epoch(faces)
+    return Result(folder, record, evaluation, nmes, steps, np.array(validation))
+
+
+class Comparison:
+    """Runs of several entries (a method on a network), one for each seed.
+
+    Args:
+        truth: the test faces. results: title of an entry -> its runs.
+
+    Raises:
+        ValueError: runs that were trained or validated on different faces.
+    """
+
+    def __init__(self, truth: Truth, results: dict[str, list[Result]]):
+        self.truth, self.results = truth, results
+        runs = [run for entry in results.values() for run in entry]
+        for run in runs:
+            for split in ("train", "validation"):
+                ours, first = run.record["faces"][split], runs[0].record["faces"][split]
+                if ours != first:
+                    raise ValueError(
+                        f"{run.folder} and {runs[0].folder} had different {split} faces. Received {ours} and {first}; "
+                        "a comparison needs the same"
+                    )
+        self.errors = {title: np.stack([run.nmes for run in entry]) for title, entry in results.items()}
+
+    def write(self, out: Path, description: str) -> list[Path]:
+        """Writes tables and pictures; returns their paths.
+
+        Args:
+            description: what was run, for the head of the table.
+        """
+        dataset, layout = self.truth.dataset, self.truth.dataset.layout
+        rows, differences = self.rows(), self.differences()
+        landmarks = {
+            title: np.mean([run.metrics["landmarks"] for run in entry], axis=0) for title, entry in self.results.items()
+        }
+        convergence = {
+            title: (entry[0].steps, np.stack([run.validation for run in entry]))
+            for title, entry in self.results.items()
+        }
+        head = f"{dataset.title}, {len(self.truth.names)} test faces, {dataset.normaliser} NME"
+        write_text(out / "table.csv", _csv(rows))
+        write_text(out / "table.md", self._markdown(rows, differences, description))
+        write_text(out / "differences.csv", _csv(differences))
+        write_text(out / "convergence.csv", _csv(_convergence_rows(convergence)))
+        draw_ceds(out / "ced.png", {title: errors.ravel() for title, errors in self.errors.items()}, head)
+        draw_landmark_errors(out / "landmarks.png", self.truth.mean_face(), landmarks, layout, head)
+        draw_convergence(out / "convergence.png", convergence, dataset.normaliser)
+        full = paired_bootstrap(self._means())
+        draw_differences(out / "differences.png", list(self.results), full, f"{head}, all faces")
+        names = ("table.md", "table.csv", "differences.csv", "convergence.csv")
+        pictures = ("ced.png", "landmarks.png", "convergence.png", "differences.png")
+        return [out / name for name in (*names, *pictures)]
+
+    def _means(self) -> np.ndarray:
+        """NME of every face, the mean over an entry's seeds: (entries, faces)."""
+        return np.stack([errors.mean(axis=0) for errors in self.errors.values()])
+
+    def rows(self) -> list[dict]:
+        """The table: one row for each entry, normaliser and subset, with mean and standard deviation over seeds.
+
+        The deviation is that of a sample (n - 1), empty for one seed. NME is in percent, FR and AUC are fractions.
+        """
+        rows = []
+        for title, entry in self.results.items():
+            validation = [run.record["validation"]["nme"] for run in entry]
+            for normaliser, block in entry[0].metrics["normalisers"].items():
+                for subset, numbers in block["subsets"].items():
+                    row = {"entry": title, "normaliser": normaliser, "subset": subset}
+                    row |= {"n": numbers["n"], "n_official": numbers["n_official"], "seeds": len(entry)}
+                    for measure in MEASURES:
+                        values = [run.metrics["normalisers"][normaliser]["subsets"][subset][measure] for run in entry]
+                        row |= {measure: np.mean(values), f"{measure}_std": _deviation(values)}
+                    row |= {"validation_nme": np.mean(validation), "validation_nme_std": _deviation(validation)}
+                    rows.append(row)
+        return rows
+
+    def differences(self) -> list[dict]:
+        """For every subset and every two entries: the difference of their mean NME, its interval, and if it is real."""
+        means, titles, rows = self._means(), list(self.results), []
+        for subset, mask in self.truth.masks.items():
+            found = paired_bootstrap(means[:, mask])
+            for one in range(len(titles)):
+                for other in range(one + 1, len(titles)):
+                    mean, low, high = (float(array[one, other]) for array in found)
+                    row = {"subset": subset, "n": int(mask.sum()), "entry": titles[one], "other": titles[other]}
+                    rows.append(row | {"nme": mean, "low": low, "high": high, "real": bool(found.real[one, other])})
+        return rows
+
+    def _markdown(self, rows: list[dict], differences: list[dict], description: str) -> str:
+        """The table and the differences, for a reader."""
+        lines = [description, "", "Mean ± standard deviation over seeds; NME in percent, FR and AUC as fractions.", ""]
+        head = ["entry", "normaliser", "subset", "faces", "official", "seeds", *map(str.upper, MEASURES), "validation"]
+        lines += [_line(head), _line(["---"] * len(head))]
+        for row in rows:
+            cells = [row["entry"], row["normaliser"], row["subset"], row["n"], row["n_official"] or "-", row["seeds"]]
+            cells += [_plus_minus(row, measure, 2 if measure == "nme" else 4) for measure in MEASURES]
+            lines.append(_line([*cells, _plus_minus(row, "validation_nme", 2)]))
+        lines += [
+            "",
+            f"Differences of the mean NME, in points of percent ({self.truth.dataset.normaliser}), with "
+            f"{BOOTSTRAP_INTERVAL:.0%} intervals: paired bootstrap over the test faces, {BOOTSTRAP_DRAWS:,} draws, "
+            "each face's NME averaged over the seeds first. The interval tells of other faces, not of other seeds. Of "
+            "twenty intervals about a difference that is none, one leaves out zero. All faces; differences.csv has the "
+            "subsets.",
+            "",
+        ]
+        head = ["difference", "NME", "from", "to", "real"]
+        lines += [_line(head), _line(["---"] * len(head))]
+        for row in (row for row in differences if row["subset"] == "full"):
+            numbers = [f"{row[name]:+.3f}" for name in ("nme", "low", "high")]
+            pair = f"{row['entry']} − {row['other']}"
+            lines.append(_line([pair, *numbers, "yes" if row["real"] else "no"]))
+        return "\n".join(lines) + "\n"
+
+
+def _deviation(values: Sequence[float]) -> float | None:
+    """The standard deviation of a sample, None of a single value."""
+    return float(np.std(values, ddof=1)) if len(values) > 1 else None
+
+
+def _plus_minus(row: dict, name: str, decimals: int) -> str:
+    """A mean and its deviation, where there is one."""
+    deviation = row[f"{name}_std"]
+    return f"{row[name]:.{decimals}f}" + ("" if deviation is None else f" ± {deviation:.{decimals}f}")
+
+
+def _convergence_rows(curves: dict[str, tuple[np.ndarray, np.ndarray]]) -> list[dict]:
+    """One row for each entry and epoch."""
+    return [
+        {"entry": title, "step": int(step), "nme": values.mean(), "nme_std": _deviation(values), "seeds": len(values)}
+        for title, (steps, errors) in curves.items()
+        for step, values in zip(steps, errors.T, strict=True)
+    ]
+
+
+def _line(cells: Sequence) -> str:
+    """One row of a Markdown table."""
+    return f"| {' | '.join(map(str, cells))} |"
+
+
+def _csv(rows: list[dict]) -> str:
+    """Rows with the same keys as comma-separated text."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=list(rows[0]) if rows else [], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()

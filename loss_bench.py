@@ -1,0 +1,162 @@
+"""The bench of the losses: methods x networks x seeds under one recipe and on the same faces, compared in the end.
+
+Every run is one of train.py and ends with its evaluation. They lie below <out>/runs; runs made before can be used
+where they lie, if their settings.json says that they are the same.
+"""
+
+import argparse
+import itertools
+from pathlib import Path
+
+import train
+from checkpoint import read_snapshots
+from comparison import Comparison, Result, Truth, read_result
+from config import (
+    SETTINGS_FILE,
+    SNAPSHOTS_FILE,
+    STRIP_METHODS,
+    STRIP_PIXELS,
+    Dataset,
+    DatasetName,
+    Recipe,
+    crop_of,
+    dataset_of,
+    network_of,
+)
+from data_helper import prepare_embedded
+from face_batches import load_faces
+from figures import draw_strip
+from image_utility import transform
+from methods import method_of
+from run_settings import different_settings, read_record
+from safe_files import folder_lock
+from training_queue import Training, train_all
+
+RUNS_FOLDER = "runs"
+PASSED_ON = ("recipe", "crop", "data_dir", "precision", "epochs", "input_size", "batch_size", "faces")  # to train.py
+
+
+def bench_losses(options: argparse.Namespace) -> list[Path]:
+    """Trains what is not trained yet, compares all, and returns the files written.
+
+    Args:
+        options: the command line of `python benchmark.py losses`.
+
+    Raises:
+        ValueError: an unknown name, a folder that holds another run, or runs that cannot be compared.
+        RuntimeError: trainings failed.
+        BlockingIOError: another bench writes to the folder.
+        OSError: data that are not prepared, or a folder that cannot be written.
+    """
+    dataset, out = dataset_of(options.dataset), Path(options.out)
+    runs = plan(options)
+    with folder_lock(out, "a bench writes to"):
+        if dataset.name == DatasetName.synthetic:
+            prepare_embedded(options.data_dir, options.crop)
+        truth = Truth(dataset, Path(options.data_dir) / dataset.name / "truth_test.json")
+        train_all([training for training, _ in runs.values()], options.jobs)
+        results: dict[str, list[Result]] = {}
+        for (arch, method, _), (training, recipe) in runs.items():
+            title = method if len(options.archs) == 1 else f"{network_of(arch).stem} {method}"
+            results.setdefault(title, []).append(read_result(training.folder, recipe, truth))
+        files = Comparison(truth, results).write(out, describe(dataset, options, results))
+        for arch in options.archs:
+            folders = {method: runs[arch, method, options.seeds[0]][0].folder for method in options.methods}
+            files += strip(out / f"strip_{network_of(arch).stem}.png", dataset, options, folders)
+        return files
+
+
+def strip(path: Path, dataset: Dataset, options: argparse.Namespace, folders: dict[str, Path]) -> list[Path]:
+    """Draws what training with each of STRIP_METHODS made of one validation face, epoch by epoch.
+
+    Args:
+        options: with crop, data_dir. folders: method -> its run.
+
+    Returns:
+        The file; none where one of the methods was not trained, or its run kept no snapshots.
+    """
+    files = {name: folders[name] / SNAPSHOTS_FILE for name in STRIP_METHODS if name in folders}
+    if len(files) < len(STRIP_METHODS) or not all(file.is_file() for file in files.values()):
+        return []
+    snapshots = {name: read_snapshots(file) for name, file in files.items()}
+    faces = load_faces(options.data_dir, dataset.name, "validation")
+    shown = faces.names.index(snapshots[STRIP_METHODS[0]]["image"])  # that of all, the runs had the same faces
+    images, matrices = faces.crops(crop_of(options.crop), STRIP_PIXELS, [shown])
+    rows = {
+        name: {epoch: transform(landmarks, matrices[0]) for epoch, landmarks in kept["epochs"].items()}
+        for name, kept in snapshots.items()
+    }
+    draw_strip(path, images[0], transform(faces.landmarks[shown], matrices[0]), rows)
+    return [path]
+
+
+def plan(options: argparse.Namespace) -> dict[tuple[str, str, int], tuple[Training, Recipe]]:
+    """(network, method, seed) -> its training and its recipe. Seeds come last in the order of training.
+
+    Raises:
+        ValueError: an unknown name, nothing to train, or a folder that holds a run with other settings.
+    """
+    for name in ("methods", "archs", "seeds"):
+        if not getattr(options, name):
+            raise ValueError(f"nothing to train. Received no {name}; one or more would be right")
+    for method in options.methods:
+        method_of(method)
+    for arch in options.archs:
+        network_of(arch)
+    made = _runs_below(options.run_dirs)
+    runs = {}
+    for seed, arch, method in itertools.product(options.seeds, options.archs, options.methods):
+        words = ["--dataset", options.dataset, "--arch", arch, "--method", method, "--seed", str(seed)]
+        for name in PASSED_ON:
+            if getattr(options, name) is not None:
+                words += [f"--{name.replace('_', '-')}", str(getattr(options, name))]
+        folder = Path(options.out) / RUNS_FOLDER / f"{network_of(arch).stem}_{method}_{seed}"
+        run = train.run_of(train.parse_options(words), folder)
+        training = Training(tuple(words), folder, run.recipe.epochs)
+        if training.begun:
+            stored = read_record(folder / SETTINGS_FILE)["settings"]
+            different = different_settings(stored, run.settings())
+            if different:
+                raise ValueError(
+                    f"{folder} holds a run with other settings. Received another {', '.join(different)}; "
+                    "take another --out, or remove that folder"
+                )
+        else:
+            training = _same_run(made, run, training) or training
+        runs[arch, method, seed] = training, run.recipe
+    return runs
+
+
+def _runs_below(folders: list[str]) -> list[tuple[Path, dict]]:
+    """The folders of all runs below these, with their settings.
+
+    Raises:
+        ValueError: no such folder, or the record of a run is broken.
+    """
+    for folder in folders:
+        if not Path(folder).is_dir():
+            raise ValueError(f"no such folder of runs. Received {folder}")
+    files = [file for folder in folders for file in sorted(Path(folder).rglob(SETTINGS_FILE))]
+    return [(file.parent, read_record(file)["settings"]) for file in files]
+
+
+def _same_run(made: list[tuple[Path, dict]], run: train.Train, training: Training) -> Training | None:
+    """The first finished run with the settings of this one."""
+    for folder, settings in made:
+        found = Training(training.arguments, folder, training.epochs)
+        if not different_settings(settings, run.settings()) and found.finished():
+            return found
+    return None
+
+
+def describe(dataset: Dataset, options: argparse.Namespace, results: dict[str, list[Result]]) -> str:
+    """What was run, in a few lines, for the head of the table."""
+    first = next(iter(results.values()))[0]
+    settings, faces = first.record["settings"], first.record["faces"]
+    recipe = settings["recipe"]
+    return (
+        f"{dataset.title}: {', '.join(options.archs)} at {settings['input_size']} px, recipe {recipe['name']}, "
+        f"{recipe['epochs']} epochs ({int(first.steps[-1]):,} steps of {recipe['batch_size']} faces), crop "
+        f"{settings['crop']}, {settings['precision']}, seeds {', '.join(map(str, options.seeds))}. Trained on "
+        f"{faces['train']['n']} faces; the best epoch chosen on {faces['validation']['n']} validation faces."
+    )

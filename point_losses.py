@@ -1,0 +1,124 @@
+"""Point losses: L1, L2, smooth L1 and Wing, which score every coordinate by itself.
+
+Targets and predictions are (batch, 2N) in the unit of `image_utility.to_targets`, shares of the crop's side. L1 and L2
+stay in it. Smooth L1 and Wing change their form at an error that is meant in pixels, so they turn errors into pixels of
+a crop of `image_size`. That is one stated size, not the network's input: a threshold of 2 pixels of 224 is the same
+share of the face at every input.
+
+Every function returns the mean over the coordinates of each face, (batch,), as Keras' own losses do.
+"""
+
+import keras
+from keras import ops
+
+from config import LOSS_INPUT, PACKAGE, SMOOTH_L1_THRESHOLD, WING_CURVATURE, WING_WIDTH
+
+
+def l1(y_true, y_pred):
+    """Mean absolute error, in sides of the crop."""
+    return ops.mean(_distance(y_true, y_pred), axis=-1)
+
+
+def l2(y_true, y_pred):
+    """Mean squared error, in squared sides of the crop."""
+    return ops.mean(ops.square(_distance(y_true, y_pred)), axis=-1)
+
+
+def smooth_l1(y_true, y_pred, threshold=SMOOTH_L1_THRESHOLD, image_size=LOSS_INPUT):
+    """Smooth L1 (Girshick, Fast R-CNN, ICCV 2015, Eq. 3), in pixels of a crop of `image_size`.
+
+    x^2 / (2 threshold) for errors x below the threshold and x - threshold / 2 above; value and slope are continuous.
+
+    Raises:
+        ValueError: a number that is not above 0.
+    """
+    _check_positive(threshold=threshold, image_size=image_size)
+    pixels = image_size * _distance(y_true, y_pred)  # (batch, 2N)
+    near = ops.square(pixels) / (2 * threshold)
+    return ops.mean(ops.where(pixels < threshold, near, pixels - threshold / 2), axis=-1)
+
+
+def wing(y_true, y_pred, width=WING_WIDTH, curvature=WING_CURVATURE, image_size=LOSS_INPUT):
+    """Wing loss (Feng et al., CVPR 2018, Eq. 5), in pixels of a crop of `image_size`.
+
+    w ln(1 + x / epsilon) for errors x below w, which makes small errors count, and x - C above, where
+    C = w - w ln(1 + w / epsilon) joins the branches.
+
+    Args:
+        width: w, in pixels. curvature: epsilon, in pixels.
+
+    Raises:
+        ValueError: a number that is not above 0.
+    """
+    _check_positive(width=width, curvature=curvature, image_size=image_size)
+    pixels = image_size * _distance(y_true, y_pred)  # (batch, 2N)
+    near = width * ops.log1p(pixels / curvature)
+    offset = width - width * ops.log1p(width / curvature)
+    return ops.mean(ops.where(pixels < width, near, pixels - offset), axis=-1)
+
+
+def _distance(y_true, y_pred):
+    """The absolute error of every coordinate, (batch, 2N), in sides of the crop."""
+    y_pred = ops.convert_to_tensor(y_pred)
+    return ops.abs(ops.cast(y_true, y_pred.dtype) - y_pred)
+
+
+def _check_positive(**numbers):
+    for name, value in numbers.items():
+        if not value > 0:
+            raise ValueError(f"{name} is a length in pixels. Received {value}; above 0 is right")
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class L1Loss(keras.losses.Loss):
+    """See `l1`."""
+
+    def __init__(self, name="l1", **kwargs):
+        super().__init__(name=name, **kwargs)
+
+    def call(self, y_true, y_pred):
+        return l1(y_true, y_pred)
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class L2Loss(keras.losses.Loss):
+    """See `l2`."""
+
+    def __init__(self, name="l2", **kwargs):
+        super().__init__(name=name, **kwargs)
+
+    def call(self, y_true, y_pred):
+        return l2(y_true, y_pred)
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class SmoothL1Loss(keras.losses.Loss):
+    """See `smooth_l1`."""
+
+    def __init__(self, threshold=SMOOTH_L1_THRESHOLD, image_size=LOSS_INPUT, name="smooth_l1", **kwargs):
+        super().__init__(name=name, **kwargs)
+        _check_positive(threshold=threshold, image_size=image_size)
+        self.threshold, self.image_size = threshold, image_size
+
+    def call(self, y_true, y_pred):
+        return smooth_l1(y_true, y_pred, self.threshold, self.image_size)
+
+    def get_config(self):
+        return {**super().get_config(), "threshold": self.threshold, "image_size": self.image_size}
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class WingLoss(keras.losses.Loss):
+    """See `wing`."""
+
+    def __init__(self, width=WING_WIDTH, curvature=WING_CURVATURE, image_size=LOSS_INPUT, name="wing", **kwargs):
+        super().__init__(name=name, **kwargs)
+        _check_positive(width=width, curvature=curvature, image_size=image_size)
+        self.width, self.curvature, self.image_size = width, curvature, image_size
+
+    def call(self, y_true, y_pred):
+        return wing(y_true, y_pred, self.width, self.curvature, self.image_size)
+
+    def get_config(self):
+        own = {"width": self.width, "curvature": self.curvature, "image_size": self.image_size}
+        return {**super().get_config(), **own}

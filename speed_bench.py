@@ -1,0 +1,216 @@
+"""How fast: training images/s, what a loss adds to a step, preparation and memory.
+
+Blocks of the compared ways take turns, so that a machine whose speed drifts treats them alike; the tables give medians
+and their spread.
+"""
+
+import argparse
+import dataclasses
+import functools
+import multiprocessing
+import os
+import platform
+import re
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import keras
+import numpy as np
+from tqdm import tqdm
+
+from acr_loss import acr_loss, difficulty
+from config import (
+    CROPS,
+    DEFAULT_CROP,
+    LARGEST_OVERHEAD,
+    PCA_PERCENTAGES,
+    SEED,
+    Dataset,
+    dataset_of,
+    recipe_of,
+)
+from face_batches import Faces, TrainingBatches, read_index
+from methods import method_of
+from pca_utility import ShapeModel, eigenbasis_path, labels_folder, pca_folder
+from train import Train
+
+ORIGINAL_BATCH = 3  # faces of a step in the original's training loop
+WARM_UP = 4  # steps before the clock of a block starts
+PLAIN_LOSS = "l2"  # the cheapest there is, which the others are held against
+
+
+class BlockClock(keras.callbacks.Callback):
+    """Seconds from the end of the warm-up to the end of a block."""
+
+    def on_train_batch_end(self, batch, logs=None):
+        if batch == WARM_UP - 1:
+            self._started = time.perf_counter()
+
+    def on_train_end(self, logs=None):
+        self.seconds = time.perf_counter() - self._started
+
+
+def training_block(model: keras.Model, steps: int, images: int, **data) -> float:
+    """Images per second of `steps` training steps of so many images, after the warm-up; `data` is what `fit` is fed."""
+    clock = BlockClock()
+    model.fit(**data, steps_per_epoch=WARM_UP + steps, verbose=0, shuffle=False, callbacks=[clock])
+    return steps * images / clock.seconds
+
+
+def original_block(model: keras.Model, faces: Faces, labels_path: Path, steps: int) -> float:
+    """Images per second of an eager loop as the original's: three faces a step, eigenbases loaded for every face."""
+    import tensorflow as tf
+
+    optimizer = keras.optimizers.Adam(1e-3)
+    size = model.input_shape[1]
+    recipe = dataclasses.replace(recipe_of(faces.dataset), batch_size=ORIGINAL_BATCH, input_size=size)
+    batches = TrainingBatches(faces, CROPS[DEFAULT_CROP], recipe, method_of("acr").encode, SEED)
+    basis = eigenbasis_path(pca_folder(labels_path), faces.dataset, PCA_PERCENTAGES[0])
+
+    def step(number: int) -> None:
+        images, targets = batches[number]
+        smooth = [ShapeModel.load(basis).smooth(target[None])[0] for target in targets]
+        phi = difficulty(targets, np.array(smooth, np.float32))  # (3, 2N)
+        with tf.GradientTape() as tape:
+            loss = acr_loss(targets, model(images, training=True), phi)
+        optimizer.apply(tape.gradient(loss, model.trainable_variables), model.trainable_variables)
+
+    step(0)
+    started = time.perf_counter()
+    for number in range(1, steps + 1):
+        step(number)
+    return steps * ORIGINAL_BATCH / (time.perf_counter() - started)
+
+
+_TIMED = """
+import resource, subprocess, sys, time
+started = time.perf_counter()
+subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+print(time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024)
+"""  # in a small process of its own: a child's peak memory begins with that of the process it was forked from
+
+
+def preparation(dataset: Dataset, raw_dir: str | None) -> tuple[float, float]:
+    """Faces/s of data_helper.py into an empty folder, start of Python included, and MiB of its largest process."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "data_helper.py", "--dataset", dataset.title, "--out", folder]
+        command += ["--raw", raw_dir] if raw_dir else []
+        timed = subprocess.run([sys.executable, "-c", _TIMED, *command], check=True, capture_output=True, text=True)
+        seconds, peak = map(float, timed.stdout.split())
+        return len(read_index(folder, dataset)["faces"]) / seconds, peak
+
+
+def training_memory(options: argparse.Namespace) -> float:
+    """Trains a few steps; gives the peak memory of this process in MiB."""
+    model, batches = training_of(options)
+    training_block(model, 3, options.batch_size, x=batches)
+    return peak_memory()
+
+
+def peak_memory() -> float:
+    """The most memory this process has held since it began, in MiB."""
+    status = Path("/proc/self/status")
+    if status.exists():  # Linux, where getrusage would begin with the memory of the parent
+        return int(re.search(r"VmHWM:\s*(\d+)", status.read_text()).group(1)) / 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def training_of(options: argparse.Namespace, method: str = "acr") -> tuple[keras.Model, TrainingBatches]:
+    """The compiled network and the batches of a training."""
+    run = Train(
+        options.arch,
+        options.dataset,
+        save_path=".",
+        method=method,
+        data_dir=options.data_dir,
+        input_size=options.input_size,
+        batch_size=options.batch_size,
+    )
+    batches = run.batches()
+    return run.compiled(batches.steps_per_epoch)[0], batches
+
+
+def interleaved(ways: dict[str, Callable[[], float]], blocks: int) -> dict[str, np.ndarray]:
+    """Speeds (blocks,) of every way, its blocks taking turns with those of the others."""
+    for way in ways.values():  # traces, and fills caches
+        way()
+    speeds = {name: [] for name in ways}
+    for _ in tqdm(range(blocks), unit="round"):
+        for name, way in ways.items():
+            speeds[name].append(way())
+    return {name: np.array(values) for name, values in speeds.items()}
+
+
+def print_machine(options: argparse.Namespace, faces: str) -> None:
+    """Prints what was measured, and on what."""
+    print(f"{options.arch}, {options.input_size} px, batch {options.batch_size}, {faces}")
+    print(f"{options.blocks} interleaved blocks of {options.steps} steps, {os.cpu_count()} cores, {platform.machine()}")
+    print(f"Keras {keras.__version__} on {keras.backend.backend()}")
+    print(f"{'':<50}{'median':>9}{'least':>9}{'most':>9}")
+
+
+def row(title: str, values: list[float], unit: str) -> str:
+    """One line of the table: median, smallest and largest."""
+    return f"{title:<50}{np.median(values):9.2f}{min(values):9.2f}{max(values):9.2f}  {unit}"
+
+
+def throughput(options: argparse.Namespace) -> None:
+    """Prints the table of `python benchmark.py throughput`."""
+    dataset, size = dataset_of(options.dataset), options.input_size
+    batch_size, steps = options.batch_size, options.steps
+    model, batches = training_of(options)
+    eager, _ = training_of(options)
+    rng = np.random.default_rng(SEED)
+    count = batch_size * (WARM_UP + steps)
+    in_memory = {
+        "x": rng.random((count, size, size, 3), np.float32),
+        "y": rng.uniform(-0.5, 0.5, (count, dataset.outputs)).astype(np.float32),
+        "batch_size": batch_size,
+    }
+    labels_path = labels_folder(options.data_dir, dataset, DEFAULT_CROP)
+    ways = {
+        "pipeline": lambda: training_block(model, steps, batch_size, x=batches),
+        "random arrays in memory": lambda: training_block(model, steps, batch_size, **in_memory),
+        "eager loop, batch of 3": lambda: original_block(eager, batches.faces, labels_path, steps),
+    }
+    speeds = interleaved(ways, options.blocks)
+    print_machine(options, f"{len(batches.faces)} {dataset.title} faces")
+    for name, values in speeds.items():
+        print(row(f"training, {name}", values, "images/s"))
+    for name in list(ways)[1:]:
+        print(row(f"pipeline / {name}", speeds["pipeline"] / speeds[name], "times"))
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:  # its memory is its own
+        print(row("peak memory of training", [pool.submit(training_memory, options).result()], "MiB"))
+    if options.raw or dataset.reader == "synthetic":
+        runs = [preparation(dataset, options.raw) for _ in range(options.preparations)]
+        print(row(f"preparing {dataset.title}", [speed for speed, _ in runs], "faces/s"))
+        print(row("peak memory of preparing, its largest process", [peak for _, peak in runs], "MiB"))
+
+
+def step_times(options: argparse.Namespace) -> None:
+    """Prints the table of `python benchmark.py steps`: what each loss adds to a training step.
+
+    All losses see the same images, already in memory, so that only the step itself is timed.
+    """
+    ways, images, repeats = {}, None, WARM_UP + options.steps
+    for name in dict.fromkeys([PLAIN_LOSS, *options.methods]):
+        model, batches = training_of(options, name)
+        batch, targets = batches[0]
+        images = np.tile(batch, (repeats, 1, 1, 1)) if images is None else images
+        data = {"x": images, "y": np.tile(targets, (repeats, 1)), "batch_size": options.batch_size}
+        ways[name] = functools.partial(training_block, model, options.steps, options.batch_size, **data)
+    seconds = {name: options.batch_size / speeds for name, speeds in interleaved(ways, options.blocks).items()}
+    print_machine(options, "one batch in memory")
+    for name, values in seconds.items():
+        print(row(f"step with {name}", 1000 * values, "ms"))
+    for name in list(ways)[1:]:
+        added = 100 * (seconds[name] / seconds[PLAIN_LOSS] - 1)
+        verdict = "within" if np.median(added) <= 100 * LARGEST_OVERHEAD else "MORE THAN"
+        print(row(f"{name} adds to {PLAIN_LOSS}", added, f"% of a step, {verdict} {LARGEST_OVERHEAD:.0%}"))
+    print(f"Least and most of {options.blocks} blocks hold the true median with {1 - 0.5 ** (options.blocks - 1):.1%}.")

@@ -1,0 +1,384 @@
+"""The bench of the losses: its queue, its tables from files made here, and a whole one, killed and gone on with."""
+
+import csv
+import dataclasses
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tiny_method import build_tiny
+
+import benchmark
+import checkpoint
+import methods
+import metrics
+import train
+from comparison import Comparison, Truth, read_result
+from config import dataset_of, recipe_of
+from training_queue import Training, train_all
+
+ROOT = Path(__file__).parents[1]
+W300 = dataset_of("300W")
+EPOCHS = 2
+FACES = 6
+SHORT = ["--dataset", "300W", "--input-size", "32", "--batch-size", "2", "--epochs", str(EPOCHS)]
+
+
+@pytest.fixture
+def tiny(monkeypatch):
+    """Every method builds the tiny network in this process."""
+    for name, method in methods.METHODS.items():
+        monkeypatch.setitem(methods.METHODS, name, dataclasses.replace(method, build=build_tiny))
+
+
+def bench_words(prepared, out, *more):
+    words = ["losses", *SHORT, "--data-dir", prepared, "--methods", "acr,l2", "--seeds", "7,8", "--out", out, *more]
+    return list(map(str, words))
+
+
+def train_here(prepared, folder, method, seed):
+    words = [*SHORT, "--data-dir", prepared, "--method", method, "--seed", seed, "--save-path", folder]
+    words += ["--recipe", "faces", "--precision", "float32"]
+    assert train.main(list(map(str, words))) == 0
+
+
+def table_of(folder, name="table.csv"):
+    with open(folder / name, encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+# ----------------------------------------------------------------------------------------------------------- whole
+
+
+class Killed(BaseException):
+    """Stands in for SIGKILL: nothing catches it."""
+
+
+class Ended:
+    """Stands in for a process that has ended."""
+
+    def __init__(self, exitcode):
+        self.exitcode = exitcode
+
+    def is_alive(self):
+        return False
+
+
+@pytest.fixture
+def in_this_process(monkeypatch):
+    """Trainings run in this process; those whose folder is named in the returned set are killed after an epoch."""
+    killed = set()
+
+    def start(self, environment):
+        self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / "output.txt").touch()
+        on_epoch_end = checkpoint.Checkpoint.on_epoch_end
+
+        def killed_after_it(callback, epoch, logs=None):
+            on_epoch_end(callback, epoch, logs)
+            raise Killed
+
+        with monkeypatch.context() as patch:
+            if self.folder.name in killed:
+                patch.setattr(checkpoint.Checkpoint, "on_epoch_end", killed_after_it)
+            return Ended(train.main([*self.arguments, "--save-path", str(self.folder), *["--resume"] * self.begun]))
+
+    monkeypatch.setattr(Training, "start", start)
+    return killed
+
+
+def make_runs(prepared, folder):
+    for seed in (7, 8):
+        for method in ("acr", "l2"):
+            train_here(prepared, folder / f"{seed}/{method}", method, seed)
+
+
+def test_killed_and_gone_on_with_it_ends_with_the_same_table(tiny, in_this_process, prepared_300w, tmp_path, capfd):
+    """All four runs are found in the first bench; the second finds two and is killed while it trains the others."""
+    make_runs(prepared_300w, tmp_path / "made")
+    assert benchmark.main(bench_words(prepared_300w, tmp_path / "whole", "--run-dir", tmp_path / "made")) == 0
+    assert not (tmp_path / "whole/runs").exists()
+    assert " ± " in capfd.readouterr().out
+
+    words = bench_words(prepared_300w, tmp_path / "killed", "--run-dir", tmp_path / "made/7")
+    in_this_process.add("mnv2_l2_8")
+    with pytest.raises(Killed):
+        benchmark.main(words)
+    runs = tmp_path / "killed/runs"
+    assert [Training((), runs / f"mnv2_{method}_8", EPOCHS).epochs_done() for method in ("acr", "l2")] == [2, 1]
+    before = (runs / "mnv2_acr_8/state.npz").stat().st_mtime_ns
+    in_this_process.clear()
+    assert benchmark.main(words) == 0
+    assert (runs / "mnv2_acr_8/state.npz").stat().st_mtime_ns == before  # a finished run is not repeated
+    assert sorted(path.name for path in runs.iterdir()) == ["mnv2_acr_8", "mnv2_l2_8"]
+    assert "8/8" in capfd.readouterr().err  # epochs of all runs, those found among them
+
+    one, other = table_of(tmp_path / "whole"), table_of(tmp_path / "killed")
+    assert len(one) == 2 * 2 * 3  # methods, normalisers, subsets
+    same_tables(one, other, rel=1e-5)
+    same_tables(table_of(tmp_path / "whole", "differences.csv"), table_of(tmp_path / "killed", "differences.csv"), 1e-3)
+    names = {"table.md", "table.csv", "differences.csv", "convergence.csv"}
+    names |= {"ced.png", "landmarks.png", "convergence.png", "differences.png"}
+    assert names <= {path.name for path in (tmp_path / "killed").iterdir()}
+    steps = [int(row["step"]) for row in table_of(tmp_path / "killed", "convergence.csv")]
+    train_faces = json.loads((tmp_path / "made/7/acr/settings.json").read_text())["faces"]["train"]["n"]
+    expected = recipe_of(W300, "faces").repeats * train_faces // 2
+    assert steps == [expected, 2 * expected] * 2
+
+    assert benchmark.main([*words, "--epochs", "3"]) == 1  # in the same folder this would be another bench
+    assert "holds a run with other settings. Received another recipe" in capfd.readouterr().err
+    assert (runs / "mnv2_acr_8/state.npz").stat().st_mtime_ns == before
+
+
+def same_tables(one, other, rel):
+    assert len(one) == len(other) and one[0].keys() == other[0].keys()
+    for row, same in zip(one, other, strict=True):
+        for name, value in row.items():
+            try:
+                assert float(same[name]) == pytest.approx(float(value), rel=rel, abs=1e-3)
+            except ValueError:  # no number
+                assert same[name] == value
+
+
+@pytest.mark.slow
+def test_side_by_side_and_killed_by_the_system(tiny, prepared_300w, tmp_path):
+    """The same with real processes of one thread each, which round otherwise: 1e-4 of a run's NME."""
+    make_runs(prepared_300w, tmp_path / "made")
+    assert benchmark.main(bench_words(prepared_300w, tmp_path / "whole", "--run-dir", tmp_path / "made")) == 0
+    words = bench_words(prepared_300w, tmp_path / "killed", "--run-dir", tmp_path / "made/7", "--jobs", "2")
+    command = [sys.executable, str(ROOT / "tests/tiny_bench.py"), *words]
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    options = dict(cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    runs = [tmp_path / f"killed/runs/mnv2_{method}_8" for method in ("acr", "l2")]
+    bench = subprocess.Popen(command, **options)
+    while bench.poll() is None and not any((run / "log.csv").exists() for run in runs):
+        time.sleep(0.002)
+    bench.send_signal(signal.SIGKILL)
+    bench.communicate()
+    assert sum(Training((), run, EPOCHS).epochs_done() for run in runs) < 2 * EPOCHS
+
+    resumed = subprocess.run(command, **options, timeout=300)
+    assert resumed.returncode == 0, resumed.stderr
+    assert "8/8" in resumed.stderr
+    for row, same in zip(table_of(tmp_path / "whole"), table_of(tmp_path / "killed"), strict=True):
+        assert float(same["nme"]) == pytest.approx(float(row["nme"]), rel=1e-3)
+    assert (runs[0] / "output.txt").read_text().count("python train.py") == 2
+
+
+# ----------------------------------------------------------------------------------------------------------- queue
+
+
+class FakeProcess:
+    """Stands in for a process: it runs through at once, or fails."""
+
+    def __init__(self, training, exitcode):
+        self.exitcode, self.training, self.looks = exitcode, training, 2
+
+    def is_alive(self):
+        self.looks -= 1
+        if self.looks == 1 and not self.exitcode:
+            finish(self.training.folder, self.training.epochs)
+        return self.looks > 0
+
+
+def finish(folder, epochs, order=("best.keras", "state.npz", "log.csv", "metrics.json", "predictions.json")):
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, name in enumerate(order):
+        (folder / name).write_text("epoch,val_nme\n" + "1,2\n" * epochs)
+        os.utime(folder / name, (1000 + number, 1000 + number))
+
+
+@pytest.fixture
+def queue(monkeypatch, tmp_path):
+    """Four trainings that need no process; `exits` says how they end, `started` in which order they began."""
+    trainings = [Training(("--seed", str(number)), tmp_path / str(number), EPOCHS) for number in range(4)]
+    exits, started = {training.folder.name: 0 for training in trainings}, []
+
+    def start(self, environment):
+        started.append((self.folder.name, environment.get("TF_NUM_INTRAOP_THREADS")))
+        self.folder.mkdir(exist_ok=True)
+        (self.folder / "output.txt").write_text("first line\ntrain.py: no such thing\n\n")
+        return FakeProcess(self, exits[self.folder.name])
+
+    monkeypatch.setattr(Training, "start", start)
+    monkeypatch.setattr("training_queue.POLL", 0.0)
+    return trainings, exits, started
+
+
+def test_finished_trainings_are_left_alone(queue, capfd):
+    trainings, _, started = queue
+    finish(trainings[1].folder, EPOCHS)
+    train_all(trainings)
+    assert started == [("0", None), ("2", None), ("3", None)]
+    train_all(trainings, jobs=2)
+    assert len(started) == 3 and "8/8" in capfd.readouterr().err
+
+
+def test_side_by_side_each_has_one_thread(queue):
+    trainings, _, started = queue
+    train_all(trainings, jobs=2)
+    assert sorted(started) == [(str(number), "1") for number in range(4)]
+    assert "TF_NUM_INTRAOP_THREADS" not in os.environ
+    with pytest.raises(ValueError, match="jobs must be 1 or more. Received 0"):
+        train_all(trainings, jobs=0)
+
+
+def test_a_failed_training_costs_no_other(queue):
+    trainings, exits, started = queue
+    exits["1"] = 1
+    with pytest.raises(RuntimeError, match=r"1 of 4 trainings failed.*/1: train.py: no such thing"):
+        train_all(trainings)
+    assert len(started) == 4 and trainings[3].finished()
+
+
+def test_an_evaluation_of_older_weights_does_not_count(tmp_path):
+    training = Training((), tmp_path, EPOCHS)
+    assert not training.finished() and training.epochs_done() == 0
+    finish(tmp_path, EPOCHS)
+    assert training.finished()
+    finish(tmp_path, EPOCHS - 1)
+    assert not training.finished() and training.epochs_done() == 1
+    finish(tmp_path, EPOCHS, order=("metrics.json", "predictions.json", "log.csv", "best.keras"))
+    assert not training.finished()
+
+
+# ------------------------------------------------------------------------------------------------------ comparison
+
+
+def write_truth(folder, rng):
+    """Six faces, two of them challenging; returns their landmarks and inter-ocular distances."""
+    landmarks = rng.uniform(0, 100, (FACES, 68, 2))
+    subsets = [["full", "challenging" if number < 2 else "common"] for number in range(FACES)]
+    faces = [
+        {"image": f"{number}.jpg", "landmarks": face.tolist(), "subsets": subset}
+        for number, (face, subset) in enumerate(zip(landmarks, subsets, strict=True))
+    ]
+    (folder / "truth.json").write_text(json.dumps(faces))
+    return landmarks, np.linalg.norm(landmarks[:, 36] - landmarks[:, 45], axis=-1)
+
+
+def write_run(folder, landmarks, shifts, train_sha="a"):
+    """A finished run whose predictions are off by `shifts` (faces,) pixels in x, evaluated by metrics.py."""
+    folder.mkdir(parents=True)
+    predicted = landmarks + shifts[:, None, None] * (1.0, 0.0)
+    entries = [{"image": f"{number}.jpg", "landmarks": face.tolist()} for number, face in enumerate(predicted)]
+    (folder / "predictions.json").write_text(json.dumps(entries[::-1]))
+    evaluation, _, _ = metrics.evaluate_files(folder / "predictions.json", folder.parent / "truth.json", W300)
+    (folder / "metrics.json").write_text(json.dumps(evaluation))
+    faces = {"train": {"n": 100, "sha256": train_sha}, "validation": {"n": 10, "sha256": "b"}}
+    record = {"settings": {}, "faces": faces, "validation": {"nme": float(shifts.mean())}}
+    (folder / "settings.json").write_text(json.dumps(record))
+    (folder / "log.csv").write_text("epoch,loss,val_nme\n1,0.5,9.0\n2,0.4,7.5\n")
+    return folder
+
+
+@pytest.fixture
+def compared(tmp_path):
+    """Truth, the NME of every face of every run by hand, and the comparison of two entries with two seeds each."""
+    rng = np.random.default_rng(0)
+    landmarks, distance = write_truth(tmp_path, rng)
+    shifts = rng.uniform(0.5, 3.0, (2, 2, FACES))  # entries, seeds, faces
+    truth = Truth(W300, tmp_path / "truth.json")
+    recipe = dataclasses.replace(recipe_of(W300, "faces"), batch_size=8, repeats=4)  # 50 steps an epoch
+    results = {
+        entry: [
+            read_result(write_run(tmp_path / f"{entry}{s}", landmarks, shifts[e, s]), recipe, truth) for s in (0, 1)
+        ]
+        for e, entry in enumerate(("wing", "l2"))
+    }
+    return truth, 100 * shifts / distance, Comparison(truth, results), recipe
+
+
+def test_the_table_by_hand(compared):
+    _, nmes, comparison, _ = compared
+    rows = {(row["entry"], row["normaliser"], row["subset"]): row for row in comparison.rows()}
+    row = rows["wing", "inter-ocular", "challenging"]
+    seeds = nmes[0, :, :2].mean(axis=1)
+    assert row["nme"] == pytest.approx(seeds.mean())
+    assert row["nme_std"] == pytest.approx(abs(seeds[0] - seeds[1]) / np.sqrt(2))  # of a sample of two
+    assert (row["n"], row["n_official"], row["seeds"]) == (2, 135, 2)
+    assert rows["l2", "inter-ocular", "full"]["fr@8"] == pytest.approx((nmes[1] > 8).mean())
+    assert ("l2", "inter-pupil", "common") in rows
+
+
+def test_differences_average_over_seeds_first(compared):
+    _, nmes, comparison, _ = compared
+    rows = {row["subset"]: row for row in comparison.differences()}
+    assert list(rows) == ["full", "common", "challenging"]
+    for subset, faces in (("full", slice(None)), ("challenging", slice(2))):
+        means = nmes.mean(axis=1)[:, faces]
+        assert rows[subset]["nme"] == pytest.approx((means[0] - means[1]).mean())
+        assert rows[subset]["low"] <= rows[subset]["nme"] <= rows[subset]["high"]
+        assert (rows[subset]["entry"], rows[subset]["other"]) == ("wing", "l2")
+
+
+def test_steps_follow_from_faces_and_recipe(compared):
+    _, _, comparison, _ = compared
+    np.testing.assert_array_equal(comparison.results["l2"][0].steps, [50, 100])
+    np.testing.assert_array_equal(comparison.results["l2"][0].validation, [9.0, 7.5])
+
+
+def test_one_entry_with_one_seed_is_a_comparison_too(compared, tmp_path):
+    truth, nmes, comparison, _ = compared
+    single = Comparison(truth, {"l2": comparison.results["l2"][:1]})
+    files = single.write(tmp_path / "out", "One run.")
+    assert all(file.stat().st_size for file in files if file.name != "differences.csv")
+    text = files[0].read_text()
+    assert f"| l2 | inter-ocular | full | 6 | 689 | 1 | {nmes[1, 0].mean():.2f} |" in text
+
+
+def test_runs_that_cannot_be_compared(compared, tmp_path):
+    truth, _, comparison, recipe = compared
+    run = comparison.results["l2"][0]
+    landmarks = truth.landmarks
+    other = read_result(write_run(tmp_path / "other", landmarks, np.ones(FACES), train_sha="c"), recipe, truth)
+    with pytest.raises(ValueError, match="different train faces.*a comparison needs the same"):
+        Comparison(truth, {"l2": [run], "l1": [other]})
+
+    evaluation = json.loads((run.folder / "metrics.json").read_text())
+    evaluation["subsets"]["full"]["nme"] += 0.01
+    (run.folder / "metrics.json").write_text(json.dumps(evaluation))
+    with pytest.raises(ValueError, match=r"do not agree.*python test.py --dataset 300W"):
+        read_result(run.folder, recipe, truth)
+    predictions = json.loads((run.folder / "predictions.json").read_text())
+    (run.folder / "predictions.json").write_text(json.dumps(predictions[1:]))
+    with pytest.raises(ValueError, match="Received 5 faces, 5 of its 6.*Evaluate it again"):
+        read_result(run.folder, recipe, truth)
+    shutil.copy(other.folder / "metrics.json", other.folder / "log.csv")
+    with pytest.raises(ValueError, match="other does not hold a whole run"):
+        read_result(other.folder, recipe, truth)
+
+
+@pytest.mark.parametrize(
+    "words, message",
+    [
+        (["--methods", "l3"], "unknown method. Received 'l3'"),
+        (["--archs", "VGG"], "unknown network. Received 'VGG'"),
+        (["--seeds", ","], "Received no seeds"),
+        (["--run-dir", "nowhere"], "no such folder of runs. Received nowhere"),
+        (["--dataset", "300X"], "unknown data set"),
+        (["--data-dir", "nowhere"], "nowhere"),
+    ],
+)
+def test_mistakes_on_the_command_line(tmp_path, prepared_300w, capsys, words, message):
+    assert benchmark.main(bench_words(prepared_300w, tmp_path / "out", *words)) == 1
+    error = capsys.readouterr().err
+    assert message in error and "Traceback" not in error
+
+
+# ----------------------------------------------------------------------------------------------------------- steps
+
+
+def test_step_times_of_every_loss(tiny, prepared_300w, capsys):
+    words = ["steps", "--dataset", "300W", "--data-dir", prepared_300w, "--methods", "acr", "--blocks", "2"]
+    assert benchmark.main(list(map(str, [*words, "--input-size", 32, "--batch-size", 2, "--steps", 3]))) == 0
+    printed = capsys.readouterr().out
+    for line in ("step with l2", "step with acr", "acr adds to l2", "hold the true median with 50.0%"):
+        assert line in printed
