@@ -81,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         options.run(options)
     except KeyboardInterrupt:
-        print("\nbenchmark.py: stopped", file=sys.stderr)
+        print("\nbenchmark.py: stopped; `losses` goes on with the same command", file=sys.stderr)
         return 130
     except (OSError, ValueError, RuntimeError) as error:
         print(f"benchmark.py: {error}", file=sys.stderr)

@@ -6,6 +6,7 @@ A training is a command line of train.py. Its folder tells how far it is, so the
 import contextlib
 import multiprocessing
 import os
+import signal
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -77,6 +78,7 @@ class Training:
 def _train(words: list[str], output: Path) -> None:
     """What the new process does: train.py, its output in a file."""
     follow_parent()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a queue that ends early says so; train.py then saves
     with open(output, "ab") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
