@@ -16,8 +16,8 @@ from synthetic_faces.photograph import background, develop
 from synthetic_faces.scene import build, render
 
 OVERSAMPLING = 1.5
-FULL_DETAIL = 256  # pixels; smaller pictures need less paint
-LEAST_DETAIL = 0.5
+FULL_DETAIL = 256  # pixels; smaller pictures need less paint, larger ones more
+LEAST_DETAIL, MOST_DETAIL = 0.5, 2.5
 HIDDEN_BY = 0.07  # head units: what lies this far behind the nearest surface cannot be seen
 
 
@@ -80,7 +80,7 @@ def render_parameters(parameters: FaceParameters, size: int = 256) -> SyntheticF
         raise ValueError(f"a picture has a side of one pixel at least. Received size={size!r}; 1 or more is right")
     rng = np.random.default_rng(parameters.texture_seed)
     side = round(OVERSAMPLING * size)
-    detail = min(1.0, max(LEAST_DETAIL, size / FULL_DETAIL))
+    detail = float(np.clip(size / FULL_DETAIL, LEAST_DETAIL, MOST_DETAIL))
     head, camera, look = Head(parameters), Camera.of(parameters.pose), parameters.look
     truth = Truth(head, camera)
     behind = background(parameters, rng, side)

@@ -13,10 +13,10 @@ import numpy as np
 _INDEX_BITS = 24  # of the packed sort key; the rest is nearness
 _NEARNESS_STEPS = 1 << 20
 _NEARNESS_RANGE = (-16.0, 8.0)  # head units
-_SPACING = 1.3  # pixels between samples; each falls on two by two
+_SPACING = 1.6  # pixels between samples; each falls on two by two
 _ROUNDS = 2  # of Newton's method, from a sample to a pixel's place
 _REACH = 3.0  # samples that a pixel's place may lie from the sample it was found by
-_FINEST = 6  # samples between two grid points at most
+_FINEST = 40  # samples between two grid points at most
 
 
 @dataclass
@@ -143,7 +143,7 @@ def _nearest(screen, slopes, side, both_sides, alpha):
 
 def _samples(steps: np.ndarray) -> int:
     """How many samples a grid step takes, from the lengths of all steps in pixels."""
-    few = len(steps) // 32  # these may be longer, and leave pixels to what lies behind
+    few = len(steps) // 200  # these may be longer, and leave pixels to what lies behind
     widest = np.partition(steps, len(steps) - 1 - few)[len(steps) - 1 - few]
     return int(np.clip(np.ceil(widest / _SPACING), 1, _FINEST))
 

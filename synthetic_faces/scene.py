@@ -28,7 +28,7 @@ class View:
 
 
 def build(parameters: FaceParameters, rng: np.random.Generator, detail: float) -> list[Sheet]:
-    """All sheets of a face in camera coordinates, the face itself first. detail: share of the full resolution, to 1."""
+    """All sheets of a face in camera coordinates, the face itself first. detail: of paint, 1 for 256 pixels."""
     if parameters.mirrored:
         return [sheet.mirrored() for sheet in build(parameters.mirror(), rng, detail)]
     head, camera = Head(parameters), Camera.of(parameters.pose)
@@ -38,7 +38,8 @@ def build(parameters: FaceParameters, rng: np.random.Generator, detail: float) -
     canvas.pixels[..., :3] **= 2  # from a screen's numbers to light
     face = Sheet(points, canvas.pixels, ambient=hollow.astype(np.float32))
     tint = colours(parameters)
-    sheets = [face, *ears(head, tint.skin), *worn(head, parameters, tint, rng)]
+    shown = [] if parameters.look.scarf else ears(head, tint.skin)
+    sheets = [face, *shown, *worn(head, parameters, tint, rng)]
     for sheet in sheets:
         sheet.points = camera.see(sheet.points).astype(np.float32)
     sheets += body(head, parameters, camera, tint.skin, rng)

@@ -40,14 +40,12 @@ def _noise(seed: int, amplitude: np.ndarray) -> np.ndarray:
 
 
 def piece(noise: np.ndarray, rng: np.random.Generator, height: int, width: int, zoom: float = 1.0) -> np.ndarray:
-    """A random piece (height, width) of noise that has no seams, enlarged `zoom` times. Not to be written to.
+    """A random piece (height, width) of noise that has no seams, enlarged `zoom` times, or more where it would not do.
 
-    Raises:
-        ValueError: a piece larger than the picture.
+    Not to be written to.
     """
+    zoom = max(zoom, height / SIDE, width / SIDE)
     rows, columns = int(np.ceil(height / zoom)), int(np.ceil(width / zoom))
-    if max(rows, columns) > SIDE:
-        raise ValueError(f"no such piece of noise. Received {rows} x {columns}; at most {SIDE} x {SIDE} is right")
     x, y = rng.integers(0, SIDE, 2)
     found = noise[y : y + rows, x : x + columns]
     return found if zoom == 1 else cv2.resize(found, (width, height), interpolation=cv2.INTER_LINEAR)

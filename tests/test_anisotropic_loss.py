@@ -177,7 +177,8 @@ def test_the_rows_have_the_published_and_the_compared_freedoms(prepared_300w):
 
 
 def test_the_ellipses_are_drawn_over_the_face(tmp_path):
-    image, landmarks = render_face(3)
+    face = render_face(3)
+    image, landmarks = face.image, face.landmarks()
     directions = np.asarray(tangents(landmarks[None], LAYOUT_68.neighbours))[0]
     draw_ellipses(tmp_path / "e.png", image, landmarks, directions, LAYOUT_68.corners, 5, 3, 256)
     drawn = read_image(tmp_path / "e.png").astype(int)
