@@ -654,11 +654,24 @@ class Recipe:
         return max(1, round(faces * self.repeats / self.batch_size))
 
 
+# Rendered faces are turned, lit, covered and blurred already.
+SMALL_MOVES = Augmentation(
+    rotation=10.0,
+    scale=(0.92, 1.1),
+    shift=0.03,
+    contrast=0.15,
+    gamma=0.2,
+    grey=0.05,
+    blur=0.0,
+    noise=0.0,
+    occlusion=0.0,
+)
+
 RECIPES = {
     recipe.name: recipe
     for recipe in (
-        Recipe("quick", 64, epochs=28, batch_size=32, learning_rate=2e-3, warm_up=0.05, decay="cosine",
-               weight_decay=1e-4, ema=0.05),
+        Recipe("quick", 64, epochs=42, batch_size=32, learning_rate=2e-3, warm_up=0.05, decay="cosine",
+               weight_decay=1e-4, ema=0.05, augmentation=SMALL_MOVES),
         Recipe("faces", 112, epochs=80, batch_size=32, learning_rate=2e-3, repeats=4, warm_up=0.03, decay="cosine",
                weight_decay=1e-4, ema=0.05),
         Recipe("original", 224, epochs=150, batch_size=32, learning_rate=1e-3, repeats=4),

@@ -16,13 +16,14 @@ from matplotlib.patches import Ellipse
 from matplotlib.ticker import MaxNLocator
 
 import metrics
-from config import FAILURE_THRESHOLDS, Layout
+from config import FAILURE_THRESHOLDS, LAYOUT_68, Layout
 from safe_files import replace_file
 
 DOTS = 120  # per inch, of every figure
 TRUTH_COLOUR = "#00e000"
 PREDICTION_COLOUR = "#ff30ff"
 DIFFICULTY_COLOURS = colormaps["inferno"]
+SHAPE_MODES = 5  # drawn of each set of shapes
 COLUMNS = 5  # of the picture of the worst faces
 FACE_INCHES = 2.6  # side of one face in it
 ELLIPSE_COLOUR, CORNER_COLOUR = "#ff3030", "#ffe000"
@@ -275,4 +276,29 @@ def draw_strip(
         for name, colour in STRIP_COLOURS.items()
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=2, fontsize=9, facecolor="0.3", labelcolor="white")
+    replace_file(path, figure.savefig)
+
+
+def draw_shape_modes(path: str | os.PathLike, comparison) -> None:
+    """Draws mean shapes of real and rendered faces, and the first modes of each, two standard deviations to both sides.
+
+    Args:
+        comparison: a synthetic_faces.distribution.ShapeComparison.
+    """
+    figure = Figure(figsize=(2.4 * (1 + SHAPE_MODES), 5.6), dpi=DOTS, layout="constrained")
+    axes = figure.subplots(2, 1 + SHAPE_MODES)
+    rows = (
+        ("real", comparison.real_mean, comparison.real_modes, TRUTH_COLOUR),
+        ("rendered", comparison.rendered_mean, comparison.rendered_modes, PREDICTION_COLOUR),
+    )
+    for line, (name, mean, modes, colour) in zip(axes, rows, strict=True):
+        shares = np.sum(modes**2, axis=(1, 2)) / np.sum(modes**2)
+        _draw_landmarks(line[0], mean, LAYOUT_68, colour)
+        line[0].set_title(f"{name}: mean")
+        for number, (ax, mode) in enumerate(zip(line[1:], modes, strict=False), start=1):
+            _draw_landmarks(ax, mean - 2 * mode, LAYOUT_68, "#b0b0b0")
+            _draw_landmarks(ax, mean + 2 * mode, LAYOUT_68, colour)
+            ax.set_title(f"mode {number}: {shares[number - 1]:.0%}")
+    for ax in axes.flat:
+        ax.set(aspect="equal", xticks=(), yticks=(), xlim=(-0.26, 0.26), ylim=(0.26, -0.26))
     replace_file(path, figure.savefig)

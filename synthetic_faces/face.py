@@ -74,6 +74,12 @@ def render_face(seed: int, size: int = 256) -> SyntheticFace:
     return render_parameters(draw_parameters(seed), size)
 
 
+def shape_of(seed: int, layout: str = "68") -> np.ndarray:
+    """Landmarks (points, 2) of the face of a seed, in sides of the picture, without rendering it."""
+    parameters = draw_parameters(seed)
+    return Truth(Head(parameters), Camera.of(parameters.pose)).landmarks(layout)[:, :2]
+
+
 def render_parameters(parameters: FaceParameters, size: int = 256) -> SyntheticFace:
     """Renders the face of these parameters; see `render_face`."""
     if size < 1:

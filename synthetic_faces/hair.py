@@ -13,6 +13,7 @@ CENTRE = np.array([0.0, -0.1, -0.35])  # shells grow away from here
 SHELL = (-np.pi / 2, 1.2)  # rows of a shell
 ROWS, COLUMNS = 72, 180
 PAINT = (256, 480)  # texture of a shell
+CAP = 0.22  # head units from the skull
 CLOTH = np.array([
     (24, 26, 32), (60, 64, 74), (150, 152, 156), (232, 230, 226), (128, 28, 36), (34, 58, 104), (38, 84, 60),
     (196, 160, 60), (150, 90, 120), (92, 60, 42),
@@ -82,6 +83,8 @@ def _hair(head: Head, parameters: FaceParameters, tint, rng) -> Sheet:
     volume = (0.07 + 0.16 * look.hair_length + (0.12 if look.curly else 0)) * depth**0.6
     lumps = cv2.resize(piece(clouds(6.0 if look.curly else 14.0), rng, ROWS * 2, COLUMNS * 2), (COLUMNS, ROWS))
     volume = volume * (1 + (0.35 if look.curly else 0.12) * lumps) + 0.05
+    if look.cap:
+        volume = np.minimum(volume, 0.7 * CAP)
     return painted(_shell(head, row, turn, volume), _strands(look, tint, rng), gloss=0.08, alpha=alpha)
 
 
@@ -115,7 +118,7 @@ def _cap(head: Head, colour: np.ndarray) -> list[Sheet]:
     y = head.height(row)
     edge = -0.62 + 0.22 * (1 - np.cos(turn)) / 2
     alpha = np.clip(_enlarge(edge - y) / 0.03 + 0.5, 0, 1)
-    crown = painted(_shell(head, row, turn, 0.22), colour, alpha=alpha)
+    crown = painted(_shell(head, row, turn, CAP), colour, alpha=alpha)
     angle, reach = np.meshgrid(np.radians(np.linspace(-62, 62, 33)), np.linspace(0, 1, 16))
     start = _shell(head, head.row_of(-0.62 + 0.11 * (1 - np.cos(angle))), angle, 0.2)
     ahead = np.array([0.0, 0.2, 0.78]) * np.cos(angle)[..., None] ** 0.8

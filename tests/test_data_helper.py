@@ -1,9 +1,11 @@
 """Preparation: what lands on disk, and that no interruption, change or bad file can spoil it."""
 
+import dataclasses
 import errno
 import fcntl
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,11 +16,13 @@ import cv2
 import numpy as np
 import pytest
 
+import config
 import image_utility
 import safe_files
 import stored_faces
 from config import CROPS, STORED_FACE, VALIDATION_SHARE, dataset_of
 from data_helper import main, normalised_labels, prepare
+from image_utility import read_image
 from stored_faces import store_region
 
 ROOT = Path(__file__).parents[1]
@@ -422,6 +426,60 @@ def test_second_preparation_into_one_folder_is_refused(raw, out, capsys):
         assert main(["--dataset", "300W", "--raw", str(raw), "--out", str(out)]) == 1
     assert "another run is preparing" in capsys.readouterr().err
     run(raw, out)
+
+
+@pytest.fixture
+def few_rendered(monkeypatch):
+    """The rendered data set with three test faces of 32 pixels."""
+    dataset = config.DATASETS["synthetic"]
+    parts = (dataset.parts[0], dataclasses.replace(dataset.parts[1], count=3))
+    monkeypatch.setitem(config.DATASETS, "synthetic", dataclasses.replace(dataset, parts=parts, render_size=32))
+
+
+def test_rendered_faces_are_prepared_with_all_that_is_known(few_rendered, out):
+    index = prepare("synthetic", data_dir=out, faces=6, workers=1)
+    faces = index["faces"]
+    assert [face["split"] for face in faces].count("test") == 3 and len(faces) == 9
+    assert {len(face["occluded"]) for face in faces} == {68}
+    assert all(face["subsets"][0] == "full" for face in faces if face["split"] == "test")
+    assert index["options"]["faces"] == 6 and index["options"]["size"] == 32
+    assert read_image(out / "synthetic" / faces[0]["file"]).shape[0] > 32  # with its surroundings
+
+
+def test_faces_of_another_renderer_are_made_again_and_never_mixed(few_rendered, out, monkeypatch):
+    before = prepare("synthetic", data_dir=out, faces=4, workers=1)
+    prepare_again = prepare("synthetic", data_dir=out, faces=4, workers=1)
+    assert before == prepare_again
+    monkeypatch.setattr(stored_faces, "_renderer_digest", lambda: "another renderer")
+    after = prepare("synthetic", data_dir=out, faces=4, workers=1)
+    old, new = ({face["file"] for face in index["faces"]} for index in (before, after))
+    assert not old & new
+    stored = {path.relative_to(out / "synthetic").as_posix() for path in out.rglob("*.jpg")}
+    assert stored == new
+
+
+def test_other_sizes_are_other_faces(few_rendered, out):
+    small = prepare("synthetic", data_dir=out, faces=4, workers=1)
+    large = prepare("synthetic", data_dir=out, faces=4, size=48, workers=1)
+    for one, other in zip(small["faces"], large["faces"], strict=True):
+        assert one["file"] != other["file"]
+        np.testing.assert_allclose(
+            (np.array(other["landmarks"]) + 0.5) / 1.5, np.array(one["landmarks"]) + 0.5, atol=1e-5
+        )
+
+
+@pytest.mark.parametrize(
+    "dataset, options, message",
+    [
+        ("synthetic", {"size": 0}, "size is too small. Received 0; 32 or more is right"),
+        ("synthetic", {"faces": 0}, "faces is too small. Received 0; 1 or more is right"),
+        ("300W", {"size": 64}, "only rendered faces can be chosen in number and size. Received {'size': 64} for 300W"),
+    ],
+)
+def test_impossible_numbers_of_rendered_faces(dataset, options, message, out):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        prepare(dataset, data_dir=out, **options)
+    assert not any(out.rglob("*.jpg"))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,69 @@
+"""How rendered shapes compare with real ones: mean, modes, and how far the modes of one explain the other."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from config import LAYOUT_68
+from pose_balance import align
+
+
+@dataclass(frozen=True)
+class ShapeComparison:
+    """Shapes after Procrustes alignment of both sets; the rendered ones are turned onto the real mean.
+
+    real_mean, rendered_mean: (points, 2), size 1. real_modes, rendered_modes: (modes, points, 2), each as long as one
+    standard deviation, the largest first. modes: how many real ones hold the asked share of the real variance.
+    explained: share of the real variance that as many rendered modes hold. mean_distance: between the means, percent of
+    the inter-ocular distance.
+    """
+
+    real_mean: np.ndarray
+    rendered_mean: np.ndarray
+    real_modes: np.ndarray
+    rendered_modes: np.ndarray
+    modes: int
+    explained: float
+    mean_distance: float
+
+
+def compare_shapes(real: np.ndarray, rendered: np.ndarray, variance: float) -> ShapeComparison:
+    """Compares two sets of 68-point shapes (faces, 68, 2).
+
+    Args:
+        variance: share of the real variance that says how many modes are looked at.
+
+    Raises:
+        ValueError: a set of another form.
+    """
+    for shapes in (real, rendered):
+        if shapes.ndim != 3 or shapes.shape[1:] != (LAYOUT_68.points, 2):
+            raise ValueError(f"shapes must be (faces, 68, 2). Received an array of shape {shapes.shape}")
+    real, rendered = align(real), align(rendered)
+    real_mean, rendered_mean = real.mean(axis=0), rendered.mean(axis=0)
+    left, _, right = np.linalg.svd(rendered_mean.T @ real_mean)
+    rendered, rendered_mean = rendered @ (left @ right), rendered_mean @ (left @ right)
+    real_axes, real_spread = _modes(real)
+    axes, spread = _modes(rendered)
+    axes *= np.where(np.sum(axes * real_axes, axis=1, keepdims=True) < 0, -1, 1)  # a mode's sign is a matter of chance
+    shares = np.cumsum(real_spread**2) / np.sum(real_spread**2)
+    modes = int(np.searchsorted(shares, variance) + 1)
+    offsets = (real - real_mean).reshape(len(real), -1)
+    eyes = [real_mean[list(side)].mean(axis=0) for side in LAYOUT_68.normalisers["inter-ocular"]]
+    apart = np.linalg.norm(rendered_mean - real_mean, axis=1).mean() / np.linalg.norm(eyes[1] - eyes[0])
+    return ShapeComparison(
+        real_mean,
+        rendered_mean,
+        (real_axes * real_spread[:, None]).reshape(-1, *real_mean.shape),
+        (axes * spread[:, None]).reshape(-1, *real_mean.shape),
+        modes,
+        float(np.sum((offsets @ axes[:modes].T) ** 2) / np.sum(offsets**2)),
+        100 * float(apart),
+    )
+
+
+def _modes(shapes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Orthonormal modes (modes, 2 * points) of shapes around their mean, and the standard deviation along each."""
+    offsets = (shapes - shapes.mean(axis=0)).reshape(len(shapes), -1)
+    _, spread, axes = np.linalg.svd(offsets, full_matrices=False)
+    return axes, spread / np.sqrt(len(shapes))
