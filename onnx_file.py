@@ -121,6 +121,8 @@ def read(path: Path, threads: int | None) -> tuple[object, tuple, Callable[[np.n
     onnxruntime = import_package("onnxruntime", f"reading {path}")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads or os.cpu_count()
+    # Waiting threads sleep: on a machine that does something else besides, spinning ones double the time.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 4  # errors are raised, and need not be printed too
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     if len(session.get_inputs()) != 1:
