@@ -13,13 +13,21 @@ measures what each loss adds to a training step.
 
 trains every method on every network with every seed, and compares them. It can be killed at any time; the same command
 goes on.
+
+    python benchmark.py inference --weights runs/acr/best.keras
+    python benchmark.py inference --input-size 224 --threads 2
+
+compares Keras, ONNX Runtime and LiteRT on batches of 1, 8 and 32 faces, trained or with random weights. With --picture
+FILE, a photograph of faces, and --weights it also gives the whole path of predict.py by stage.
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 
 from config import CROPS, DATA_DIR, DEFAULT_CROP, NETWORKS, RECIPES, SEED, TITLES, ModelArch
+from inference_speed import inference
 from loss_bench import bench_losses
 from methods import METHODS
 from speed_bench import step_times, throughput
@@ -77,13 +85,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
         table.add_argument("--data-dir", default=DATA_DIR, help="the data root")
     for table in (steps_of, losses_of):
         table.add_argument("--methods", type=names, default=list(METHODS), help="with commas between; all by default")
+    latency = tables.add_parser("inference", help="milliseconds of a batch in Keras, ONNX Runtime and LiteRT, memory")
+    latency.add_argument("--weights", help="a .keras file of train.py, or an old .h5; random weights without it")
+    latency.add_argument("--dataset", default="300W", help="whose landmarks the random network predicts")
+    latency.add_argument("--arch", default=ModelArch.MNV2, choices=[*map(str, NETWORKS)], help="the random network")
+    latency.add_argument("--input-size", type=int, default=224, help="side of its input in pixels")
+    latency.add_argument("--threads", type=int, default=os.cpu_count(), help="of every runtime")
+    latency.add_argument("--batches", type=int, nargs="+", default=[1, 8, 32], help="faces that are predicted at once")
+    latency.add_argument("--images", type=int, default=64, help="faces of a block")
+    latency.add_argument("--blocks", type=int, default=9, help="blocks of each way")
+    latency.add_argument("--picture", help="a photograph of faces, for the whole path by stage; needs --weights")
+    latency.set_defaults(run=inference)
     options = parser.parse_args(arguments)
+    if getattr(options, "picture", None) and not options.weights:
+        parser.error("--picture needs --weights, which find the landmarks in it")
     try:
         options.run(options)
     except KeyboardInterrupt:
         print("\nbenchmark.py: stopped; `losses` goes on with the same command", file=sys.stderr)
         return 130
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError, ImportError) as error:
         print(f"benchmark.py: {error}", file=sys.stderr)
         return 1
     return 0

@@ -708,3 +708,35 @@ EVALUATION_BATCH = 32  # faces that go through the network at once
 BOOTSTRAP_DRAWS = 10_000
 BOOTSTRAP_INTERVAL = 0.95  # the share of the draws that the interval of a difference holds
 LARGEST_OVERHEAD = 0.03  # share of a training step that a loss may add
+
+# --------------------------------------------------------------------------------------------------------------------
+# Export
+# --------------------------------------------------------------------------------------------------------------------
+
+EXPORT_SUFFIXES = types.MappingProxyType({"onnx": ".onnx", "litert": ".tflite"})  # format -> what its files end in
+CALIBRATION_FACES = 128  # training faces that int8 takes its ranges from
+RENDERED_CHECK_FACES = 128  # where there is no data root
+RENDERED_EXPORT_SEEDS = (2_000_000_000, 3_000_000_000)  # of calibration and check; not in the synthetic data set
+
+
+@dataclass(frozen=True)
+class Precision:
+    """How an exported network keeps its numbers, and how far it may stray from the Keras network.
+
+    shift: largest distance of any landmark of any face, in pixels of the network's input; None for any.
+    nme_ratio: its NME over that of the Keras network; None for any.
+    """
+
+    name: str
+    shift: float | None = None
+    nme_ratio: float | None = None
+
+
+PRECISIONS = {
+    precision.name: precision
+    for precision in (
+        Precision("float32", shift=1e-3),
+        Precision("float16", shift=0.25),
+        Precision("int8", nme_ratio=1.03),
+    )
+}
