@@ -43,6 +43,7 @@ from config import (
 from face_batches import Faces, TrainingBatches, read_index
 from methods import method_of
 from pca_utility import ShapeModel, eigenbasis_path, labels_folder, pca_folder
+from runtime import load_network
 from train import Train
 
 ORIGINAL_BATCH = 3  # faces of a step in the original's training loop
@@ -187,6 +188,36 @@ def throughput(options: argparse.Namespace) -> None:
         print(row("peak memory of preparing, its largest process", [peak for _, peak in runs], "MiB"))
 
 
+def inference(options: argparse.Namespace) -> None:
+    """Prints the table of `python benchmark.py inference`."""
+    from inference_speed import exported_files, latencies, peak_memory, runs_of, set_keras_threads, untrained_network
+
+    set_keras_threads(options.threads)
+    if options.weights:
+        network = load_network(options.weights)
+    else:
+        network = untrained_network(options.arch, dataset_of(options.dataset), options.input_size)
+    with tempfile.TemporaryDirectory() as folder:
+        files = exported_files(network, Path(folder))
+        runs = runs_of(network, files, options.threads)
+        size = network.input_size
+        times = {batch: latencies(runs, size, batch, options.images, options.blocks) for batch in options.batches}
+        peaks = peak_memory(network, files, Path(folder))
+        sizes = {title: file.path.stat().st_size / 2**20 for title, file in files.items()}
+
+    print(f"{options.weights or f'{options.arch} with random weights'}, {size} px, {network.points} landmarks")
+    print(f"{options.threads} threads, {os.cpu_count()} cores, {platform.machine()}")
+    print(f"{options.blocks} interleaved blocks of {options.images} images at least, means of blocks")
+    print(f"{'':<50}{'median':>9}{'least':>9}{'most':>9}")
+    for batch, ways in times.items():
+        for title, values in ways.items():
+            print(row(f"batch {batch}, {title}", values, f"ms {1000 * batch / np.median(values):9.1f} images/s"))
+    for title, peak in peaks.items():
+        print(row(f"peak memory of one face, {title}", [peak], "MiB"))
+    for title, mebibytes in sizes.items():
+        print(row(f"size of the file, {title}", [mebibytes], "MiB"))
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit status."""
     parser = argparse.ArgumentParser(description="The tables of the README.")
@@ -202,10 +233,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     speed.add_argument("--blocks", type=int, default=5, help="blocks of each way")
     speed.add_argument("--preparations", type=int, default=3, help="times the data set is prepared anew")
     speed.set_defaults(run=throughput)
+    latency = tables.add_parser("inference", help="milliseconds of a batch in Keras, ONNX Runtime and LiteRT, memory")
+    latency.add_argument("--weights", help="a .keras file of train.py, or an old .h5; random weights without it")
+    latency.add_argument("--dataset", default="300W", help="whose landmarks the random network predicts")
+    latency.add_argument("--arch", default=ModelArch.MNV2, choices=[*map(str, NETWORKS)], help="the random network")
+    latency.add_argument("--input-size", type=int, default=224, help="side of its input in pixels")
+    latency.add_argument("--threads", type=int, default=os.cpu_count(), help="of every runtime")
+    latency.add_argument("--batches", type=int, nargs="+", default=[1, 8, 32], help="faces that are predicted at once")
+    latency.add_argument("--images", type=int, default=64, help="faces of a block")
+    latency.add_argument("--blocks", type=int, default=9, help="blocks of each way")
+    latency.set_defaults(run=inference)
     options = parser.parse_args(arguments)
     try:
         options.run(options)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, ImportError) as error:
         print(f"benchmark.py: {error}", file=sys.stderr)
         return 1
     return 0

@@ -9,6 +9,7 @@ finds the file that a path means, `settings_of` how it was trained.
 """
 
 import json
+import os
 import textwrap
 import warnings
 import zipfile
@@ -16,7 +17,7 @@ from pathlib import Path
 
 import keras
 
-from config import CROPS, LEGACY_CROP, PACKAGE, SETTINGS_FILE, WEIGHTS_DIR, network_of
+from config import CROPS, EXPORT_SUFFIXES, LEGACY_CROP, PACKAGE, SETTINGS_FILE, WEIGHTS_DIR, network_of
 from legacy_h5 import read_legacy_h5
 
 LEGACY_SUFFIXES = (".h5", ".hdf5")
@@ -150,7 +151,8 @@ def _weights_near(path) -> str:
     files = list(Path(WEIGHTS_DIR).rglob("*"))
     if near != Path(near.anchor):
         files += [file for pattern in ("*", "*/*", "*/*/*") for file in near.glob(pattern)]
-    found = sorted({str(file) for file in files if file.suffix in (".keras", *LEGACY_SUFFIXES)})
+    suffixes = (".keras", *LEGACY_SUFFIXES, *EXPORT_SUFFIXES.values())
+    found = sorted({str(file) for file in files if file.suffix in suffixes})
     return f"there are: {', '.join(found)}" if found else f"there are none in {near} and {WEIGHTS_DIR}"
 
 
@@ -172,14 +174,23 @@ def settings_of(path) -> dict:
     file = next((candidate for candidate in beside if candidate.is_file()), None)
     if file is None:
         return dict(LEGACY_SETTINGS) if weights.suffix in LEGACY_SUFFIXES else {}
+    return parse_settings(file.read_bytes(), file)
+
+
+def parse_settings(record: str | bytes, source: str | os.PathLike) -> dict:
+    """The "settings" of a run's record, JSON text that came from `source`.
+
+    Raises:
+        ValueError: the JSON is broken, or names no crop that is known.
+    """
     try:
-        settings = json.loads(file.read_text(encoding="utf-8"))["settings"]
+        settings = json.loads(record)["settings"]
         method, crop = settings["method"], settings["crop"]
     except (ValueError, KeyError, TypeError) as error:
         right = '{"settings": {"method": ..., "crop": ..., ...}}'
-        raise ValueError(f"{file}: cannot be read as settings. Received {error!r}; {right} is right") from error
+        raise ValueError(f"{source}: cannot be read as settings. Received {error!r}; {right} is right") from error
     if not isinstance(method, str) or crop not in CROPS:
-        raise ValueError(f"{file}: unknown method or crop. Received {method!r}, {crop!r}; crops: {list(CROPS)}")
+        raise ValueError(f"{source}: unknown method or crop. Received {method!r}, {crop!r}; crops: {list(CROPS)}")
     return settings
 
 

@@ -655,7 +655,7 @@ COPIES = (
 )
 CONFIDENT_ERROR = 5.0  # percent of the data set's normaliser: confidence is the probability of an error no larger
 CONFIDENCE_SUFFIX = ".confidence.json"  # calibration beside the weights: best.keras, best.confidence.json
-CONFIDENCE_SLOPE, CONFIDENCE_OFFSET = -1.39, -5.76  # of weights without a calibration of their own, calibrate.py gave them
+CONFIDENCE_SLOPE, CONFIDENCE_OFFSET = -1.39, -5.76  # of weights without a file of their own
 CONFIDENCE_BINS = 10  # of the reliability plot
 COVER_SHARE = 0.4  # side of the patch that covers a face in calibration, as a share of the face's box
 
@@ -681,3 +681,36 @@ class Tracking:
 
 
 TRACKING = Tracking()
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Export
+# --------------------------------------------------------------------------------------------------------------------
+
+EXPORT_SUFFIXES = types.MappingProxyType({"onnx": ".onnx", "litert": ".tflite"})  # format -> what its files end in
+CALIBRATION_FACES = 128  # training faces that int8 takes its ranges from
+RENDERED_CHECK_FACES = 128  # where there is no data root
+RENDERED_EXPORT_SEEDS = (2_000_000, 3_000_000)  # of calibration and check; not in the synthetic data set
+
+
+@dataclass(frozen=True)
+class Precision:
+    """How an exported network keeps its numbers, and how far it may stray from the Keras network.
+
+    shift: largest distance of any landmark of any face, in pixels of the network's input; None for any.
+    nme_ratio: its NME over that of the Keras network; None for any.
+    """
+
+    name: str
+    shift: float | None = None
+    nme_ratio: float | None = None
+
+
+PRECISIONS = {
+    precision.name: precision
+    for precision in (
+        Precision("float32", shift=1e-3),
+        Precision("float16", shift=0.25),
+        Precision("int8", nme_ratio=1.03),
+    )
+}

@@ -1,4 +1,4 @@
-"""Running a landmark network, whatever kind of file it lies in.
+"""Running a landmark network, whatever kind of file it lies in: `.keras`, an old `.h5`, `.onnx` or `.tflite`.
 
     network = load_network("runs/acr/best.keras")
     landmarks = network.predict(images)  # (batch, size, size, 3) in [0, 1] -> (batch, points, 2) in crop pixels
@@ -7,15 +7,20 @@ Nothing found in a file is executed beyond its network.
 """
 
 import os
+import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from cnn_model import find_weights, load_model, settings_of
-from config import DATASETS, dataset_of
+import litert_file
+import onnx_file
+from cnn_model import LONGEST_REASON, find_weights, load_model, parse_settings, settings_of
+from config import DATASETS, EXPORT_SUFFIXES, dataset_of
 from methods import method_of
+
+FORMATS = {"onnx": onnx_file, "litert": litert_file}  # the rooms that write and read exported files
 
 
 @dataclass(frozen=True)
@@ -24,7 +29,8 @@ class LandmarkNetwork:
 
     path: the file. input_size: side of its input in pixels. points: landmarks it predicts.
     crop: the row of config.CROPS it was trained with. method: the row of methods.METHODS that decodes its outputs.
-    dataset: title of the data set whose landmarks it predicts.
+    dataset: title of the data set whose landmarks it predicts. settings: all that is known of its training.
+    model: what computes, a Keras model, an ONNX Runtime session or a LiteRT interpreter.
     run: from images (batch, size, size, 3) to the outputs that the method decodes.
     """
 
@@ -34,6 +40,8 @@ class LandmarkNetwork:
     crop: str
     method: str
     dataset: str
+    settings: dict
+    model: object
     run: Callable[[np.ndarray], object]
 
     def predict(self, images: np.ndarray) -> np.ndarray:
@@ -42,54 +50,83 @@ class LandmarkNetwork:
         Raises:
             ValueError: the images have another shape.
         """
-        shape = (self.input_size, self.input_size, 3)
-        if images.ndim != 4 or images.shape[1:] != shape:
-            raise ValueError(f"wrong images for {self.path}. Received shape {images.shape}; (batch, *{shape}) is right")
-        images = np.ascontiguousarray(images, np.float32)
-        return _decoded(self.method, self.run(images), self.input_size)
+        size = self.input_size
+        if images.ndim != 4 or images.shape[1:] != (size, size, 3) or not len(images):
+            right = f"(batch, {size}, {size}, 3) with a batch of 1 or more is right"
+            raise ValueError(f"wrong images for {self.path}. Received shape {images.shape}; {right}")
+        return _decode(self.method, self.run(np.ascontiguousarray(images, np.float32)), self.input_size)
 
 
-def _decoded(method: str, outputs: object, size: int) -> np.ndarray:
+def _decode(method: str, outputs: object, size: int) -> np.ndarray:
     return np.asarray(method_of(method).decode(outputs, size), np.float64)
 
 
-def load_network(path: str | os.PathLike) -> LandmarkNetwork:
-    """Opens a network: `.keras`, or an old `.h5`.
+def load_network(path: str | os.PathLike, threads: int | None = None) -> LandmarkNetwork:
+    """Opens a network and predicts a black image with it, which shows that the file is whole and fits what it says.
 
-    A file that does not say whose landmarks it predicts (an old .h5) is taken for the first data set of the table with
-    as many landmarks.
+    Args:
+        path: `.keras`, `.h5`, `.onnx` or `.tflite`. How it was trained lies beside the first two (see
+            `cnn_model.settings_of`), and inside the others or else beside them, in FILE.json. A file that does not say
+            whose landmarks it predicts (an old `.h5`) is taken for the first data set of config.py with as many.
+        threads: of one prediction of an exported file; None for one on every core. Keras has settings of its own.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: the file is damaged, or nothing says how to feed and read it, or it predicts another number of
+        ImportError: an exported file needs a package that is not installed; the message names it.
+        ValueError: the file is damaged, nothing says how to feed and read it, or it predicts another number of
             landmarks than it says.
     """
     path = find_weights(path)
-    settings = settings_of(path)
-    model = load_model(path)
-    return _network(path, settings, model.input_shape[1], model.predict_on_batch)
+    names = {suffix: name for name, suffix in EXPORT_SUFFIXES.items()}
+    if path.suffix not in names:
+        settings, model = settings_of(path), load_model(path)
+        blank = np.zeros((1, *model.input_shape[1:]), np.float32)
+        return _network(path, settings, model, model.input_shape, model.predict_on_batch, model(blank, training=False))
+    try:
+        model, shape, run, description = FORMATS[names[path.suffix]].read(path, threads)
+        if len(shape) != 4 or shape[1] != shape[2] or shape[3] != 3:
+            raise ValueError(f"it does not take square RGB images. Received an input of shape {shape}")
+        outputs = run(np.zeros((1, *shape[1:]), np.float32))
+    except (ImportError, PermissionError):
+        raise
+    except Exception as error:  # a broken file can make a runtime raise anything
+        reason = textwrap.shorten(f"{type(error).__name__}: {error}", LONGEST_REASON)  # one line
+        raise ValueError(f"{path}: cannot be run as a network: {reason}") from error
+    beside = description_path(path)
+    if description is None and beside.is_file():
+        description = beside.read_bytes()
+    settings = {} if description is None else parse_settings(description, path)
+    return _network(path, settings, model, shape, run, outputs)
 
 
-def _network(path: Path, settings: dict, size: int, run: Callable[[np.ndarray], object]) -> LandmarkNetwork:
-    """The network, checked by predicting a black image, which also warms it up."""
+def description_path(path: str | os.PathLike) -> Path:
+    """Where the description of an exported file lies beside it: FILE.json."""
+    return Path(f"{os.fspath(path)}.json")
+
+
+def _network(path: Path, settings: dict, model, shape: tuple, run: Callable, outputs: object) -> LandmarkNetwork:
+    """The network; `outputs`, of one image, tell how many landmarks there are."""
     if not {"method", "crop"} <= settings.keys():
         raise ValueError(
-            f"nothing says which crop and method {path} was trained with. Received no settings beside it; "
-            f"{path.with_suffix('.json').name} is right"
+            f"nothing says with which crop and method {path} was trained. Received no settings with it; "
+            f'{{"settings": {{"method": ..., "crop": ...}}}} in a JSON file beside it is right'
         )
-    outputs = run(np.zeros((1, size, size, 3), np.float32))
-    points = _decoded(settings["method"], outputs, size).shape[1]
-    title = settings.get("dataset") or _dataset_with(points, path)
-    expected = dataset_of(title).layout.points
+    size = shape[1]
+    try:
+        points = _decode(settings["method"], outputs, size).shape[1]
+        title = settings.get("dataset") or _dataset_with(points)
+        expected = dataset_of(title).layout.points
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
     if points != expected:
         raise ValueError(f"{path} is not for {title}. Received {points} landmarks; {expected} are right")
-    return LandmarkNetwork(path, size, points, settings["crop"], settings["method"], title, run)
+    return LandmarkNetwork(path, size, points, settings["crop"], settings["method"], title, settings, model, run)
 
 
-def _dataset_with(points: int, path: Path) -> str:
+def _dataset_with(points: int) -> str:
     """The title of the first data set with so many landmarks."""
     for dataset in DATASETS.values():
         if dataset.layout.points == points:
             return dataset.title
     known = sorted({dataset.layout.points for dataset in DATASETS.values()})
-    raise ValueError(f"{path} predicts landmarks of no known data set. Received {points}; known: {known}")
+    raise ValueError(f"it predicts the landmarks of no known data set. Received {points}; known: {known}")

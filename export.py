@@ -1,0 +1,270 @@
+"""Export: a trained network as one file for phones and servers, checked against Keras before it is there.
+
+    python export.py --weights runs/acr/best.keras --format onnx --precision float32 --out acr.onnx
+    python export.py --weights runs/acr/best.keras --format litert --precision int8 --out acr.tflite --data-dir data
+
+The file takes float32 RGB images in [0, 1]. How to cut a face for it and how to read its outputs is described inside it
+and in FILE.json beside it, which also holds the figures of the check. `predict.py --weights FILE` runs it.
+"""
+
+import argparse
+import dataclasses
+import inspect
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from config import (
+    CALIBRATION_FACES,
+    EVALUATION_BATCH,
+    EXPORT_SUFFIXES,
+    PRECISIONS,
+    RENDERED_CHECK_FACES,
+    RENDERED_EXPORT_SEEDS,
+    SEED,
+    DatasetName,
+    Precision,
+    crop_of,
+    dataset_of,
+    row_of,
+)
+from face_batches import Faces, crop_batches, load_faces
+from image_utility import invert, longer_side, shrink, transform
+from methods import method_of
+from metrics import nme, normaliser_distance
+from runtime import FORMATS, LandmarkNetwork, description_path, load_network
+from safe_files import replace_file, write_json
+
+
+def export(
+    weights: str | os.PathLike,
+    format: str,
+    precision: str,
+    out: str | os.PathLike,
+    data_dir: str | os.PathLike | None = None,
+) -> dict:
+    """Writes a network as an ONNX or LiteRT file, and checks it against Keras first: a file that fails is not kept.
+
+    Args:
+        weights: a .keras file of train.py, or an old .h5.
+        format: "onnx" or "litert". precision: "float32", "float16" or "int8".
+        out: the file, ending in .onnx or .tflite; the description with the figures of the check goes to `out`.json.
+        data_dir: data root with the network's data set. int8 is calibrated on its training faces, and every precision
+            is checked on its validation faces; None takes rendered faces for both.
+
+    Returns:
+        the content of `out`.json.
+
+    Raises:
+        FileNotFoundError: no such weights, or a data set that is not prepared.
+        ImportError: a package of requirements-export.txt is not installed.
+        ValueError: unknown format, precision or ending, weights that do not say how they were trained, a check without
+            true landmarks, or one that failed.
+    """
+    out, limits = Path(out), row_of(PRECISIONS, precision, "precision")
+    suffix = row_of(EXPORT_SUFFIXES, format, "format")
+    if out.suffix != suffix:
+        raise ValueError(f"{out} has the wrong ending for {format}. Received {out.suffix!r}; {suffix!r} is right")
+    if keras.backend.backend() != "tensorflow":
+        raise ValueError(f"export needs Keras on TensorFlow. Received {keras.backend.backend()!r}; unset KERAS_BACKEND")
+    network = load_network(weights)
+    if not isinstance(network.model, keras.Model):
+        raise ValueError(f"{weights} is an exported file already; the .keras or .h5 file that it came from is right")
+    checked = _checked_faces(network, data_dir)
+    if limits.nme_ratio and not _has_truth(network, checked):
+        raise ValueError(
+            f"the check of {precision} needs true landmarks of {network.dataset}. Received rendered faces, which have "
+            f"{checked.dataset.layout.points}; a --data-dir with {network.dataset} is right"
+        )
+    calibration = _calibration(network, data_dir) if precision == "int8" else None
+    description = describe(network, precision)
+    check = {}
+
+    def write(beside: Path) -> None:
+        FORMATS[format].write(network.model, beside, precision, calibration, json.dumps(description, indent=2))
+        check.update(compare(network, load_network(beside), checked))
+        _hold_to(limits, check, out)
+
+    replace_file(out, write)
+    report = {**description, "check": {"faces_of": _origin(checked, data_dir), **check}}
+    write_json(description_path(out), report)
+    return report
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# What a file says of itself
+# --------------------------------------------------------------------------------------------------------------------
+
+
+def describe(network: LandmarkNetwork, precision: str) -> dict:
+    """What must be known to use the exported network without this project, in words and numbers."""
+    size, method = network.input_size, method_of(network.method)
+    return {
+        "settings": {**network.settings, "dataset": network.dataset},
+        "weights": network.path.name,
+        "precision": precision,
+        "input": {"shape": ["batch", size, size, 3], "dtype": "float32", "colours": "RGB", "range": [0, 1]},
+        "preprocessing": {
+            "region": "the face's landmark box, grown by these shares of its width and height on each side and by "
+            "`pixels` image pixels; its longer side is taken for both where `square` is true; around the mean landmark "
+            "in place of the box's centre where `centre` is centroid; both sides times `scale`",
+            **dataclasses.asdict(crop_of(network.crop)),
+            "resize": f"the region to {size} x {size} pixels, bilinear, the image's edge pixels repeated outside it",
+            "range": "divide 8-bit values by 255",
+        },
+        "postprocessing": {
+            "method": network.method,
+            "decode": " ".join(inspect.getdoc(method.decode).split()),
+            "size": size,
+            "pixels": "landmarks are 0-based; pixel (0, 0) of the crop shows the region's corner (left, top)",
+        },
+        "points": network.points,
+        "mirror_partners": list(dataset_of(network.dataset).layout.partners),
+    }
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Faces for calibration and check
+# --------------------------------------------------------------------------------------------------------------------
+
+
+def _checked_faces(network: LandmarkNetwork, data_dir: str | os.PathLike | None) -> Faces:
+    if data_dir is None:
+        return render_faces(RENDERED_EXPORT_SEEDS[1], RENDERED_CHECK_FACES, network.input_size)
+    return load_faces(data_dir, network.dataset, "validation", network.input_size)
+
+
+def _calibration(network: LandmarkNetwork, data_dir: str | os.PathLike | None) -> np.ndarray:
+    """Crops (n, size, size, 3) in [0, 1] of faces that the check does not see."""
+    if data_dir is None:
+        faces = render_faces(RENDERED_EXPORT_SEEDS[0], CALIBRATION_FACES, network.input_size)
+    else:
+        faces = load_faces(data_dir, network.dataset, "train", network.input_size)
+        faces = faces.sample(min(CALIBRATION_FACES, len(faces)), SEED)
+    images, _ = next(crop_batches(faces, crop_of(network.crop), network.input_size, len(faces)))
+    return images
+
+
+def render_faces(first_seed: int, count: int, input_size: int) -> Faces:
+    """Rendered faces in memory, shrunk for an input of this size."""
+    from synthetic_faces import render_face
+
+    images, landmarks, matrices = [], [], []
+    for seed in range(first_seed, first_seed + count):
+        image, points = render_face(seed)
+        image, matrix = shrink(image, input_size / longer_side(points))
+        images.append(image)
+        landmarks.append(points)
+        matrices.append(matrix)
+    return Faces(
+        dataset=dataset_of(DatasetName.synthetic),
+        split="validation",
+        names=[f"rendered {seed}" for seed in range(first_seed, first_seed + count)],
+        images=images,
+        landmarks=np.stack(landmarks),  # (count, 68, 2)
+        matrices=np.stack(matrices),  # (count, 2, 3)
+        subsets=[()] * count,
+        missing=[],
+    )
+
+
+def _has_truth(network: LandmarkNetwork, faces: Faces) -> bool:
+    """Whether the faces' landmarks are those that the network predicts."""
+    return dataset_of(network.dataset).layout == faces.dataset.layout
+
+
+def _origin(faces: Faces, data_dir: str | os.PathLike | None) -> str:
+    return "rendered, since no data root was given" if data_dir is None else f"{faces.dataset.title}, {faces.split}"
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# The check
+# --------------------------------------------------------------------------------------------------------------------
+
+
+def compare(network: LandmarkNetwork, exported: LandmarkNetwork, faces: Faces) -> dict:
+    """How far an exported network strays from the Keras network on the same crops.
+
+    Returns:
+        "faces": how many; "shift": the largest distance of any landmark in pixels of the network's input, "mean_shift"
+        the mean; "nme_keras", "nme" (percent, means over the faces) and their ratio "nme_ratio", None where the faces
+        have other landmarks than the network.
+    """
+    crop, size = crop_of(network.crop), network.input_size
+    ours, theirs, matrices = [], [], []
+    for images, moved in crop_batches(faces, crop, size, EVALUATION_BATCH):
+        ours.append(network.predict(images))
+        theirs.append(exported.predict(images))
+        matrices.append(moved)
+    ours, theirs = np.concatenate(ours), np.concatenate(theirs)  # (faces, points, 2) in crop pixels
+    shifts = np.linalg.norm(theirs - ours, axis=-1)  # (faces, points)
+    result = {"faces": len(faces), "shift": float(shifts.max()), "mean_shift": float(shifts.mean())}
+    result |= {"nme_keras": None, "nme": None, "nme_ratio": None}
+    if _has_truth(network, faces) and np.isfinite(shifts).all():
+        layout, back = faces.dataset.layout, invert(np.concatenate(matrices))
+        distance = normaliser_distance(faces.landmarks, layout, faces.dataset.normaliser, faces.names)
+        before = float(nme(transform(ours, back), faces.landmarks, distance).mean())
+        after = float(nme(transform(theirs, back), faces.landmarks, distance).mean())
+        result |= {"nme_keras": before, "nme": after, "nme_ratio": after / before}
+    return result
+
+
+def _hold_to(limits: Precision, check: dict, out: Path) -> None:
+    """Raises ValueError where a figure of the check is above its limit, or is no number."""
+    for name in ("shift", "nme_ratio"):
+        limit = getattr(limits, name)
+        if limit is not None and not check[name] <= limit:
+            raise ValueError(
+                f"{out} is not written: the {limits.name} file strays too far from Keras. Received {name} {check[name]}"
+                f" on {check['faces']} faces; at most {limit} is right"
+            )
+    if not np.isfinite(check["shift"]):
+        raise ValueError(f"{out} is not written: its predictions are not finite numbers")
+
+
+def _table(report: dict, out: Path) -> str:
+    """The report in words."""
+    check, limits = report["check"], PRECISIONS[report["precision"]]
+    megabytes = out.stat().st_size / 2**20
+    lines = [
+        f"{out}: {report['weights']} in {limits.name}, {megabytes:.1f} MiB, {description_path(out).name} beside it",
+        f"checked on {check['faces']} faces ({check['faces_of']}), pixels of the network's input:",
+        f"  shift of a landmark   largest {check['shift']:.6f}, mean {check['mean_shift']:.6f}{_at_most(limits.shift)}",
+    ]
+    if check["nme_ratio"] is not None:
+        lines.append(
+            f"  NME                   {check['nme']:.3f} %, Keras {check['nme_keras']:.3f} %, "
+            f"ratio {check['nme_ratio']:.4f}{_at_most(limits.nme_ratio)}"
+        )
+    return "\n".join(lines)
+
+
+def _at_most(limit: float | None) -> str:
+    return "" if limit is None else f" (at most {limit:g})"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit status."""
+    parser = argparse.ArgumentParser(description="Write a trained network as an ONNX or LiteRT file.")
+    parser.add_argument("--weights", required=True, help="a .keras file of train.py, or an .h5 file of the original")
+    parser.add_argument("--format", required=True, choices=[*EXPORT_SUFFIXES], help="ONNX, or LiteRT (.tflite)")
+    parser.add_argument("--precision", default="float32", choices=[*PRECISIONS], help="how numbers are kept")
+    parser.add_argument("--out", required=True, help="the file, ending in .onnx or .tflite")
+    parser.add_argument("--data-dir", help="data root for calibration and check; rendered faces without it")
+    options = parser.parse_args(arguments)
+    try:
+        report = export(options.weights, options.format, options.precision, options.out, options.data_dir)
+    except (OSError, ValueError, ImportError) as error:
+        print(f"export.py: {error}", file=sys.stderr)
+        return 1
+    print(_table(report, Path(options.out)))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

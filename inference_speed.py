@@ -1,0 +1,137 @@
+"""How long a network takes for a batch of faces: Keras, ONNX Runtime and LiteRT on the same images and threads.
+
+Blocks of all ways take turns, so that a machine whose speed drifts treats them alike.
+"""
+
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import NamedTuple
+
+import numpy as np
+from tqdm import tqdm
+
+from cnn_model import CNNModel
+from config import (
+    CALIBRATION_FACES,
+    DEFAULT_CROP,
+    EXPORT_SUFFIXES,
+    PRECISIONS,
+    SEED,
+    SETTINGS_FILE,
+    Dataset,
+    ModelArch,
+)
+from runtime import FORMATS, LandmarkNetwork, load_network
+from safe_files import write_json
+
+KERAS = "Keras float32"
+TITLES = {"onnx": "ONNX Runtime", "litert": "LiteRT"}
+Run = Callable[[np.ndarray], object]  # from images (batch, size, size, 3) to outputs
+
+
+def set_keras_threads(threads: int) -> None:
+    """Gives TensorFlow so many threads; it must not have computed anything in this process yet.
+
+    Raises:
+        ValueError: it has.
+    """
+    import tensorflow as tf
+
+    try:
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+        tf.config.threading.set_inter_op_parallelism_threads(threads)
+    except RuntimeError as error:
+        raise ValueError(f"cannot give TensorFlow {threads} threads. Received: {error}") from error
+
+
+def untrained_network(arch: ModelArch | str, dataset: Dataset, input_size: int) -> LandmarkNetwork:
+    """A network with random weights, which computes as long as a trained one."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "untrained.keras"
+        CNNModel().get_model(arch, dataset.outputs, input_size=input_size).save(path)
+        settings = {"method": "l2", "crop": DEFAULT_CROP, "dataset": dataset.title}
+        write_json(path.parent / SETTINGS_FILE, {"settings": settings})
+        return load_network(path)
+
+
+class ExportedFile(NamedTuple):
+    """An exported file, and the room that reads its format."""
+
+    room: ModuleType
+    path: Path
+
+
+def exported_files(network: LandmarkNetwork, folder: Path) -> dict[str, ExportedFile]:
+    """The network in every format and precision, below `folder`, not checked: title -> file."""
+    size = network.input_size
+    images = np.random.default_rng(SEED).random((CALIBRATION_FACES, size, size, 3), np.float32)
+    files = {}
+    for name, room in FORMATS.items():
+        for precision in PRECISIONS:
+            path = folder / f"{precision}{EXPORT_SUFFIXES[name]}"
+            room.write(network.model, path, precision, images, description="{}")
+            files[f"{TITLES[name]} {precision}"] = ExportedFile(room, path)
+    return files
+
+
+def runs_of(network: LandmarkNetwork, files: dict[str, ExportedFile], threads: int) -> dict[str, Run]:
+    """What every runtime computes with: title -> function from images to outputs."""
+    runs: dict[str, Run] = {KERAS: network.run}
+    for title, (room, path) in files.items():
+        _, _, runs[title], _ = room.read(path, threads)
+    return runs
+
+
+def latencies(runs: dict[str, Run], size: int, batch: int, images: int, blocks: int) -> dict[str, list[float]]:
+    """Milliseconds that a batch takes, one mean for every block: title -> (blocks,).
+
+    Args:
+        images: of a block, at least; blocks of the runs take turns.
+    """
+    faces = np.random.default_rng(SEED).random((batch, size, size, 3), np.float32)
+    calls = -(-images // batch)
+    times: dict[str, list[float]] = {title: [] for title in runs}
+    for run in runs.values():  # traces, allocates, fills caches
+        run(faces)
+    for _ in tqdm(range(blocks), desc=f"batch {batch}", unit="round", disable=None):
+        for title, run in runs.items():
+            run(faces)
+            started = time.perf_counter()
+            for _ in range(calls):
+                run(faces)
+            times[title].append(1000 * (time.perf_counter() - started) / calls)
+    return times
+
+
+_ONE_FACE = """
+import importlib, sys
+from pathlib import Path
+import numpy as np
+room, path = sys.argv[1], Path(sys.argv[2])
+if room == "cnn_model":
+    model = importlib.import_module(room).load_model(path)
+    shape, run = model.input_shape, model.predict_on_batch
+else:
+    _, shape, run, _ = importlib.import_module(room).read(path, None)
+run(np.zeros((1, *shape[1:]), np.float32))
+status = Path("/proc/self/status").read_text()
+print(status.partition("VmHWM:")[2].split()[0])
+"""  # in a process of its own, which loads nothing but the one runtime
+
+
+def peak_memory(network: LandmarkNetwork, files: dict[str, ExportedFile], folder: Path) -> dict[str, float]:
+    """The most memory of a process that does nothing but predict one face, in MiB: title -> peak. Linux only."""
+    network.model.save(folder / "network.keras")
+    ways = {KERAS: ("cnn_model", folder / "network.keras")}
+    ways |= {title: (room.__name__, path) for title, (room, path) in files.items()}
+    peaks = {}
+    for title, way in ways.items():
+        command = [sys.executable, "-c", _ONE_FACE, *map(str, way)]
+        done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=Path(__file__).parent)
+        peaks[title] = int(done.stdout) / 1024
+    return peaks
