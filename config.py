@@ -667,7 +667,7 @@ class Tracking:
     redetect: frames from one look for new faces to the next. lost: least mean confidence of a face that is followed.
     leap: largest factor by which a face's box may grow or shrink from frame to frame. overlap: of two tracks that
         overlap by a larger share (intersection over union) the younger one goes.
-    cutoff: of the One-Euro filter at rest, in Hz. beta: by how much it rises with speed, Hz per (face side / s).
+    cutoff: of the One-Euro filter at rest, in Hz. beta: by how much it rises with speed, in Hz per face side/s.
     speed_cutoff: of the filter's own speed, in Hz.
     """
 
@@ -676,8 +676,8 @@ class Tracking:
     leap: float = 1.6
     overlap: float = 0.5
     cutoff: float = 1.0
-    beta: float = 20.0
-    speed_cutoff: float = 1.0
+    beta: float = 40.0
+    speed_cutoff: float = 3.0
 
 
 TRACKING = Tracking()

@@ -5,7 +5,7 @@ rises with speed, so that a face at rest stands still and a fast one is not held
 """
 
 import dataclasses
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -14,29 +14,66 @@ from face_detector import FoundFace
 from image_utility import landmark_box, longer_side, overlap
 from predictor import Face, Predictor
 
+LEAST_STEP = 1e-3  # seconds; two frames of a camera never come closer
+
 
 class OneEuroFilter:
-    """Smooths the landmarks of one face. Speeds are in face sides per second, so that the face's size does not matter.
-
-    Each landmark has its own speed, the same for x and y.
-    """
+    """Smooths rows of numbers; each row has a speed of its own, the length of its numbers' change."""
 
     def __init__(self, settings: Tracking = TRACKING):
         self.settings = settings
         self._seconds: float | None = None
 
-    def smooth(self, landmarks: np.ndarray, seconds: float) -> np.ndarray:
-        """The landmarks (points, 2) at a time, smoothed with those before; times rise from call to call."""
-        if self._seconds is None or seconds <= self._seconds:
-            self._seconds, self._last, self._speed = seconds, landmarks, np.zeros_like(landmarks)
-            return landmarks
-        step = seconds - self._seconds
-        speed = (landmarks - self._last) / step / longer_side(self._last)  # (points, 2) face sides per second
+    def smooth(self, values: np.ndarray, seconds: float, unit: float = 1.0) -> np.ndarray:
+        """The values (rows, numbers) at a time, smoothed with those before.
+
+        Args:
+            seconds: the time; it rises from call to call. unit: what speed is counted in.
+        """
+        if self._seconds is None:
+            self._seconds, self._last, self._speed = seconds, values, np.zeros_like(values)
+            return values
+        step = max(seconds - self._seconds, LEAST_STEP)
+        speed = (values - self._last) / step / unit  # (rows, numbers) per second
         self._speed = self._speed + _share(self.settings.speed_cutoff, step) * (speed - self._speed)
         cutoff = self.settings.cutoff + self.settings.beta * np.linalg.norm(self._speed, axis=-1, keepdims=True)
-        self._last = self._last + _share(cutoff, step) * (landmarks - self._last)
+        self._last = self._last + _share(cutoff, step) * (values - self._last)
         self._seconds = seconds
         return self._last
+
+
+class FaceFilter:
+    """Smooths the landmarks of one face: place, size and turn of the whole face, and the shape within, each by itself.
+
+    A face moves as a whole faster than its landmarks move within it. Filtered one by one, the landmarks of a moving
+    face would be let through with all their jitter. Every number here is in units of the face's size, so that the size
+    of the face in the picture does not matter.
+    """
+
+    def __init__(self, settings: Tracking = TRACKING):
+        self._place, self._turn, self._shape = (OneEuroFilter(settings) for _ in range(3))
+        self._reference: np.ndarray | None = None  # the last smoothed shape, (points,) complex, about 0, of size 1
+
+    def smooth(self, landmarks: np.ndarray, seconds: float) -> np.ndarray:
+        """The landmarks (points, 2) at a time, smoothed with those before."""
+        points = landmarks @ [1, 1j]  # (points,) complex, so that one product turns and scales
+        middle = points.mean()
+        around = points - middle
+        if self._reference is None:
+            self._reference, self._angle = around / longer_side(landmarks), 0.0
+        move = np.vdot(self._reference, around) / np.vdot(self._reference, self._reference)  # least squares
+        shape = self._shape.smooth(_pairs(around / move), seconds)  # (points, 2)
+        place = self._place.smooth(_pairs(middle), seconds, unit=abs(move))  # (1, 2) pixels
+        self._angle += np.angle(move * np.exp(-1j * self._angle))  # goes on beyond half a turn
+        turn = self._turn.smooth(np.array([[np.log(abs(move)), self._angle]]), seconds)[0]  # logarithm of size, radians
+        self._reference = shape @ [1, 1j]
+        return _pairs(np.exp(turn[0] + 1j * turn[1]) * self._reference) + place
+
+
+def _pairs(points: np.ndarray) -> np.ndarray:
+    """Complex points as (points, 2)."""
+    points = np.atleast_1d(points)
+    return np.stack([points.real, points.imag], axis=-1)
 
 
 def _share(cutoff: float | np.ndarray, step: float) -> float | np.ndarray:
@@ -50,7 +87,7 @@ class _Track:
 
     number: int
     face: Face
-    filter: OneEuroFilter = field(default_factory=OneEuroFilter)
+    filter: FaceFilter
 
 
 class FaceTracker:
@@ -111,7 +148,7 @@ class FaceTracker:
                 lost.remove(again)
             else:
                 self._next += 1
-            self._tracks.append(_Track(again.number if again else self._next - 1, face, OneEuroFilter(self.settings)))
+            self._tracks.append(_Track(again.number if again else self._next - 1, face, FaceFilter(self.settings)))
 
     def _sure(self, face: Face) -> bool:
         """Whether this is a face at all, as far as the network's agreement tells."""
