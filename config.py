@@ -676,7 +676,7 @@ class Tracking:
     leap: float = 1.6
     overlap: float = 0.5
     cutoff: float = 1.0
-    beta: float = 40.0
+    beta: float = 20.0
     speed_cutoff: float = 3.0
 
 

@@ -130,7 +130,7 @@ def known_face(predictor: Predictor, picture: str | None) -> tuple[np.ndarray, n
 
 
 class KnownBox:
-    """A detector for the first frame of a clip, where the face is known: OpenCV's cascades may not know rendered ones."""
+    """A detector for the first frame of a clip, where the face is known; cascades may not know rendered ones."""
 
     def __init__(self, landmarks: np.ndarray):
         self._face = FoundFace(landmark_box(landmarks), 1.0)
