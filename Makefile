@@ -25,7 +25,7 @@ test: .venv/requirements-dev.stamp
 test-slow: .venv/requirements-dev.stamp
 	.venv/bin/python -m pytest -m slow
 
-.venv/requirements-dev.stamp: requirements.txt
+.venv/requirements-dev.stamp: requirements.txt requirements-export.txt
 
 # A stamp is written only after pip is through, so an interrupted installation is taken up again.
 .venv/%.stamp: %.txt

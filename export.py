@@ -216,6 +216,8 @@ def compare(network: LandmarkNetwork, exported: LandmarkNetwork, faces: Faces) -
 
 def _hold_to(limits: Precision, check: dict, out: Path) -> None:
     """Raises ValueError where a figure of the check is above its limit, or is no number."""
+    if not np.isfinite(check["shift"]):
+        raise ValueError(f"{out} is not written: its predictions are not finite numbers")
     for name in ("shift", "nme_ratio"):
         limit = getattr(limits, name)
         if limit is not None and not check[name] <= limit:
@@ -223,8 +225,6 @@ def _hold_to(limits: Precision, check: dict, out: Path) -> None:
                 f"{out} is not written: the {limits.name} file strays too far from Keras. Received {name} {check[name]}"
                 f" on {check['faces']} faces; at most {limit} is right"
             )
-    if not np.isfinite(check["shift"]):
-        raise ValueError(f"{out} is not written: its predictions are not finite numbers")
 
 
 def _table(report: dict, out: Path) -> str:

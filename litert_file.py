@@ -1,15 +1,18 @@
 """Networks as LiteRT (.tflite) files: written from Keras by TensorFlow's converter, run by LiteRT on the CPU.
 
-The file takes float32 images (1, size, size, 3) in [0, 1] whatever its precision; its input can be resized to more.
+The file takes float32 images (batch, size, size, 3) in [0, 1] whatever its precision. It opens for one image; its
+input can be resized to more.
 
     float16    weights in half precision; processors with half arithmetic may use it, others compute in float32
-    int8       weights per channel, activations over the range that the calibration images reach
+    int8       weights per channel, activations over the range that the calibration images reach. Linear layers stay in
+               float32: 8 bits of the outputs would be steps of half a pixel at an input of 112
 
 The description lies in the file as acr.json, in the zip archive that TensorFlow Lite's metadata appends to a model:
 `unzip -p FILE.tflite acr.json` shows it.
 """
 
 import os
+import tempfile
 import threading
 import zipfile
 from collections.abc import Callable
@@ -32,21 +35,39 @@ def write(model, path: Path, precision: str, calibration: np.ndarray | None, des
         calibration: images (n, size, size, 3) in [0, 1] that int8 takes its ranges from.
         description: JSON, stored inside the file.
     """
-    import keras
     import tensorflow as tf
 
-    target, options = {"supported_ops": [tf.lite.OpsSet.TFLITE_BUILTINS]}, {}  # nothing that needs all of TensorFlow
-    if precision != "float32":
-        options["optimizations"] = [tf.lite.Optimize.DEFAULT]
-    if precision == "float16":
-        target["supported_types"] = [tf.float16]
-    if precision == "int8":
-        options["representative_dataset"] = lambda: ([image[None]] for image in calibration)
-    image = model.inputs[0]
-    one_image = keras.InputSpec(shape=(1, *image.shape[1:]), dtype="float32", name=image.name)
-    model.export(path, format="litert", verbose=False, input_signature=[one_image], target_spec=target, **options)
+    with tempfile.TemporaryDirectory() as folder:
+        model.export(folder, format="tf_saved_model", verbose=False)
+        converter = tf.lite.TFLiteConverter.from_saved_model(folder)
+        if precision != "float32":
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        if precision == "float16":
+            converter.target_spec.supported_types = [tf.float16]
+        if precision == "int8":
+            network = _quantised(converter, calibration)
+        else:
+            network = converter.convert()
+    path.write_bytes(network)
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr(DESCRIPTION_FILE, description)
+
+
+def _quantised(converter, calibration: np.ndarray) -> bytes:
+    """The file with integer weights and activations, except of linear layers.
+
+    The converter itself has no such choice; TensorFlow's tool that looks for layers which suffer has.
+    """
+    import tensorflow as tf
+
+    def images():
+        for image in calibration:
+            yield [image[None]]  # (1, size, size, 3)
+
+    converter.representative_dataset = images
+    in_float = tf.lite.experimental.QuantizationDebugOptions(denylisted_ops=["FULLY_CONNECTED"])
+    tool = tf.lite.experimental.QuantizationDebugger(converter=converter, debug_dataset=images, debug_options=in_float)
+    return tool.get_nondebug_quantized_model()
 
 
 def read(path: Path, threads: int | None) -> tuple[object, tuple, Callable[[np.ndarray], object], str | None]:

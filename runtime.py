@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import keras
 import numpy as np
 
 import litert_file
@@ -80,8 +81,9 @@ def load_network(path: str | os.PathLike, threads: int | None = None) -> Landmar
     names = {suffix: name for name, suffix in EXPORT_SUFFIXES.items()}
     if path.suffix not in names:
         settings, model = settings_of(path), load_model(path)
-        blank = np.zeros((1, *model.input_shape[1:]), np.float32)
-        return _network(path, settings, model, model.input_shape, model.predict_on_batch, model(blank, training=False))
+        blank = model(np.zeros((1, *model.input_shape[1:]), np.float32), training=False)  # not traced yet, so quick
+        outputs = keras.tree.map_structure(keras.ops.convert_to_numpy, blank)
+        return _network(path, settings, model, model.input_shape, model.predict_on_batch, outputs)
     try:
         model, shape, run, description = FORMATS[names[path.suffix]].read(path, threads)
         if len(shape) != 4 or shape[1] != shape[2] or shape[3] != 3:

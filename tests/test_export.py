@@ -1,0 +1,289 @@
+"""Exported files compute what Keras computes, say how to use them, and are not there where they fail their check."""
+
+import dataclasses
+import json
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from test_cnn_model import randomise
+from test_runtime import SIZE, images_of, save_tiny
+
+import export as exporting
+from cnn_model import CNNModel
+from config import CROPS, EXPORT_SUFFIXES, PACKAGE, PRECISIONS, Precision
+from export import export, render_faces
+from face_batches import to_network
+from runtime import FORMATS, description_path, load_network
+
+ROOT = Path(__file__).parent.parent
+PACKAGES = {"onnx": ("onnx", "tf2onnx", "onnxruntime"), "litert": ("ai_edge_litert",)}
+
+
+def needs(format):
+    for package in PACKAGES[format]:
+        pytest.importorskip(package)
+
+
+@pytest.fixture(autouse=True)
+def few_faces(monkeypatch):
+    monkeypatch.setattr(exporting, "CALIBRATION_FACES", 8)
+    monkeypatch.setattr(exporting, "RENDERED_CHECK_FACES", 8)
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    """Weights of a tiny network for 300W."""
+    return save_tiny(tmp_path_factory.mktemp("run"))[0]
+
+
+def in_file(format, path):
+    """The description inside a file, read without this project."""
+    if format == "litert":
+        return json.loads(zipfile.ZipFile(path).read("acr.json"))
+    import onnx
+
+    return json.loads({entry.key: entry.value for entry in onnx.load(path).metadata_props}[PACKAGE])
+
+
+def raw_outputs(format, path, images):
+    """What the runtime itself makes of images, one by one, on the first input and output."""
+    if format == "onnx":
+        import onnxruntime
+
+        session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+        return np.concatenate([session.run(None, {session.get_inputs()[0].name: image[None]})[0] for image in images])
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(str(path))
+    interpreter.allocate_tensors()
+    outputs = []
+    for image in images:
+        interpreter.set_tensor(interpreter.get_input_details()[0]["index"], image[None])
+        interpreter.invoke()
+        outputs.append(interpreter.get_tensor(interpreter.get_output_details()[0]["index"]))
+    return np.concatenate(outputs)
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Every format and precision
+# --------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("format", FORMATS)
+def test_file_describes_itself_and_computes_what_keras_does(tiny, tmp_path, format, precision):
+    needs(format)
+    out = tmp_path / f"x{EXPORT_SUFFIXES[format]}"
+    report = export(tiny, format, precision, out)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [out.name, f"{out.name}.json"]
+
+    beside = json.loads(description_path(out).read_text())
+    assert beside == report and beside.pop("check")["faces"] == 8
+    assert in_file(format, out) == beside
+    assert beside["settings"]["dataset"] == "300W" and beside["points"] == 68 and beside["precision"] == precision
+    assert beside["preprocessing"]["left"] == 0.10 and beside["preprocessing"]["square"] is True
+    assert beside["postprocessing"]["decode"].startswith("size / 2 - size * targets")
+
+    keras_network, network = load_network(tiny), load_network(out)
+    assert (network.input_size, network.points, network.crop, network.method) == (SIZE, 68, "square", "acr")
+    tolerance = {"float32": 1e-3, "float16": 0.05, "int8": 0.5}[precision]  # pixels
+    faces, _ = render_faces(9, 5, SIZE).crops(CROPS["square"], SIZE, range(5))
+    for count in (1, 5, 2, 1):
+        images = to_network(faces[:count])
+        landmarks = network.predict(images)
+        np.testing.assert_allclose(landmarks, keras_network.predict(images), atol=tolerance)
+        # what the description says, done by hand
+        by_hand = SIZE / 2 - SIZE * raw_outputs(format, out, images).reshape(count, 68, 2)
+        np.testing.assert_allclose(landmarks, by_hand, atol=1e-3 if precision == "float32" else 0.2)
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_mobilenet_in_float32(tmp_path, format):
+    needs(format)
+    model = randomise(CNNModel().get_model("mobileNetV2", 136, input_size=32))
+    path, _ = save_tiny(tmp_path)
+    model.save(path)
+    check = export(path, format, "float32", tmp_path / f"x{EXPORT_SUFFIXES[format]}")["check"]
+    assert 0 <= check["mean_shift"] <= check["shift"] < 1e-3
+    assert check["nme_ratio"] == pytest.approx(1, abs=1e-4)
+
+
+def branches():
+    """Three outputs, which are made in another order than they are given."""
+    image = keras.Input((SIZE, SIZE, 3), name="image")
+    x = keras.layers.Conv2D(8, 3, strides=2, name="conv")(image)
+    pool = keras.layers.GlobalAveragePooling2D(name="pool")(x)
+    last, first = keras.layers.Dense(4, name="last")(pool), keras.layers.Dense(2, name="first")(pool)
+    model = keras.Model(image, [first, keras.layers.Conv2D(1, 1, name="map")(x), last])
+    model(images_of(1))  # Keras exports a model of several outputs only after a call
+    return model
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_several_outputs_keep_their_order(tmp_path, format):
+    needs(format)
+    model, path = branches(), tmp_path / f"x{EXPORT_SUFFIXES[format]}"
+    FORMATS[format].write(model, path, "float32", None, "{}")
+    _, _, run, description = FORMATS[format].read(path, 1)
+    assert description == "{}"
+    for output, expected in zip(run(images_of(3)), model(images_of(3)), strict=True):
+        np.testing.assert_allclose(output, keras.ops.convert_to_numpy(expected), atol=1e-5)
+
+
+def test_onnx_precisions_and_free_batch(tiny, tmp_path):
+    needs("onnx")
+    import onnx
+
+    kinds = {}
+    for precision in PRECISIONS:
+        export(tiny, "onnx", precision, tmp_path / f"{precision}.onnx")
+        network = onnx.load(tmp_path / f"{precision}.onnx")
+        assert network.graph.input[0].type.tensor_type.shape.dim[0].dim_param == "batch"
+        assert {opset.domain for opset in network.opset_import} == {""}  # plain ONNX, for any program
+        kinds[precision] = {tensor.data_type for tensor in network.graph.initializer if len(tensor.dims) > 1}
+    assert kinds == {
+        "float32": {onnx.TensorProto.FLOAT},
+        "float16": {onnx.TensorProto.FLOAT16},
+        "int8": {onnx.TensorProto.INT8},
+    }
+
+
+def test_int8_of_litert_has_a_scale_for_each_channel_and_a_head_in_float(tiny, tmp_path):
+    needs("litert")
+    export(tiny, "litert", "int8", tmp_path / "x.tflite")
+    tensors = load_network(tmp_path / "x.tflite").model.get_tensor_details()
+    kernel = next(tensor for tensor in tensors if tensor["shape"].tolist() == [4, 3, 3, 3])
+    assert kernel["dtype"] is np.int8 and len(kernel["quantization_parameters"]["scales"]) == 4
+    assert next(tensor for tensor in tensors if tensor["shape"].tolist() == [136, 64])["dtype"] is np.float32
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_int8_outputs_are_not_in_steps(tiny, tmp_path, format):
+    """Eight bits of output would give at most 256 values over the range of all landmarks."""
+    needs(format)
+    out = tmp_path / f"x{EXPORT_SUFFIXES[format]}"
+    export(tiny, format, "int8", out)
+    faces, _ = render_faces(9, 8, SIZE).crops(CROPS["square"], SIZE, range(8))
+    assert len(np.unique(raw_outputs(format, out, to_network(faces)))) > 512
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# The check
+# --------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("limits", [Precision("float32", shift=-1.0), Precision("float32", nme_ratio=0.5)])
+def test_failed_check_leaves_nothing_and_keeps_what_was_there(tiny, tmp_path, monkeypatch, limits):
+    needs("onnx")
+    monkeypatch.setitem(PRECISIONS, "float32", limits)
+    with pytest.raises(ValueError, match="x.onnx is not written: .* Received .* on 8 faces; at most"):
+        export(tiny, "onnx", "float32", tmp_path / "x.onnx")
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "x.onnx").write_bytes(b"older")
+    with pytest.raises(ValueError, match="not written"):
+        export(tiny, "onnx", "float32", tmp_path / "x.onnx")
+    assert (tmp_path / "x.onnx").read_bytes() == b"older" and len(list(tmp_path.iterdir())) == 1
+
+
+def test_figures_of_a_network_moved_by_a_known_step(tiny):
+    """Everything 3 pixels to the right and 4 down: each landmark 5 crop pixels away, whatever the network predicts."""
+    network = load_network(tiny)
+    faces = render_faces(5, 3, SIZE)
+    moved = dataclasses.replace(network, run=lambda images: network.run(images) - np.tile([3, 4], 68) / SIZE)
+    check = exporting.compare(network, moved, faces)
+    assert check["shift"] == pytest.approx(5, abs=1e-4) and check["mean_shift"] == pytest.approx(5, abs=1e-4)
+    assert check["nme_ratio"] == pytest.approx(check["nme"] / check["nme_keras"])
+
+
+def test_predictions_that_are_no_numbers(tiny, monkeypatch):
+    network = load_network(tiny)
+    broken = dataclasses.replace(network, run=lambda images: network.run(images) * np.nan)
+    check = exporting.compare(network, broken, render_faces(5, 2, SIZE))
+    for limits in PRECISIONS.values():
+        with pytest.raises(ValueError, match="not written"):
+            exporting._hold_to(limits, check, Path("x.onnx"))
+
+
+def test_prepared_faces_calibrate_and_check(prepared_300w, tiny, tmp_path):
+    needs("onnx")
+    check = export(tiny, "onnx", "int8", tmp_path / "x.onnx", data_dir=prepared_300w)["check"]
+    assert check["faces_of"] == "300W, validation" and 0 < check["faces"] < 12 and check["nme_ratio"] <= 1.03
+
+
+def test_rendered_faces_have_no_truth_for_29_landmarks(tmp_path):
+    needs("onnx")
+    weights, _ = save_tiny(tmp_path / "run", "COFW")
+    with pytest.raises(ValueError, match="true landmarks of COFW. Received rendered faces.*68; a --data-dir"):
+        export(weights, "onnx", "int8", tmp_path / "x.onnx")
+    check = export(weights, "onnx", "float32", tmp_path / "x.onnx")["check"]
+    assert check["nme_ratio"] is None and check["shift"] < 1e-3
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# The command line
+# --------------------------------------------------------------------------------------------------------------------
+
+
+def test_command_line_prints_the_check(tiny, tmp_path, capsys):
+    needs("litert")
+    out = tmp_path / "new" / "x.tflite"
+    arguments = ["--weights", str(tiny), "--format", "litert", "--precision", "int8", "--out", str(out)]
+    assert exporting.main(arguments) == 0
+    printed = capsys.readouterr().out
+    assert "checked on 8 faces (rendered, since no data root was given)" in printed
+    assert "best.keras in int8" in printed and "(at most 1.03)" in printed and "NME" in printed
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"--out": "x.tflite"}, "wrong ending for onnx. Received '.tflite'; '.onnx' is right"),
+        ({"--weights": "absent.keras"}, "absent.keras: no such weights file"),
+        ({"--data-dir": "nowhere"}, "300W is not prepared"),
+    ],
+)
+def test_command_line_says_what_is_wrong(tiny, tmp_path, monkeypatch, capsys, changes, message):
+    monkeypatch.chdir(tmp_path)
+    options = {"--weights": str(tiny), "--format": "onnx", "--out": "x.onnx"} | changes
+    assert exporting.main([word for pair in options.items() for word in pair]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("export.py: ") and message in error
+    assert not list(tmp_path.iterdir())
+
+
+def test_missing_package_is_named_and_leaves_nothing(tiny, tmp_path, monkeypatch, capsys):
+    pytest.importorskip("onnx")
+    monkeypatch.setitem(sys.modules, "tf2onnx", None)
+    assert exporting.main(["--weights", str(tiny), "--format", "onnx", "--out", str(tmp_path / "x.onnx")]) == 1
+    assert "writing ONNX files needs the package tf2onnx" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_exported_file_cannot_be_exported(tiny, tmp_path):
+    needs("onnx")
+    export(tiny, "onnx", "float32", tmp_path / "x.onnx")
+    with pytest.raises(ValueError, match="x.onnx is an exported file already"):
+        export(tmp_path / "x.onnx", "onnx", "float32", tmp_path / "y.onnx")
+
+
+@pytest.mark.parametrize("options", [{"format": "tensorrt"}, {"precision": "int4"}])
+def test_unknown_format_and_precision(tiny, tmp_path, options):
+    options = {"format": "onnx", "precision": "float32"} | options
+    with pytest.raises(ValueError, match="unknown (format|precision)"):
+        export(tiny, out=tmp_path / "x.onnx", **options)
+
+
+@pytest.mark.slow
+def test_benchmark_of_inference(tiny):
+    needs("onnx")
+    needs("litert")
+    command = [sys.executable, "benchmark.py", "inference", "--weights", tiny, "--images", "2", "--blocks", "2"]
+    done = subprocess.run([*map(str, command), "--batches", "1", "3"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    for title in ("Keras float32", "ONNX Runtime int8", "LiteRT float16"):
+        assert done.stdout.count(f"batch 3, {title}") == 1 and f"peak memory of one face, {title}" in done.stdout
