@@ -682,6 +682,11 @@ class Tracking:
 
 TRACKING = Tracking()
 
+DEMO_PORT = 7860
+DEMO_BYTES = 20_000_000  # of an upload
+DEMO_PIXELS = 40_000_000  # of its picture
+DEMO_KEPT_SECONDS = 60  # until an upload is deleted
+
 
 # --------------------------------------------------------------------------------------------------------------------
 # Export
