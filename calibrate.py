@@ -78,9 +78,17 @@ def cover(faces: Faces, seed: int = SEED) -> tuple[list[np.ndarray], np.ndarray]
 
 
 def fit(spread: np.ndarray, right: np.ndarray) -> Calibration:
-    """The calibration that makes spread (faces, points) tell best which landmarks are right, (faces, points) bool."""
+    """The calibration that makes spread (faces, points) tell best which landmarks are right, (faces, points) bool.
+
+    Raises:
+        ValueError: all of them are right, or none.
+    """
     from sklearn.linear_model import LogisticRegression
 
+    if right.all() or not right.any():
+        raise ValueError(
+            f"cannot calibrate. Received {right.sum()} of {right.size} landmarks that are right; some must be"
+        )
     points = spread.shape[1]
     which = np.tile(np.eye(points), (len(spread), 1))  # (faces * points, points)
     inputs = np.column_stack([log_spread(spread).ravel(), which])

@@ -602,8 +602,20 @@ class Cascade:
 # python measure_detector.py --dataset 300W --raw DIR   (training faces; --dataset COFW for 29 landmarks)
 # 98 landmarks (WFLW) run around the same outline as 68.
 CASCADES = {
-    "frontal": Cascade("haarcascade_frontalface_alt2.xml", False, 0.0, (1.0, 0.0), {68: BoxFit(), 29: BoxFit()}),
-    "profile": Cascade("haarcascade_profileface.xml", True, 1.0, (1.0, 0.0), {68: BoxFit(), 29: BoxFit()}),
+    "frontal": Cascade(
+        "haarcascade_frontalface_alt2.xml",
+        mirrored=False,
+        least=0.0,
+        score=(1.967, -108.05),
+        fits={68: BoxFit(0.004, 0.144, 0.873, 0.846), 29: BoxFit()},
+    ),
+    "profile": Cascade(
+        "haarcascade_profileface.xml",
+        mirrored=True,
+        least=1.0,
+        score=(0.563, 1.04),
+        fits={68: BoxFit(-0.102, 0.148, 0.783, 0.754), 29: BoxFit()},
+    ),
 }
 SAME_OUTLINE = types.MappingProxyType({98: 68})  # landmarks -> landmarks whose box is the same
 YUNET_FIT = BoxFit()  # not measured: its file was not at hand; the second pass makes up for it
@@ -613,9 +625,9 @@ YUNET_FIT = BoxFit()  # not measured: its file was not at hand; the second pass 
 class Detection:
     """How faces are looked for.
 
-    pixels: a larger picture is shrunk to this many. border: repeated pixels around it, as a share of its longer side;
-        cascades want room around a face. step: factor between the sizes looked for. neighbours: least number of
-        agreeing windows. least_side: of a face, in pixels of the shrunk picture.
+    pixels: a larger picture is shrunk to this many. border: repeated pixels around it, since cascades want room around a
+        face; a share of its side (the square root of its area). step: factor between the sizes looked for.
+    neighbours: least number of agreeing windows. least_side: of a face, in pixels of the shrunk picture.
     overlap: of two boxes that overlap by a larger share (intersection over union) the one with the lower score goes.
     yunet_score: least score of YuNet.
     """

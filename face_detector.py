@@ -234,7 +234,7 @@ def _prepare(image: np.ndarray, settings: Detection) -> tuple[np.ndarray, np.nda
     """
     height, width = image.shape[:2]
     small, matrix = shrink(image, np.sqrt(settings.pixels / (width * height)))
-    border = max(1, round(settings.border * max(small.shape[:2])))
+    border = max(1, round(settings.border * np.sqrt(small.shape[0] * small.shape[1])))
     around = cv2.copyMakeBorder(small, border, border, border, border, cv2.BORDER_REPLICATE)
     return around, np.diag(matrix[:, :2]).copy(), border
 

@@ -3,8 +3,8 @@
     python web_demo.py            # make demo sets everything up first; needs requirements-demo.txt
 
 The page is served to this machine alone (127.0.0.1). Pictures are limited in bytes and pixels. What the page receives
-and draws lies in memory where the system has a folder for that (Linux), else in a temporary folder; the files are deleted
-after a minute, and the folder with the program's end.
+and draws lies in memory where the system has a folder for that (Linux), else in a temporary folder; the files are
+deleted after a minute, and the folder with the program's end.
 """
 
 import argparse
@@ -112,8 +112,8 @@ def build_page(weights: Sequence[str]):
     with gr.Blocks(title="Face landmarks", delete_cache=(DEMO_KEPT_SECONDS, DEMO_KEPT_SECONDS)) as page:
         gr.Markdown(
             "# Face landmarks\nLines are contours. Dots are landmarks: yellow where the network is sure, dark violet "
-            f"where it is not. Confidence is the probability of an error of at most {CONFIDENT_ERROR:g} % of the distance "
-            "between the eyes. Nothing leaves this machine or is kept."
+            "where it is not. Confidence is the probability of an error of at most "
+            f"{CONFIDENT_ERROR:g} % of the distance between the eyes. Nothing leaves this machine or is kept."
         )
         with gr.Row():
             with gr.Column():
