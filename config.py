@@ -625,8 +625,8 @@ YUNET_FIT = BoxFit()  # not measured: its file was not at hand; the second pass 
 class Detection:
     """How faces are looked for.
 
-    pixels: a larger picture is shrunk to this many. border: repeated pixels around it, since cascades want room around a
-        face; a share of its side (the square root of its area). step: factor between the sizes looked for.
+    pixels: a larger picture is shrunk to this many. border: repeated pixels around it, since cascades want room around
+        a face; a share of its side (the square root of its area). step: factor between the sizes looked for.
     neighbours: least number of agreeing windows. least_side: of a face, in pixels of the shrunk picture.
     overlap: of two boxes that overlap by a larger share (intersection over union) the one with the lower score goes.
     yunet_score: least score of YuNet.
