@@ -607,14 +607,14 @@ CASCADES = {
         mirrored=False,
         least=0.0,
         score=(1.967, -108.05),
-        fits={68: BoxFit(0.004, 0.144, 0.873, 0.846), 29: BoxFit()},
+        fits={68: BoxFit(0.004, 0.144, 0.873, 0.846), 29: BoxFit(-0.007, 0.138, 0.646, 0.822)},
     ),
     "profile": Cascade(
         "haarcascade_profileface.xml",
         mirrored=True,
         least=1.0,
         score=(0.563, 1.04),
-        fits={68: BoxFit(-0.102, 0.148, 0.783, 0.754), 29: BoxFit()},
+        fits={68: BoxFit(-0.102, 0.148, 0.783, 0.754), 29: BoxFit(-0.162, 0.149, 0.582, 0.752)},
     ),
 }
 SAME_OUTLINE = types.MappingProxyType({98: 68})  # landmarks -> landmarks whose box is the same

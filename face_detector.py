@@ -17,6 +17,8 @@ import numpy as np
 from config import CASCADES, CROPS, DEFAULT_CROP, DETECTION, SAME_OUTLINE, YUNET_FIT, BoxFit, Detection
 from image_utility import box_corners, overlap, shrink
 
+YUNET_OUTPUTS = {f"{kind}_{stride}" for kind in ("cls", "obj", "bbox", "kps") for stride in (8, 16, 32)}
+
 
 class FoundFace(NamedTuple):
     """A box (left, top, right, bottom) around the landmarks in image pixels, and how sure it is to be a face, 0 to 1.
@@ -108,30 +110,26 @@ class YuNetDetector:
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: OpenCV cannot read it.
+        ValueError: OpenCV cannot read it, or it is another network.
     """
 
     def __init__(self, path: str | os.PathLike, settings: Detection = DETECTION):
         if not Path(path).is_file():
             raise FileNotFoundError(f"{path}: no such file; face_detection_yunet_*.onnx of OpenCV's model zoo is right")
-        self.settings, self.path = settings, path
+        self.settings = settings
         try:
-            self._network = cv2.FaceDetectorYN.create(str(path), "", (320, 320), settings.yunet_score)
+            outputs = cv2.dnn.readNetFromONNX(str(path)).getUnconnectedOutLayersNames()
         except cv2.error as error:
-            raise ValueError(f"{path} is not a detector OpenCV can read: {error.err}") from error
+            raise ValueError(f"{path} is not a network OpenCV can read: {error.err}") from error
+        if set(outputs) != YUNET_OUTPUTS:  # OpenCV takes any network for YuNet, and crashes
+            raise ValueError(f"{path} is not YuNet. Received outputs {outputs}; {sorted(YUNET_OUTPUTS)} are right")
+        self._network = cv2.FaceDetectorYN.create(str(path), "", (320, 320), settings.yunet_score)
 
     def detect(self, image: np.ndarray, points: int, name: str = "") -> list[FoundFace]:
-        """See Detector.
-
-        Raises:
-            ValueError: the file is a network, but not YuNet.
-        """
+        """See Detector."""
         shrunk, scale, border = _prepare(cv2.cvtColor(image, cv2.COLOR_RGB2BGR), self.settings)
         self._network.setInputSize(shrunk.shape[1::-1])
-        try:
-            _, rows = self._network.detect(shrunk)  # (faces, 15): left, top, width, height, five points, score
-        except cv2.error as error:
-            raise ValueError(f"{self.path} does not work as YuNet does: {error.err}") from error
+        _, rows = self._network.detect(shrunk)  # (faces, 15): left, top, width, height, five points, score
         found = []
         for left, top, width, height, *_, score in [] if rows is None else rows.astype(np.float64):
             place = (np.array([left, top]) - border) / scale

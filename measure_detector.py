@@ -77,8 +77,13 @@ def measure(dataset: Dataset, records: Sequence[FaceRecord]) -> None:
         measured = np.array(places[name])  # (boxes, 4)
         other, right = weights[name]
         print(f"{name}: {found[name]} of {len(records)} faces found, {len(other)} other boxes")
+        if not places[name]:
+            continue
         for title, row in (("mean", measured.mean(axis=0)), ("standard deviation", measured.std(axis=0))):
             print("  {:<19} x {:+.3f}, y {:+.3f}, width {:.3f}, height {:.3f}".format(title, *row))
+        if not other:
+            print("  score: cannot be told from boxes that are all right")
+            continue
         curve = LogisticRegression(C=1e6).fit(np.array(other + right)[:, None], [0] * len(other) + [1] * len(right))
         print(f"  score: slope {curve.coef_[0, 0]:.3f}, offset {curve.intercept_[0]:.2f}")
 
