@@ -120,10 +120,7 @@ def test_from_upload_to_drawn_landmarks_in_a_browser(served, browser, tmp_path):
     from selenium.webdriver.common.by import By
     from selenium.webdriver.support.ui import WebDriverWait
 
-    address, process = served
-    (folder,) = (
-        path for path in Path(web_demo.MEMORY if os.path.isdir(web_demo.MEMORY) else "/tmp").glob("web_demo.*")
-    )
+    address, process, folder = served
     wait = WebDriverWait(browser, 90)
     browser.get(address)
 
