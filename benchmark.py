@@ -5,6 +5,12 @@
 compares training images/s of the real pipeline with the same network on random arrays already in memory and with an
 eager loop as the original's, and measures preparation and peak memory. Blocks of the compared ways take turns, so that
 a machine whose speed drifts treats them alike; the table gives medians and their spread.
+
+    python benchmark.py inference --weights runs/acr/best.keras
+    python benchmark.py inference --input-size 224 --threads 2
+
+compares Keras, ONNX Runtime and LiteRT on batches of 1, 8 and 32 faces, trained or with random weights. With --picture
+FILE, a photograph of faces, and --weights it also gives the whole path of predict.py by stage.
 """
 
 import argparse
@@ -216,6 +222,22 @@ def inference(options: argparse.Namespace) -> None:
         print(row(f"peak memory of one face, {title}", [peak], "MiB"))
     for title, mebibytes in sizes.items():
         print(row(f"size of the file, {title}", [mebibytes], "MiB"))
+    if options.picture:
+        stages(options)
+
+
+def stages(options: argparse.Namespace) -> None:
+    """Prints the part of `python benchmark.py inference` about whole pictures."""
+    from stage_speed import picture_memory, resized_pictures, stage_times
+
+    with tempfile.TemporaryDirectory() as folder:
+        pictures = resized_pictures(options.picture, Path(folder))
+        times, counts = stage_times(options.weights, pictures, options.blocks)
+        peaks = picture_memory(options.weights, pictures)
+    for name, of_picture in times.items():
+        for stage, values in of_picture.items():
+            print(row(f"{name}, {counts[name]} faces, {stage}", values, "ms"))
+        print(row(f"{name}, peak memory", [peaks[name]], "MiB"))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -242,8 +264,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     latency.add_argument("--batches", type=int, nargs="+", default=[1, 8, 32], help="faces that are predicted at once")
     latency.add_argument("--images", type=int, default=64, help="faces of a block")
     latency.add_argument("--blocks", type=int, default=9, help="blocks of each way")
+    latency.add_argument("--picture", help="a photograph of faces, for the whole path by stage; needs --weights")
     latency.set_defaults(run=inference)
     options = parser.parse_args(arguments)
+    if getattr(options, "picture", None) and not options.weights:
+        parser.error("--picture needs --weights, which find the landmarks in it")
     try:
         options.run(options)
     except (OSError, ValueError, ImportError) as error:

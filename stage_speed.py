@@ -1,0 +1,110 @@
+"""Where the time of a picture goes on the path that predict.py takes: from decoding to drawing, stage by stage."""
+
+import dataclasses
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from unittest.mock import patch
+
+import cv2
+from tqdm import tqdm
+
+from image_utility import read_photo, write_image
+
+STAGES = ("decode", "detect", "crop", "predict", "map back", "draw")
+SIZES = ((640, 480), (4000, 3000))  # width and height in pixels: a camera's frame, and 12 MP
+
+
+class Stopwatch:
+    """Milliseconds spent in functions, added up by stage."""
+
+    def __init__(self):
+        self.spent: Counter[str] = Counter()
+
+    def timed(self, stage: str, function: Callable) -> Callable:
+        """The function, whose calls are counted to the stage."""
+
+        def call(*arguments, **options):
+            started = time.perf_counter()
+            result = function(*arguments, **options)
+            self.spent[stage] += 1000 * (time.perf_counter() - started)
+            return result
+
+        return call
+
+
+def resized_pictures(picture: str | Path, folder: Path) -> dict[str, Path]:
+    """A picture as JPEG files of SIZES, the ratio of its sides kept and its edge repeated: "640 x 480" -> file."""
+    image, files = read_photo(picture), {}
+    for width, height in SIZES:
+        factor = min(width / image.shape[1], height / image.shape[0])
+        interpolation = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
+        resized = cv2.resize(image, None, fx=factor, fy=factor, interpolation=interpolation)[:height, :width]
+        below, beside = height - resized.shape[0], width - resized.shape[1]
+        resized = cv2.copyMakeBorder(resized, 0, below, 0, beside, cv2.BORDER_REPLICATE)
+        files[f"{width} x {height}"] = folder / f"{width}x{height}.jpg"
+        write_image(files[f"{width} x {height}"], resized)
+    return files
+
+
+def stage_times(weights: str | Path, pictures: dict[str, Path], rounds: int) -> tuple[dict, dict[str, int]]:
+    """Milliseconds of every stage; the pictures take turns.
+
+    Returns:
+        picture -> stage -> (rounds,), "crop" to "map back" for all passes and copies of all faces together, with "all"
+        for the whole path; and picture -> number of faces.
+
+    Raises:
+        ValueError: no face is found in a picture.
+    """
+    import predictor as prediction
+    from overlay import draw_faces
+
+    predictor, watch = prediction.Predictor(weights), Stopwatch()
+    decode, detect = watch.timed("decode", read_photo), watch.timed("detect", predictor.detect)
+    draw = watch.timed("draw", draw_faces)
+    times: dict = {name: {stage: [] for stage in (*STAGES, "all")} for name in pictures}
+    counts = {}
+    network = predictor.network
+    predictor.network = dataclasses.replace(network, run=watch.timed("predict", network.run))
+    with (
+        patch.object(prediction, "crop_image", watch.timed("crop", prediction.crop_image)),
+        patch.object(prediction, "map_back", watch.timed("map back", prediction.map_back)),
+    ):
+        for number in tqdm(range(-1, rounds), desc="stages", unit="round", disable=None):
+            for name, path in pictures.items():
+                watch.spent.clear()
+                started = time.perf_counter()
+                image = decode(path)
+                (faces,) = predictor.align([image], [detect(image)])
+                draw(image, faces, predictor.layout)
+                watch.spent["all"] = 1000 * (time.perf_counter() - started)
+                if not faces:
+                    raise ValueError(f"no face was found in the picture at {name} pixels; another picture is right")
+                counts[name] = len(faces)
+                if number >= 0:  # the round before traces, and fills caches
+                    for stage, values in times[name].items():
+                        values.append(watch.spent[stage])
+    return times, counts
+
+
+_ONE_PICTURE = """
+import sys
+from pathlib import Path
+from predictor import Predictor
+Predictor(sys.argv[1]).predict(sys.argv[2])
+print(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0])
+"""
+
+
+def picture_memory(weights: str | Path, pictures: dict[str, Path]) -> dict[str, float]:
+    """The most memory of a process that predicts one picture and nothing else, in MiB. Linux only."""
+    peaks = {}
+    for name, path in pictures.items():
+        command = [sys.executable, "-c", _ONE_PICTURE, str(Path(weights).resolve()), str(path)]
+        done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=Path(__file__).parent)
+        peaks[name] = int(done.stdout) / 1024
+    return peaks
