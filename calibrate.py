@@ -189,7 +189,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         calibrate(options.weights, options.dataset, options.data_dir)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, ImportError) as error:
         print(f"calibrate.py: {error}", file=sys.stderr)
         return 1
     return 0

@@ -146,7 +146,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             compare(dataset, records, options.weights)
         else:
             measure(dataset, records)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, ImportError) as error:
         print(f"measure_detector.py: {error}", file=sys.stderr)
         return 1
     return 0

@@ -162,7 +162,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             spans = [slice(resting), slice(resting, None), slice(None)]
             jitters = "".join(f"{jitter(tracked[span], truth[span]):10.3f}" for span in spans)
             print(f"{title:<14}{jitters}{lag(tracked[resting:], truth[resting:]):13.2f}")
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, ImportError) as error:
         print(f"measure_jitter.py: {error}", file=sys.stderr)
         return 1
     return 0

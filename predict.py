@@ -121,14 +121,20 @@ def find_files(inputs: Sequence[str]) -> list[str]:
     """
     found = []
     for name in inputs:
-        inside = [
-            os.path.join(folder, file)
-            for folder, _, files in os.walk(name)
-            for file in files
-            if Path(file).suffix.lower() in PICTURE_SUFFIXES + VIDEO_SUFFIXES and not file.startswith(".")
-        ]
-        found += sorted(inside) or [name]
+        found += (_inside(name) if os.path.isdir(name) else []) or [name]
     return found
+
+
+def _inside(folder: str) -> list[str]:
+    """Pictures and videos of a folder and of those in it, sorted, and the folders that may not be read."""
+    closed: list[str] = []
+    inside = [
+        os.path.join(where, file)
+        for where, _, files in os.walk(folder, onerror=lambda problem: closed.append(problem.filename))
+        for file in files
+        if Path(file).suffix.lower() in PICTURE_SUFFIXES + VIDEO_SUFFIXES and not file.startswith(".")
+    ]
+    return sorted(inside + closed)
 
 
 def is_video(name: str) -> bool:
@@ -181,7 +187,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 job.run(options.inputs, results)
 
         replace_file(path, write)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, ImportError) as error:
         print(f"predict.py: {error}", file=sys.stderr)
         return 1
     done = f"{job.pictures} pictures with {job.faces} faces, {job.videos} videos; {job.failed} inputs failed"

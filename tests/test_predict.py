@@ -412,6 +412,22 @@ def test_a_refused_path_is_told(weights, tmp_path, capsys, monkeypatch):
     assert "Permission denied" in str(predict._read(str(path)))
 
 
+def test_folders_are_gone_through_and_closed_ones_named(tmp_path, monkeypatch):
+    for file in ("b/x.JPG", "a.png", ".hidden.png", "notes.txt", "b/c/y.mp4", "closed/z.png"):
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).touch()
+    walk = os.walk
+
+    def refuse(top, onerror):
+        onerror(PermissionError(13, "Permission denied", str(tmp_path / "closed")))
+        return (entry for entry in walk(top) if not entry[0].endswith("closed"))
+
+    monkeypatch.setattr(os, "walk", refuse)
+    found = predict.find_files(["camera", str(tmp_path), "one.png"])
+    names = [str(Path(name).relative_to(tmp_path)) if name.startswith("/") else name for name in found]
+    assert names == ["camera", "a.png", "b/c/y.mp4", "b/x.JPG", "closed", "one.png"]
+
+
 def test_csv_and_whole_images(weights, tmp_path):
     save(tmp_path / "x.png", ramp())
     assert run(weights, tmp_path, tmp_path / "x.png", format="csv", detector="whole-image") == 0
