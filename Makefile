@@ -1,4 +1,5 @@
 # make train      the main job on the embedded data: trains, evaluates, prints the table; no download of data
+# make demo       the web page on this machine: your pictures, a network's landmarks
 # make test       lint and tests, under ten minutes
 # make test-slow  the long tests
 #
@@ -11,11 +12,14 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 
 QUIET := --disable-pip-version-check --quiet
 
-.PHONY: train test test-slow
+.PHONY: train demo test test-slow
 .NOTPARALLEL:
 
 train: .venv/requirements.stamp
 	.venv/bin/python train.py
+
+demo: .venv/requirements-demo.stamp
+	.venv/bin/python web_demo.py
 
 test: .venv/requirements-dev.stamp
 	.venv/bin/ruff check .
@@ -26,6 +30,8 @@ test-slow: .venv/requirements-dev.stamp
 	.venv/bin/python -m pytest -m slow
 
 .venv/requirements-dev.stamp: requirements.txt requirements-export.txt
+
+.venv/requirements-demo.stamp: requirements.txt
 
 # A stamp is written only after pip is through, so an interrupted installation is taken up again.
 .venv/%.stamp: %.txt

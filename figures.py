@@ -186,6 +186,41 @@ def draw_worst(
     replace_file(path, figure.savefig)
 
 
+def draw_reliability(
+    path: str | os.PathLike,
+    curves: dict[str, tuple[np.ndarray, np.ndarray]],
+    bins: int,
+    error: float,
+    normaliser: str,
+) -> None:
+    """Draws how often landmarks of a given confidence are right, and how many landmarks have which confidence.
+
+    Args:
+        curves: title -> confidence, 0 to 1, and whether the landmark is right, bool, two arrays of one shape.
+        bins: bars of equal width. error: percent of the normaliser that counts as right.
+    """
+    figure = Figure(figsize=(6.5, 7.0), dpi=DOTS, layout="constrained")
+    above, below = figure.subplots(2, sharex=True, height_ratios=(3, 1))
+    above.plot([0, 1], [0, 1], color="0.6", linestyle="--", label="perfectly calibrated")
+    edges = np.linspace(0, 1, bins + 1)
+    for title, (confidence, right) in curves.items():
+        bin_of = np.clip(np.digitize(confidence.ravel(), edges) - 1, 0, bins - 1)
+        counts = np.bincount(bin_of, minlength=bins)
+        filled = counts > 0
+        means, shares = (
+            np.bincount(bin_of, weights=values.ravel(), minlength=bins)[filled] / counts[filled]
+            for values in (confidence, right)
+        )
+        above.plot(means, shares, marker="o", label=title)
+        below.stairs(counts / counts.sum(), edges, linewidth=1.5, label=title)
+    above.set(ylabel="share that is right", ylim=(0, 1), title=f"right: error of at most {error:g} % ({normaliser})")
+    above.legend()
+    below.set(xlabel="confidence", ylabel="share of landmarks", xlim=(0, 1))
+    for axes in (above, below):
+        axes.grid(alpha=0.25)
+    replace_file(path, figure.savefig)
+
+
 def _draw_landmarks(axes: Axes, landmarks: np.ndarray, layout: Layout, colour: str) -> None:
     """Landmarks (points, 2) as dots, joined along the layout's chains."""
     for chain in layout.chains:

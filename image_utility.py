@@ -4,13 +4,17 @@ Everything geometric is one 2x3 matrix that maps (x, y, 1) of a source to 0-base
 matrix moves the image (`warp`) and its landmarks (`transform`), and its inverse brings predictions back.
 """
 
+import io
 import os
+import struct
+import warnings
 from pathlib import Path
 
 import cv2
 import numpy as np
+from PIL import Image, UnidentifiedImageError
 
-from config import STORED_FACE, Augmentation, Crop, Layout
+from config import ANIMATED_FORMATS, MOST_PIXELS, STORED_FACE, Augmentation, Crop, Layout
 from safe_files import replace_file
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -18,10 +22,13 @@ from safe_files import replace_file
 # --------------------------------------------------------------------------------------------------------------------
 
 
-def decode_image(data: bytes, name: str) -> np.ndarray:
+def decode_image(data: bytes, name: str, upright: bool = False) -> np.ndarray:
     """An encoded picture as uint8 RGB of shape (height, width, 3); `name` stands in the error.
 
-    An EXIF rotation is not followed: the data sets were annotated on the pixels as they are stored.
+    Grey, 16-bit and CMYK pictures become RGB of 8 bits; transparency is ignored.
+
+    Args:
+        upright: follow an EXIF rotation. The data sets were annotated on the pixels as they are stored, without.
 
     Raises:
         ValueError: the bytes are no whole picture.
@@ -31,20 +38,61 @@ def decode_image(data: bytes, name: str) -> np.ndarray:
     # OpenCV fills a cut JPEG with grey and says nothing; a whole one ends after its last scan began
     if data[:2] == b"\xff\xd8" and data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda"):
         raise ValueError(f"{name} is a truncated JPEG. Received {len(data)} bytes without an end marker")
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    flags = cv2.IMREAD_COLOR if upright else cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     if image is None:
         raise ValueError(f"{name} is not a readable image. Received {len(data)} bytes; a JPEG or PNG would be right")
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
 def read_image(path: str | os.PathLike) -> np.ndarray:
-    """A picture file as uint8 RGB of shape (height, width, 3).
+    """A picture file of a data set as uint8 RGB of shape (height, width, 3).
 
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: the file is no whole picture.
     """
     return decode_image(Path(path).read_bytes(), str(path))
+
+
+def read_photo(path: str | os.PathLike, most_pixels: int = MOST_PIXELS) -> np.ndarray:
+    """A picture that nobody vouches for, upright, as uint8 RGB of shape (height, width, 3).
+
+    Its header is read first: a small file can announce more pixels than the memory holds.
+
+    Raises:
+        OSError: there is no such file, or it may not be read.
+        ValueError: the file is no whole picture, is animated, or has more than `most_pixels` pixels.
+    """
+    data = Path(path).read_bytes()
+    _check_header(data, str(path), most_pixels)
+    return decode_image(data, str(path), upright=True)
+
+
+def _check_header(data: bytes, name: str, most_pixels: int) -> None:
+    """Raises ValueError where a picture's header says that it should not be decoded."""
+    wrong = f"{name} is not a readable image. Received {len(data)} bytes"
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limit is ours
+            picture = Image.open(io.BytesIO(data))  # the header alone
+            width, height = picture.size
+            if width * height > most_pixels:
+                raise ValueError(
+                    f"{name} is too large. Received {width} x {height} pixels; at most {most_pixels:,} are right"
+                )
+            if picture.format in ANIMATED_FORMATS and getattr(picture, "is_animated", False):
+                raise ValueError(
+                    f"{name} is animated. Received {picture.n_frames} frames; a still picture or a video is right"
+                )
+            if picture.format == "PNG":
+                picture.verify()  # checksums of all its parts; OpenCV fills a cut PNG and says nothing
+    except Image.DecompressionBombError as error:
+        raise ValueError(f"{name} is too large: {error}; at most {most_pixels:,} pixels are right") from error
+    except UnidentifiedImageError:
+        raise ValueError(f"{wrong}, which are no known format; a JPEG or PNG would be right") from None
+    except (OSError, SyntaxError, EOFError, struct.error) as error:
+        raise ValueError(f"{wrong}, which are broken or cut short ({error})") from error
 
 
 def write_image(path: str | os.PathLike, image: np.ndarray, quality: int = STORED_FACE.jpeg_quality) -> None:
@@ -118,6 +166,51 @@ def crop_matrix(crop: Crop, landmarks: np.ndarray, size: int) -> np.ndarray:
     return np.array([[scale[0], 0, size / 2 - scale[0] * centre[0]], [0, scale[1], size / 2 - scale[1] * centre[1]]])
 
 
+def crop_image(
+    image: np.ndarray, crop: Crop, landmarks: np.ndarray, size: int, moves: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Crops of an image that was not prepared, made as a stored face's are: first shrunk by area, then warped.
+
+    Args:
+        image: uint8 (height, width, 3). landmarks: (points, 2) in its pixels, or the corners of a box.
+        moves: (moves, 2, 3) from crop pixels to moved crop pixels; one crop for each.
+
+    Returns:
+        uint8 (moves, size, size, 3), and the matrices (moves, 2, 3) from image pixels to theirs.
+
+    Raises:
+        ValueError: the landmarks have no extent, or a crop misses the image altogether.
+    """
+    matrices = compose(moves, crop_matrix(crop, landmarks, size))  # (moves, 2, 3)
+    square = np.array([[0, 0], [size, 0], [size, size], [0, size]], np.float64)
+    seen = transform(square, invert(matrices)).reshape(-1, 2)  # corners of what is seen, in the image
+    factor = size / longer_side(landmarks)
+    margin = 2 + 2 / factor  # pixels that shrinking and the bilinear warp look at besides
+    extent = np.array(image.shape[1::-1])
+    low = np.floor(np.clip(seen.min(axis=0) - margin, 0, extent)).astype(int)
+    high = np.ceil(np.clip(seen.max(axis=0) + margin, 0, extent)).astype(int)
+    if (high <= low).any():
+        box = landmark_box(landmarks).round().tolist()
+        raise ValueError(f"cannot crop outside the image. Received box {box}, image {extent[0]} x {extent[1]}")
+    part, smaller = shrink(image[low[1] : high[1], low[0] : high[0]], factor)
+    to_image = invert(compose(smaller, np.array([[1.0, 0, -low[0]], [0, 1, -low[1]]])))
+    return np.stack([warp(part, matrix, size) for matrix in compose(matrices, to_image)]), matrices
+
+
+def box_corners(box: np.ndarray) -> np.ndarray:
+    """The corners (2, 2) of a box (left, top, right, bottom); they have it as their bounding box."""
+    return np.asarray(box, np.float64).reshape(2, 2)
+
+
+def overlap(box: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Intersection over union of a box (4,) with each of the others (n, 4): (n,), 0 to 1."""
+    others = np.asarray(others, np.float64).reshape(-1, 4)
+    common = np.minimum(box[2:], others[:, 2:]) - np.maximum(box[:2], others[:, :2])
+    common = np.prod(np.clip(common, 0, None), axis=1)
+    areas = np.prod(others[:, 2:] - others[:, :2], axis=1) + np.prod(box[2:] - box[:2])
+    return common / (areas - common)
+
+
 def to_targets(landmarks: np.ndarray, size: float) -> np.ndarray:
     """What a network is trained to give for landmarks (..., points, 2) in the pixels of a crop of `size`.
 
@@ -178,16 +271,29 @@ def sample_geometry(
         where a flip is True the landmarks must be re-ordered with their partners (`mirror_landmarks`).
     """
     low, high = np.log(augmentation.scale)
-    angle = np.radians(rng.uniform(-augmentation.rotation, augmentation.rotation, count))
+    rotation = rng.uniform(-augmentation.rotation, augmentation.rotation, count)
     scale = np.exp(rng.uniform(low, high, count))
-    shift = rng.uniform(-augmentation.shift, augmentation.shift, (count, 2)) * size
+    shift = rng.uniform(-augmentation.shift, augmentation.shift, (count, 2))
     flips = rng.random(count) < augmentation.flip
+    return move_matrices(rotation, scale, shift, flips, size), flips
+
+
+def move_matrices(
+    rotation: np.ndarray, scale: np.ndarray, shift: np.ndarray, flips: np.ndarray, size: int
+) -> np.ndarray:
+    """Matrices (count, 2, 3) that mirror, rotate and scale about a crop's centre, and shift, in this order.
+
+    Args:
+        rotation: (count,) degrees. scale: (count,) factors. shift: (count, 2) shares of the crop's side.
+        flips: (count,) bool. size: the crop's side in pixels.
+    """
+    angle = np.radians(rotation)
     cosine, sine = scale * np.cos(angle), scale * np.sin(angle)
     linear = np.stack([np.stack([cosine, -sine], -1), np.stack([sine, cosine], -1)], -2)  # (count, 2, 2)
-    linear[flips, :, 0] *= -1  # x is mirrored before it is rotated
-    centre = np.full((count, 2), size / 2)
-    offset = centre + shift - (linear @ centre[..., None])[..., 0]  # (count, 2)
-    return np.concatenate([linear, offset[..., None]], axis=-1), flips
+    linear[flips, :, 0] *= -1
+    centre = np.full((len(linear), 2), size / 2)
+    offset = centre + shift * size - (linear @ centre[..., None])[..., 0]  # (count, 2)
+    return np.concatenate([linear, offset[..., None]], axis=-1)
 
 
 def mirror_landmarks(landmarks: np.ndarray, layout: Layout) -> np.ndarray:

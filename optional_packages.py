@@ -4,11 +4,11 @@ import importlib
 import types
 
 
-def import_package(module: str, purpose: str) -> types.ModuleType:
+def import_package(module: str, purpose: str, requirements: str = "requirements-export.txt") -> types.ModuleType:
     """The module, imported.
 
     Args:
-        module: its dotted name. purpose: what needs it, for the error.
+        module: its dotted name. purpose: what needs it, for the error. requirements: the file that names its version.
 
     Raises:
         ImportError: it is not installed, or broken; the message names what to install.
@@ -19,5 +19,5 @@ def import_package(module: str, purpose: str) -> types.ModuleType:
         package = module.partition(".")[0].replace("_", "-")
         raise ImportError(
             f"{purpose} needs the package {package}. Received: {error}. Install it with "
-            f"pip install {package}, at the version in requirements-export.txt"
+            f"pip install {package}, at the version in {requirements}"
         ) from error

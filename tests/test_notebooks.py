@@ -6,6 +6,8 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
+from tests.test_predict import weights  # noqa: F401  a fixture
+
 NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
 
 
@@ -29,3 +31,13 @@ INPUT_SIZE = 32
     assert "inter-ocular" in printed and "challenging" in printed
     for name in ("picture.png", "run/best.keras", "run/metrics.json", "run/ced.png", "run/worst.png"):
         assert (tmp_path / name).is_file()
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_your_picture_notebook(weights):  # noqa: F811
+    notebook = nbformat.read(NOTEBOOKS / "your_picture.ipynb", as_version=4)
+    (parameters,) = (cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", ()))
+    parameters.source = f"WEIGHTS = {str(weights)!r}\nPICTURE = None"
+    NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(NOTEBOOKS)}}).execute()
+    printed = "".join(output.get("text", "") for cell in notebook.cells for output in cell.get("outputs", ()))
+    assert "68 landmarks" in printed and "covered" in printed

@@ -1,0 +1,202 @@
+"""Landmarks on your own pictures and videos.
+
+    python predict.py photo.jpg holiday/ clip.mp4 --out results/mine --weights runs/acr/best.keras
+    python predict.py camera --out results/camera
+    python predict.py crops/ --out results/crops --detector whole-image
+
+DIR then holds landmarks.json (or .csv), and in drawn/ a picture of every picture and a video of every video. A camera
+runs until Ctrl-C. The exit status is 0 where all went well, 1 where some input failed (the others are done), 2 after
+wrong usage, 130 when interrupted. In Python: Predictor("runs/acr/best.keras").predict("photo.jpg").
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from config import CAMERA, PICTURE_BATCH, PICTURE_SUFFIXES, VIDEO_SUFFIXES
+from face_detector import DETECTORS, detector_of
+from face_tracker import FaceTracker
+from image_utility import read_photo, write_image
+from overlay import draw_faces
+from predictor import Face, Predictor
+from result_files import FORMATS, ResultFile
+from safe_files import replace_file
+from video_files import Video, VideoWriter
+
+__all__ = ["Face", "Predictor", "main"]
+
+
+class Job:
+    """Inputs in their order, their results written, their problems told and counted."""
+
+    def __init__(self, predictor: Predictor, out: Path, smooth: bool, frames: int | None):
+        self.predictor, self.out, self.smooth, self.frames = predictor, out, smooth, frames
+        self.failed = self.pictures = self.videos = self.faces = 0
+        self.interrupted = False
+        self._drawn: set[str] = set()  # names of drawn files
+
+    def run(self, inputs: Sequence[str], results: ResultFile) -> None:
+        """Does everything. Interrupted, it keeps what is done."""
+        files = list(find_files(inputs))
+        with tqdm(total=len(files), unit="file", disable=None) as bar, ThreadPoolExecutor(PICTURE_BATCH) as pool:
+            try:
+                for some in _together(files):
+                    if is_video(some[0]):
+                        self._follow(some[0], results)
+                    else:
+                        self._pictures(some, pool, results)
+                    bar.update(len(some))
+            except KeyboardInterrupt:
+                self.interrupted = True
+
+    def _pictures(self, names: list[str], pool: ThreadPoolExecutor, results: ResultFile) -> None:
+        """A few pictures, whose faces go through the network together."""
+        read = []
+        for name, picture in zip(names, pool.map(_read, names), strict=True):
+            try:
+                if isinstance(picture, Exception):
+                    raise picture
+                read.append((name, picture, self.predictor.detect(picture, name)))
+            except (OSError, ValueError) as problem:
+                self._fail(problem)
+        aligned = self.predictor.align([picture for _, picture, _ in read], [found for *_, found in read])
+        for (name, picture, _), faces in zip(read, aligned, strict=True):
+            results.write(name, faces)
+            write_image(self._drawn_path(name, ".jpg"), draw_faces(picture, faces, self.predictor.layout))
+            self.pictures += 1
+            self.faces += len(faces)
+            if not faces:
+                tqdm.write(f"predict.py: {name}: no face found", file=sys.stderr)
+
+    def _follow(self, name: str, results: ResultFile) -> None:
+        """A video or a camera: its faces are followed from frame to frame."""
+
+        def draw(beside: Path) -> None:
+            tracker = FaceTracker(self.predictor, self.smooth)
+            with VideoWriter(beside, video.rate) as writer:
+                frames = tqdm(video.frames(self.frames), name, video.count, unit="frame", leave=False, disable=None)
+                try:
+                    for number, (seconds, frame) in enumerate(frames):
+                        faces = tracker.update(frame, seconds)
+                        results.write(name, faces, number)
+                        writer.write(draw_faces(frame, faces, self.predictor.layout))
+                except KeyboardInterrupt:
+                    self.interrupted = not video.is_camera  # it ends a camera, which has no other end
+
+        try:
+            with Video(name) as video:
+                replace_file(self._drawn_path(name.replace(":", "_"), ".mp4"), draw)
+                video.check_whole(self.frames)
+            self.videos += 1
+        except (OSError, ValueError) as problem:
+            self._fail(problem)
+        if self.interrupted:
+            raise KeyboardInterrupt
+
+    def _fail(self, problem: Exception) -> None:
+        self.failed += 1
+        tqdm.write(f"predict.py: {problem}", file=sys.stderr)
+
+    def _drawn_path(self, name: str, suffix: str) -> Path:
+        """Where the drawing of an input goes; a second input of the same name gets a number."""
+        stem, number = Path(name).stem, 1
+        chosen = f"{stem}{suffix}"
+        while chosen in self._drawn:
+            number += 1
+            chosen = f"{stem}_{number}{suffix}"
+        self._drawn.add(chosen)
+        return self.out / "drawn" / chosen
+
+
+def find_files(inputs: Sequence[str]) -> list[str]:
+    """The inputs in their order, with its pictures and videos, sorted, in place of a folder.
+
+    A folder that holds none, or that may not be read, stays what it is; reading it as a picture tells why.
+    """
+    found = []
+    for name in inputs:
+        found += (_inside(name) if os.path.isdir(name) else []) or [name]
+    return found
+
+
+def _inside(folder: str) -> list[str]:
+    """Pictures and videos of a folder and of those in it, sorted, and the folders that may not be read."""
+    closed: list[str] = []
+    inside = [
+        os.path.join(where, file)
+        for where, _, files in os.walk(folder, onerror=lambda problem: closed.append(problem.filename))
+        for file in files
+        if Path(file).suffix.lower() in PICTURE_SUFFIXES + VIDEO_SUFFIXES and not file.startswith(".")
+    ]
+    return sorted(inside + closed)
+
+
+def is_video(name: str) -> bool:
+    """Whether an input is a video or a camera ("camera", or "camera:1" for the second one)."""
+    return name.split(":")[0] == CAMERA or Path(name).suffix.lower() in VIDEO_SUFFIXES
+
+
+def _together(files: list[str]) -> list[list[str]]:
+    """The files in their order, neighbouring pictures in groups of at most PICTURE_BATCH, each video alone."""
+    groups: list[list[str]] = []
+    for name in files:
+        if groups and not is_video(name) and not is_video(groups[-1][0]) and len(groups[-1]) < PICTURE_BATCH:
+            groups[-1].append(name)
+        else:
+            groups.append([name])
+    return groups
+
+
+def _read(name: str) -> np.ndarray | Exception:
+    """A picture, or why there is none."""
+    try:
+        if os.path.isdir(name):
+            os.listdir(name)  # raises where it may not be read
+            kinds = ", ".join(PICTURE_SUFFIXES + VIDEO_SUFFIXES)
+            raise ValueError(f"{name} is a folder without pictures and videos. Looked for {kinds}")
+        return read_photo(name)
+    except (OSError, ValueError) as problem:
+        return problem
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit status."""
+    parser = argparse.ArgumentParser(description="Landmarks on your own pictures and videos.")
+    add = parser.add_argument
+    add("inputs", nargs="+", metavar="INPUT", help=f"pictures, folders, videos, {CAMERA} or {CAMERA}:NUMBER")
+    add("--out", required=True, type=Path, help="folder for landmarks and drawings")
+    add("--weights", help=".keras, .h5, .onnx or .tflite; default: the best in pre_trained_models/")
+    add("--detector", default="cascade", help=f"{', '.join(DETECTORS)}, YuNet's .onnx, or a .json of boxes")
+    add("--format", default="json", choices=sorted(FORMATS), help="of the landmarks (default: %(default)s)")
+    add("--frames", type=int, help="stop a video or a camera after so many frames")
+    add("--no-smoothing", action="store_true", help="leave the landmarks of a video as the network gives them")
+    options = parser.parse_args(arguments)
+    path = options.out / f"landmarks.{options.format}"
+    try:
+        predictor = Predictor(options.weights, detector_of(options.detector))
+        job = Job(predictor, options.out, not options.no_smoothing, options.frames)
+
+        def write(beside: Path) -> None:
+            with FORMATS[options.format](beside, predictor.network.points) as results:
+                job.run(options.inputs, results)
+
+        replace_file(path, write)
+    except (ValueError, OSError, ImportError) as error:
+        print(f"predict.py: {error}", file=sys.stderr)
+        return 1
+    done = f"{job.pictures} pictures with {job.faces} faces, {job.videos} videos; {job.failed} inputs failed"
+    print(f"{done}. {path} holds the landmarks, {options.out / 'drawn'} the drawings")
+    if job.interrupted:
+        print("predict.py: interrupted; what was done by then is kept", file=sys.stderr)
+        return 130
+    return 1 if job.failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

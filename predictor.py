@@ -1,0 +1,166 @@
+"""From an image to faces with landmarks and confidence, in three stages: detect and crop, predict, map back.
+
+faces = Predictor("runs/acr/best.keras").predict("photo.jpg")
+faces[0].landmarks, faces[0].confidence  # (points, 2) in pixels of the upright picture, (points,) 0 to 1
+"""
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from confidence import calibration_of, copy_moves, map_back, spread_of
+from config import COPIES, DATASETS, EVALUATION_BATCH, PASSES, WEIGHTS_DIR, Copy, crop_of, dataset_of
+from face_batches import to_network
+from face_detector import CascadeDetector, Detector, FoundFace
+from image_utility import crop_image, landmark_box, overlap, read_photo
+from runtime import load_network
+
+
+@dataclass(frozen=True)
+class Face:
+    """One face of an image.
+
+    landmarks: (points, 2) in image pixels. box: (left, top, right, bottom) that it was looked for in.
+    score: how sure the detector was, 0 to 1. confidence: (points,) probability that a landmark is right to
+    config.CONFIDENT_ERROR percent, or None where it was not asked for. track: in a video, the number it keeps.
+    """
+
+    landmarks: np.ndarray
+    box: np.ndarray
+    score: float
+    confidence: np.ndarray | None
+    track: int | None = None
+
+
+class Predictor:
+    """Finds faces and their landmarks.
+
+    Args:
+        weights: a .keras, .h5, .onnx or .tflite file; the best one in pre_trained_models/ where None.
+        detector: what finds the faces; OpenCV's cascades where None.
+        confidence: show each face to the network several times; the landmarks are the mean, their agreement gives the
+            confidence. Without, prediction is several times as fast, and less exact.
+
+    Raises:
+        FileNotFoundError: no such weights.
+        ValueError: weights that cannot be read.
+    """
+
+    def __init__(
+        self,
+        weights: str | os.PathLike | None = None,
+        detector: Detector | None = None,
+        confidence: bool = True,
+    ):
+        self.network = load_network(weights or best_weights())
+        self.layout = dataset_of(self.network.dataset).layout
+        self.detector = detector or CascadeDetector()
+        self._calibration = calibration_of(self.network.path, self.network.points) if confidence else None
+        self._copies = COPIES if confidence else (Copy(),)
+
+    def predict(self, image: np.ndarray | str | os.PathLike) -> list[Face]:
+        """The faces of one picture, largest first.
+
+        Args:
+            image: uint8 RGB (height, width, 3), or the path of a picture file.
+
+        Raises:
+            OSError, ValueError: the file is no picture, or the array has another form.
+        """
+        return self.predict_images([read_photo(image) if isinstance(image, (str, os.PathLike)) else image])[0]
+
+    def predict_images(self, images: Sequence[np.ndarray], names: Sequence[str] | None = None) -> list[list[Face]]:
+        """The faces of several images, each uint8 RGB (height, width, 3). `names` are for boxes from a file."""
+        found = [self.detect(image, name) for image, name in zip(images, names or [""] * len(images), strict=True)]
+        return self.align(images, found)
+
+    def detect(self, image: np.ndarray, name: str = "") -> list[FoundFace]:
+        """Boxes of the faces in an image, each about where its landmarks will lie.
+
+        Raises:
+            ValueError: the image has another form.
+        """
+        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
+            raise ValueError(
+                f"wrong image {name}. Received shape {image.shape}, type {image.dtype}; (height, width, 3) of uint8, "
+                "RGB, is right"
+            )
+        return self.detector.detect(image, self.network.points, name)
+
+    def align(
+        self, images: Sequence[np.ndarray], found: Sequence[Sequence[FoundFace]], passes: int = PASSES
+    ) -> list[list[Face]]:
+        """Landmarks of faces that were found already; all faces of all images go through the network together.
+
+        Args:
+            images: uint8 RGB (height, width, 3) each. found: the faces of each. passes: every pass but the first crops
+                around the landmarks of the one before; only the last one sees copies.
+        """
+        of_image = [number for number, faces in enumerate(found) for _ in faces]
+        faces = [face for of_one in found for face in of_one]
+        if not faces:
+            return [[] for _ in images]
+        around = [face.region for face in faces]
+        for number in range(passes):
+            copies = self._copies if number == passes - 1 else (Copy(),)
+            predicted = self._landmarks([images[i] for i in of_image], around, copies)  # (faces, copies, points, 2)
+            landmarks = predicted.mean(axis=1)
+            if not np.isfinite(landmarks).all():
+                raise ValueError(f"{self.network.path} predicts numbers that are not finite; its weights are broken")
+            around = [_next_region(*pair) for pair in zip(landmarks, around, strict=True)]
+        confidence = [None] * len(faces)
+        if self._calibration:
+            confidence = self._calibration.confidence(spread_of(predicted))  # (faces, points)
+        result: list[list[Face]] = [[] for _ in images]
+        for i, points, face, sure in zip(of_image, landmarks, faces, confidence, strict=True):
+            result[i].append(Face(points, face.box, face.score, sure))
+        return result
+
+    def _landmarks(self, images: list[np.ndarray], around: list[np.ndarray], copies: tuple[Copy, ...]) -> np.ndarray:
+        """Landmarks (faces, copies, points, 2) in image pixels, of one image and one region for each face."""
+        size, crop = self.network.input_size, crop_of(self.network.crop)
+        moves = copy_moves(copies, size)
+        crops, matrices = zip(
+            *(crop_image(image, crop, region, size, moves) for image, region in zip(images, around, strict=True)),
+            strict=True,
+        )
+        crops = np.concatenate(crops)  # (faces * copies, size, size, 3)
+        predicted = np.concatenate(
+            [
+                self.network.predict(to_network(crops[start : start + EVALUATION_BATCH]))
+                for start in range(0, len(crops), EVALUATION_BATCH)
+            ]
+        )
+        predicted = predicted.reshape(len(images), len(copies), -1, 2)
+        return map_back(predicted, np.stack(matrices), self.layout, copies)
+
+
+def _next_region(landmarks: np.ndarray, before: np.ndarray) -> np.ndarray:
+    """What the next pass crops around: the landmarks, or what was before where they have left it altogether."""
+    return landmarks if overlap(landmark_box(landmarks), landmark_box(before))[0] > 0 else before
+
+
+def best_weights() -> Path:
+    """The weights in pre_trained_models/ of the lowest validation NME, 300W before other data sets.
+
+    Raises:
+        FileNotFoundError: there are none that say how good they are.
+    """
+    order = [dataset.title for dataset in DATASETS.values()]
+    known = []
+    for file in Path(WEIGHTS_DIR).rglob("*.keras"):
+        try:
+            record = json.loads(file.with_suffix(".json").read_text(encoding="utf-8"))
+            known.append((order.index(record["settings"]["dataset"]), float(record["validation"]["nme"]), file))
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+    if not known:
+        raise FileNotFoundError(
+            f"no weights in {WEIGHTS_DIR}. Name a file with --weights, or train: python train.py --dataset 300W "
+            "--save-path runs/acr, then --weights runs/acr/best.keras"
+        )
+    return min(known)[2]

@@ -1,0 +1,361 @@
+"""Video: the filter, the tracker on a clip of known motion, files that are whole, cut, or none; the command line."""
+
+import dataclasses
+import json
+
+import cv2
+import numpy as np
+import pytest
+from skimage import data
+
+import predict
+from config import CAMERA_RATE, CROPS, LAYOUT_68, TRACKING, Copy
+from face_detector import FoundFace
+from face_tracker import FaceFilter, FaceTracker, OneEuroFilter
+from image_utility import crop_image, landmark_box, transform
+from measure_jitter import KnownBox, jitter, lag, make_clip, motion, track
+from predictor import Face, Predictor
+from safe_files import write_json
+from synthetic_faces import render_face
+from tests.test_predict import weights  # noqa: F401  a fixture
+from video_files import Video, VideoWriter
+
+SIZE = 64
+SEED = 5
+FRAMES = 90
+
+
+class Matcher:
+    """A network in the place of one that has learned this one rendered face: it looks where the face has gone.
+
+    It aligns each crop with the still picture to a fraction of a pixel (OpenCV's ECC), and its landmarks err by 0.25 px
+    besides, differently for every crop, as a network's do in noisy frames.
+    """
+
+    input_size, points, crop, dataset = SIZE, 68, "square", "300W"
+
+    def __init__(self, image, landmarks):
+        crops, matrices = crop_image(image, CROPS["square"], landmarks, SIZE, np.eye(2, 3)[None])
+        self._still, self._landmarks = _grey(crops[0] / 255), transform(landmarks, matrices[0])
+        self.rng = np.random.default_rng(SEED)
+
+    def predict(self, images):
+        return np.stack([self._match(_grey(image)) for image in images])
+
+    def _match(self, crop):
+        start = np.eye(2, 3, dtype=np.float32)
+        stop = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 60, 1e-6)
+        try:
+            _, move = cv2.findTransformECC(self._still, crop, start, cv2.MOTION_AFFINE, stop, None, 5)
+        except cv2.error:  # nothing like the face
+            move = np.array([[9.0, 0, 0], [0, 9, 0]])
+        return transform(self._landmarks, move) + self.rng.normal(0, 0.25, (68, 2))
+
+
+def _grey(image):
+    return np.asarray(image, np.float32).mean(axis=-1)
+
+
+def matching_predictor(image, landmarks):
+    predictor = Predictor.__new__(Predictor)
+    predictor.network, predictor.layout = Matcher(image, landmarks), LAYOUT_68
+    predictor._calibration, predictor._copies = None, (Copy(),)
+    return predictor
+
+
+@pytest.fixture(scope="module")
+def clip():
+    """Frames of the moved, noisy, rendered face, its true landmarks in each, and a predictor that knows the face."""
+    face = render_face(SEED)
+    image, landmarks = face.image, face.landmarks()
+    frames, matrices = make_clip(image, landmarks, FRAMES, noise=6.0)
+    truth = transform(landmarks, matrices)
+    predictor = matching_predictor(image, landmarks)
+    predictor.detector = KnownBox(truth[0])
+    return frames, truth, predictor
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# The filter
+# --------------------------------------------------------------------------------------------------------------------
+
+
+def test_one_euro_by_hand():
+    """One step: speed 1 unit/s filtered to a, cutoff = 1 + 2 a, and the value moves on by that cutoff's share."""
+    filter = OneEuroFilter(dataclasses.replace(TRACKING, cutoff=1.0, beta=2.0, speed_cutoff=1.0))
+    np.testing.assert_array_equal(filter.smooth(np.array([[0.0]]), 0.0), [[0]])
+    share = 1 / (1 + 1 / (2 * np.pi * 0.1))
+    cutoff = 1 + 2 * share
+    expected = 0.1 / (1 + 1 / (2 * np.pi * cutoff * 0.1))
+    np.testing.assert_allclose(filter.smooth(np.array([[0.1]]), 0.1), [[expected]])
+
+
+def test_a_face_at_rest_stays_and_a_moved_picture_gives_moved_landmarks():
+    landmarks = np.random.default_rng(0).uniform(100, 200, (60, 68, 2)).cumsum(axis=0) / np.arange(1, 61)[:, None, None]
+    still = FaceFilter()
+    for seconds in range(5):
+        np.testing.assert_allclose(still.smooth(landmarks[0], seconds), landmarks[0], atol=1e-9)
+    one, other = FaceFilter(), FaceFilter()  # of a picture, and of the same picture turned, three times as large
+    turn = np.array([[0.0, -3, 50], [3, 0, -20]])
+    for number, shape in enumerate(landmarks):
+        smoothed = one.smooth(shape, number / 30)
+        np.testing.assert_allclose(
+            other.smooth(transform(shape, turn), number / 30), transform(smoothed, turn), atol=1e-6
+        )
+
+
+@pytest.mark.parametrize("noise", [0.2, 0.6])
+def test_jitter_of_noisy_landmarks_halves_without_lag(noise):
+    shape = render_face(SEED).landmarks()
+    shape = (shape - shape.mean(axis=0)) * 180 / np.ptp(shape, axis=0).max()
+    truth = transform(shape, motion(240))
+    noisy = truth + np.random.default_rng(0).normal(0, noise, truth.shape)
+    smooth = FaceFilter()
+    filtered = np.stack([smooth.smooth(landmarks, i / CAMERA_RATE) for i, landmarks in enumerate(noisy)])
+    assert jitter(filtered, truth) < jitter(noisy, truth) / 2
+    assert lag(filtered[72:], truth[72:]) < 0.5
+
+
+def test_a_mouth_opens_in_time():
+    """A lip that moves by itself, twice a second, comes at most one frame late."""
+    truth = np.repeat(render_face(SEED).landmarks()[None], 90, axis=0)
+    side = np.ptp(truth[0], axis=0).max()
+    lip = slice(55, 60)
+    truth[:, lip, 1] += 0.08 * side * (1 - np.cos(2 * np.pi * 2 * np.arange(90) / 30))[:, None]
+    smooth = FaceFilter()
+    filtered = np.stack([smooth.smooth(landmarks, i / 30) for i, landmarks in enumerate(truth)])
+    assert lag(filtered[:, lip], truth[:, lip]) <= 1
+    assert np.abs(filtered - truth)[:, 27].max() < 0.01 * side  # the nose stays where it is
+
+
+def test_lag_and_jitter_by_hand():
+    truth = motion(60)[:, None, :, 2]  # (frames, 1, 2)
+    late = np.concatenate([truth[:1], truth[:1], truth[:-2]])
+    assert lag(late + 3.0, truth) == pytest.approx(2)
+    wobble = np.zeros((4, 1, 2))
+    wobble[1, 0, 0] = 1  # second differences -2 and 1
+    assert jitter(wobble, np.zeros_like(wobble)) == pytest.approx(np.sqrt((4 + 1) / 2))
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# The tracker
+# --------------------------------------------------------------------------------------------------------------------
+
+
+def test_a_clip_of_known_motion(clip):
+    """The whole path: jitter falls by half or more, and nothing comes late by a frame."""
+    frames, truth, predictor = clip
+    plain, smoothed = (track(predictor, frames, smooth) for smooth in (False, True))
+    rest = slice(27)
+    assert jitter(smoothed[rest], truth[rest]) < jitter(plain[rest], truth[rest]) / 3
+    assert jitter(smoothed, truth) < jitter(plain, truth) / 2
+    assert abs(lag(plain[27:], truth[27:])) < 0.2 and lag(smoothed[27:], truth[27:]) < 1
+    assert np.linalg.norm(plain - truth, axis=-1).mean() < 1.5
+
+
+class Counting:
+    """A detector that gives what it is told for each call."""
+
+    def __init__(self, *answers):
+        self.answers = list(answers)
+
+    def detect(self, image, points, name=""):
+        return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+
+
+class Following:
+    """A predictor in whose world each face is a bright square; landmarks are its corners, confidence its brightness."""
+
+    layout = LAYOUT_68
+
+    def __init__(self, detector):
+        self.detector = detector
+
+    def detect(self, image, name=""):
+        return self.detector.detect(image, 4)
+
+    def align(self, images, found, passes=2):
+        return [[self._face(images[0], face) for face in found[0]]]
+
+    def _face(self, image, face):
+        left, top, right, bottom = (face.box + [-6, -6, 6, 6]).round().astype(int).clip(0)
+        part = image[top:bottom, left:right, 0]
+        if not part.any():
+            return Face(face.region, face.box, face.score, np.full(4, 0.05))
+        y, x = np.nonzero(part)
+        box = np.array([x.min() + left, y.min() + top, x.max() + left, y.max() + top], np.float64)
+        corners = box[[0, 1, 2, 1, 2, 3, 0, 3]].reshape(4, 2)
+        return Face(corners, face.box, face.score, np.full(4, part.max() / 255))
+
+
+def square(*places, size=(200, 300)):
+    """A frame with bright squares of 30 px at these places."""
+    frame = np.zeros((*size, 3), np.uint8)
+    for x, y in places:
+        frame[max(y, 0) : y + 31, max(x, 0) : x + 31] = 255
+    return frame
+
+
+def found(x, y):
+    return FoundFace(np.array([x, y, x + 30, y + 30], np.float64), 1.0)
+
+
+def test_a_face_is_followed_without_the_detector():
+    tracker = FaceTracker(Following(Counting([found(20, 50)])), smooth=False)
+    for step in range(25):
+        (face,) = tracker.update(square((20 + 5 * step, 50)), step / 30)
+        assert face.track == 0 and landmark_box(face.landmarks)[0] == 20 + 5 * step
+    assert tracker.detections == 1
+
+
+def test_a_lost_face_is_looked_for_and_keeps_its_number_where_it_comes_back_at_once():
+    tracker = FaceTracker(Following(Counting([found(20, 50)], [found(40, 50)])), smooth=False)
+    assert tracker.update(square((20, 50)), 0)[0].track == 0
+    (face,) = tracker.update(square((40, 50)), 1 / 30)  # a leap out of the tracker's reach, the boxes overlap
+    assert tracker.detections in (1, 2) and face.track == 0
+
+
+def test_a_cut_starts_anew():
+    tracker = FaceTracker(Following(Counting([found(20, 50)], [], [found(200, 100)])), smooth=True)
+    assert [face.track for face in tracker.update(square((20, 50)), 0.0)] == [0]
+    assert tracker.update(square(), 1 / 30) == []  # nothing there
+    assert [face.track for face in tracker.update(square((200, 100)), 2 / 30)] == [1]
+    assert tracker.detections == 3
+
+
+def test_new_faces_are_found_and_ones_that_leave_are_forgotten():
+    both = [found(20, 50), found(200, 100)]
+    tracker = FaceTracker(Following(Counting([found(20, 50)], both)), smooth=False)
+    for step in range(TRACKING.redetect):
+        assert len(tracker.update(square((20, 50), (200, 100)), step / 30)) == 1
+    assert sorted(face.track for face in tracker.update(square((20, 50), (200, 100)), 1.0)) == [0, 1]
+    tracker.predictor.detector = Counting([])
+    for step in range(20):  # the second walks out to the right
+        faces = tracker.update(square((20, 50), (200 + 6 * step, 100)), 1 + step / 30)
+    assert [face.track for face in faces] == [0]
+
+
+def test_two_tracks_do_not_follow_one_face():
+    tracker = FaceTracker(Following(Counting([found(20, 50), found(60, 50)], [])), smooth=False)
+    assert len(tracker.update(square((20, 50), (60, 50)), 0.0)) == 2
+    for face in tracker._tracks:  # both now look at the same place
+        face.face = Face(found(20, 50).region, found(20, 50).box, 1.0, None)
+    assert len(tracker.update(square((20, 50)), 1 / 30)) == 1
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Files
+# --------------------------------------------------------------------------------------------------------------------
+
+
+def write_clip(path, count=24, codec="MJPG"):
+    """A small video of a face that drifts; more frames than a cut file keeps."""
+    face = cv2.cvtColor(data.astronaut()[40:200, 140:310], cv2.COLOR_RGB2BGR)
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*codec), 12.5, (170, 160))
+    for number in range(count):
+        writer.write(np.roll(face, number, axis=1))
+    writer.release()
+    return path
+
+
+def test_frames_come_back_as_they_were_written(tmp_path):
+    frames = [np.full((48, 64, 3), level, np.uint8) for level in (20, 90, 160)]
+    with VideoWriter(tmp_path / "x.mp4", 10.0) as writer:
+        for frame in frames:
+            writer.write(frame)
+        with pytest.raises(ValueError, match="size changes"):
+            writer.write(np.zeros((10, 10, 3), np.uint8))
+    with Video(str(tmp_path / "x.mp4")) as video:
+        assert (video.rate, video.count, video.is_camera) == (10.0, 3, False)
+        read = list(video.frames())
+        video.check_whole()
+    assert [seconds for seconds, _ in read] == [0, 0.1, 0.2]
+    for (_, frame), expected in zip(read, frames, strict=True):
+        assert np.abs(frame.astype(int) - expected).max() < 6
+
+
+def test_a_video_that_ends_early_keeps_what_came(tmp_path):
+    whole = write_clip(tmp_path / "whole.avi", 60)
+    cut = tmp_path / "cut.avi"
+    cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    with Video(str(cut)) as video:
+        frames = list(video.frames())
+        assert 5 < len(frames) < 50
+        with pytest.raises(ValueError, match="ends early"):
+            video.check_whole()
+    with Video(str(cut)) as video:
+        assert len(list(video.frames(5))) == 5
+        video.check_whole(5)  # no more were asked for
+
+
+def test_no_videos(tmp_path):
+    (tmp_path / "text.mp4").write_text("no video")
+    with pytest.raises(ValueError, match="not a readable video"):
+        Video(str(tmp_path / "text.mp4"))
+    with pytest.raises(FileNotFoundError):
+        Video(str(tmp_path / "none.mp4"))
+    with pytest.raises(OSError, match="camera"):
+        Video("camera:99")
+    with pytest.raises(ValueError, match="camera:1"):
+        Video("camera:front")
+
+
+@pytest.fixture
+def sure_weights(weights, tmp_path):  # noqa: F811
+    """Weights that are sure of everything, so that nothing is lost."""
+    for suffix in (".keras", ".json"):
+        (tmp_path / f"sure{suffix}").write_bytes(weights.with_suffix(suffix).read_bytes())
+    write_json(tmp_path / "sure.confidence.json", {"error": 5.0, "slope": -1.0, "offsets": [50.0] * 68})
+    return tmp_path / "sure.keras"
+
+
+def test_videos_and_pictures_from_the_command_line(sure_weights, tmp_path, capsys):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    write_clip(folder / "b.avi", 6)
+    cv2.imwrite(str(folder / "c.png"), data.astronaut()[:, :, ::-1])
+    whole = write_clip(tmp_path / "long.avi", 60)
+    (folder / "a_cut.avi").write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    (folder / "d.mp4").write_text("no video")
+    words = [str(folder), "--out", str(tmp_path / "out"), "--weights", str(sure_weights)]
+    assert predict.main([*words, "--detector", "whole-image"]) == 1
+    told = capsys.readouterr().err
+    assert "a_cut.avi ends early" in told and "d.mp4 is not a readable video" in told
+    entries = json.loads((tmp_path / "out/landmarks.json").read_text())
+    order = list(dict.fromkeys(entry["image"] for entry in entries))
+    assert [name.rsplit("/", 1)[1] for name in order] == ["a_cut.avi", "b.avi", "c.png"]
+    of_b = [entry for entry in entries if entry["image"].endswith("b.avi")]
+    assert [entry["frame"] for entry in of_b] == list(range(6))
+    assert all(entry["faces"][0]["track"] == 0 for entry in of_b)
+    with Video(str(tmp_path / "out/drawn/b.mp4")) as video:
+        assert video.count == 6 and video.rate == pytest.approx(12.5)
+    assert {path.name for path in (tmp_path / "out/drawn").iterdir()} == {"a_cut.mp4", "b.mp4", "c.jpg"}
+
+
+def test_frames_and_no_smoothing(sure_weights, tmp_path):
+    clip = write_clip(tmp_path / "x.avi", 8)
+    words = [str(clip), "--out", str(tmp_path), "--weights", str(sure_weights), "--detector", "whole-image"]
+    results = []
+    for more in ([], ["--no-smoothing"]):
+        assert predict.main([*words, "--frames", "5", *more]) == 0
+        results.append(json.loads((tmp_path / "landmarks.json").read_text()))
+    assert len(results[0]) == 5 and results[0][0] == results[1][0] and results[0][4] != results[1][4]
+
+
+def test_interrupted_keeps_what_is_done(sure_weights, tmp_path, monkeypatch, capsys):
+    clip = write_clip(tmp_path / "x.avi", 8)
+    update, seen = FaceTracker.update, []
+
+    def interrupted(self, frame, seconds):
+        seen.append(seconds)
+        if len(seen) == 4:
+            raise KeyboardInterrupt
+        return update(self, frame, seconds)
+
+    monkeypatch.setattr(FaceTracker, "update", interrupted)
+    words = [str(clip), str(clip), "--out", str(tmp_path / "out"), "--weights", str(sure_weights)]
+    assert predict.main(words) == 130
+    assert len(json.loads((tmp_path / "out/landmarks.json").read_text())) == 3
+    with Video(str(tmp_path / "out/drawn/x.mp4")) as video:
+        assert video.count == 3
+    assert "kept" in capsys.readouterr().err

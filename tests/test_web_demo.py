@@ -1,0 +1,157 @@
+"""web_demo.py: what the page shows, and, in a real browser, the way from an upload to drawn landmarks."""
+
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from skimage import data
+
+import web_demo
+from config import DEMO_PIXELS
+from tests.test_predict import weights  # noqa: F401  a fixture
+
+ROOT = Path(__file__).parent.parent
+BROWSER = (
+    "--headless --no-sandbox --disable-gpu --disable-background-networking --disable-component-update --disable-sync"
+)
+
+
+def save_astronaut(folder):
+    Image.fromarray(data.astronaut()).save(folder / "astronaut.png")
+    return str(folder / "astronaut.png")
+
+
+def test_what_the_page_shows(weights, tmp_path):  # noqa: F811
+    picture = save_astronaut(tmp_path)
+    drawn, told, rows = web_demo.align(picture, str(weights), "cascade")
+    assert drawn.shape == data.astronaut().shape and (drawn != data.astronaut()).any()
+    assert "1 face" in told and "68 landmarks" in told
+    assert len(rows) == 68 and rows[-1][0] == "0.67" and 0 <= rows[0][3] <= 1
+    _, told, rows = web_demo.align(picture, str(weights), "whole-image")
+    assert len(rows) == 68
+
+
+def test_no_face_no_picture_and_too_many_pixels(weights, tmp_path):  # noqa: F811
+    Image.fromarray(np.zeros((50, 50, 3), np.uint8)).save(tmp_path / "black.png")
+    assert "No face" in web_demo.align(str(tmp_path / "black.png"), str(weights), "cascade")[1]
+    with pytest.raises(ValueError, match="Choose a picture"):
+        web_demo.align(None, str(weights), "cascade")
+    Image.new("L", (DEMO_PIXELS // 4000 + 1, 4000)).save(tmp_path / "large.png")
+    with pytest.raises(ValueError, match="too large"):
+        web_demo.align(str(tmp_path / "large.png"), str(weights), "cascade")
+
+
+def test_the_choice_of_weights(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"train\.py"):
+        web_demo.find_demo_weights(None)
+    for file in ("runs/a/best.keras", "runs/a/best.confidence.json", "pre_trained_models/x.onnx"):
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).touch()
+    assert web_demo.find_demo_weights("mine.h5") == ["mine.h5", "pre_trained_models/x.onnx", "runs/a/best.keras"]
+    assert web_demo.find_demo_weights("runs/a/best.keras")[0] == "runs/a/best.keras"
+
+
+def page_folders():
+    """Where a page keeps its files while it runs."""
+    places = (web_demo.MEMORY, tempfile.gettempdir())
+    return [path for place in places for path in Path(place).glob("web_demo.*")]
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.fixture
+def served(weights, tmp_path):  # noqa: F811
+    """The page's address, its process, and its folder of files; stopped at the end."""
+    pytest.importorskip("gradio", reason="gradio is not installed (requirements-demo.txt)")
+    port, before = free_port(), set(page_folders())
+    with open(tmp_path / "log.txt", "w") as log:
+        command = [sys.executable, "web_demo.py", "--weights", str(weights), "--port", str(port)]
+        process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)
+    try:
+        for _ in range(240):
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            assert process.poll() is None, (tmp_path / "log.txt").read_text()[-2000:]
+            time.sleep(0.5)
+        (folder,) = set(page_folders()) - before
+        yield f"http://127.0.0.1:{port}/", process, folder
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+
+
+@pytest.fixture
+def browser():
+    """Chromium, as the system has it; skipped where it, its driver or selenium is missing."""
+    selenium = pytest.importorskip("selenium.webdriver", reason="selenium is not installed (requirements-dev.txt)")
+    paths = [next(filter(None, map(shutil.which, names)), None) for names in
+             (("chromium", "chromium-browser", "google-chrome"), ("chromedriver",))]  # fmt: skip
+    if None in paths:
+        pytest.skip("no Chromium with its driver (apt install chromium chromium-driver)")
+    options = selenium.ChromeOptions()
+    options.binary_location = paths[0]
+    for word in BROWSER.split():
+        options.add_argument(word)
+    options.set_capability("goog:loggingPrefs", {"performance": "ALL"})
+    driver = selenium.Chrome(options=options, service=selenium.ChromeService(paths[1]))
+    yield driver
+    driver.quit()
+
+
+@pytest.mark.slow
+def test_from_upload_to_drawn_landmarks_in_a_browser(served, browser, tmp_path):
+    from selenium.webdriver.common.by import By
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    address, process, folder = served
+    wait = WebDriverWait(browser, 90)
+    browser.get(address)
+
+    def one(selector):
+        return wait.until(lambda page: page.find_element(By.CSS_SELECTOR, selector))
+
+    one("#picture input[type=file]").send_keys(save_astronaut(tmp_path))
+    one("#picture img")
+    one("#find button, button#find").click()
+    drawn = one("#drawn img")
+    wait.until(lambda page: "68 landmarks" in page.find_element(By.ID, "told").text)
+    pixels = browser.execute_script(
+        """const canvas = document.createElement('canvas'), image = arguments[0];
+        canvas.width = image.naturalWidth; canvas.height = image.naturalHeight;
+        const context = canvas.getContext('2d'); context.drawImage(image, 0, 0);
+        return Array.from(context.getImageData(0, 0, canvas.width, canvas.height).data)""",
+        drawn,
+    )
+    seen = np.array(pixels, np.uint8).reshape(512, 512, 4)[..., :3]
+    expected, *_ = web_demo.align(str(tmp_path / "astronaut.png"), served_weights(process), "cascade")
+    assert np.abs(seen.astype(int) - expected).mean() < 1
+    assert (seen != data.astronaut()).any()
+
+    asked = [entry["message"] for entry in browser.get_log("performance") if "requestWillBeSent" in entry["message"]]
+    elsewhere = [text for text in asked if '"url":"http' in text and f'"url":"{address[:-1]}' not in text]
+    assert not elsewhere  # nothing is fetched from, or sent to, another machine
+    process.send_signal(signal.SIGTERM)
+    process.wait(60)
+    assert not folder.exists()  # nothing is kept
+
+
+def served_weights(process):
+    """The weights that a process was started with."""
+    return process.args[process.args.index("--weights") + 1]
