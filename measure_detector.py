@@ -62,10 +62,10 @@ def measure(dataset: Dataset, records: Sequence[FaceRecord]) -> None:
     weights = {name: ([], []) for name in CASCADES}  # of other boxes, of boxes of the annotated face
     found = {name: 0 for name in CASCADES}
     for record in tqdm(records, unit="face", disable=None):
-        image, landmarks = read_face(record)
+        image, record = read_face(record)
         hits = set()
         for raw in detector.raw(image):
-            place = place_in(raw, landmarks, image.shape[1])
+            place = place_in(raw, record.landmarks, image.shape[1])
             hit = shows(place)
             weights[raw.cascade][hit].append(raw.weight)
             if hit:
@@ -108,7 +108,8 @@ def compare(dataset: Dataset, records: Sequence[FaceRecord], weights: str) -> No
     predicted = {title: [] for title in ("landmark boxes", *(f"detector, {n + 1} passes" for n in range(PASSES)))}
     predicted |= {f"{title}, mean of copies": [] for title in list(predicted)}
     for record in tqdm(records, unit="face", disable=None):
-        image, landmarks = read_face(record)
+        image, record = read_face(record)
+        landmarks = record.landmarks
         found = predictor.detector.detect(image, predictor.layout.points)
         faces_found += len(found)
         face = found_face(found, landmarks)
