@@ -10,14 +10,17 @@ import numpy as np
 from config import ANCHORS, CONTOURS, row_of
 from synthetic_faces.camera import Camera
 from synthetic_faces.head import INNER_CORNER, Head
-from synthetic_faces.skin import iris_centre
 
-POINTS = 65  # of a contour
+POINTS = 65  # of a contour, closer together at its ends, where lips and lids bend most
 JAW_PATHS = 97  # across the jaw, on each of which one point turns away from the viewer
 JAW_STEPS = 40  # along such a path
-JAW_START = 0.5  # share of the outline's distance at which a path begins
+JAW_START = (0.5, 0.82)  # shares of its length at which a path begins to be looked at: beside the eyes, at the chin
+JAW_CENTRE = 0.45  # height at which paths begin, share of the height at which they end
+JAW_NEIGHBOURS = 4  # paths to either side that a path's point must agree with
 JAW_TOP = 0.0  # height at which the jaw line ends, beside the eyes
+JAW_JUMP = 3.0  # steps by which it may differ from them
 REFINEMENTS = 3  # the outline's direction is only known once the outline is
+BEHIND_LIDS = -1e3  # nearness of an iris that closed lids hide
 BROW_EDGE = 0.85  # share of the half thickness at which brows end
 
 JAW = "chin boundary"
@@ -117,16 +120,20 @@ PLACES_OF_ANCHORS = {
 class Truth:
     """Curves of one face in space, by name, and their places in the picture.
 
-    Args:
-        see: from points (n, 3) in head coordinates to the picture (n, 3): x, y and nearness, in sides of the picture.
+    Places are x and y in sides of the picture, and nearness in head units.
     """
 
     def __init__(self, head: Head, camera: Camera):
         self.head, self.camera = head, camera
         names = [name for name in (*CONTOURS, *BROW_EDGES, *IRISES) if name != JAW]
-        places = np.concatenate([self._curve(name, np.linspace(0, 1, POINTS)) for name in names])
+        places = np.concatenate([self._curve(name, _closer_at_ends(POINTS)) for name in names])
         self.curves = dict(zip(names, np.split(self._see(places), len(names)), strict=True))
         self.curves[JAW] = self._jaw()
+        for side, name in zip((-1, 1), IRISES, strict=True):
+            x, y = head.iris(side)
+            upper, lower = head.lids(side, x)
+            if not upper < y < lower:
+                self.curves[name][:, 2] = BEHIND_LIDS
 
     def _see(self, places: np.ndarray) -> np.ndarray:
         """Frontal coordinates (n, 2) to the picture (n, 3)."""
@@ -140,7 +147,7 @@ class Truth:
             across = {"center-line": 0.0, "upper edge": -BROW_EDGE, "lower edge": BROW_EDGE}[name.split("eyebrow ")[1]]
             return head.brow(side, 1 - t if side < 0 else t, across)
         if name in IRISES:
-            return np.broadcast_to(iris_centre(head, side), (len(t), 2))
+            return np.broadcast_to(head.iris(side), (len(t), 2))
         if name.endswith("lid"):
             x = head.eye_x(side, (2 * t - 1) * side)
             upper, lower = head.lids(side, x)
@@ -165,9 +172,10 @@ class Truth:
         row = np.pi / 2 - (np.pi / 2 - top) * np.abs(around)
         edge = np.stack([np.sign(around) * head.half_width(row), head.height(row)], axis=-1)  # (paths, 2)
         edge[JAW_PATHS // 2] = 0, head.chin
-        middle = np.stack([0 * around, JAW_TOP + 0.45 * (edge[:, 1] - JAW_TOP)], axis=-1)
-        share = np.linspace(JAW_START, 1, JAW_STEPS) ** 0.6
-        places = middle[:, None] + share[:, None] * (edge - middle)[:, None]  # (paths, steps, 2)
+        middle = np.stack([0 * around, JAW_TOP + JAW_CENTRE * (edge[:, 1] - JAW_TOP)], axis=-1)
+        start = JAW_START[0] + (JAW_START[1] - JAW_START[0]) * (1 - np.abs(around[:, None]))
+        share = start + (1 - start) * np.linspace(0, 1, JAW_STEPS)  # (paths, steps)
+        places = middle[:, None] + share[..., None] * (edge - middle)[:, None]  # (paths, steps, 2)
         seen = self._see(places.reshape(-1, 2)).reshape(JAW_PATHS, JAW_STEPS, 3)
         contour = seen[:, -1]
         for _ in range(REFINEMENTS):
@@ -198,7 +206,7 @@ class Truth:
         shares = np.asarray(shares, float)
         curve = self.curves[name]
         if name != JAW:
-            return _interpolate(curve, shares)
+            return _interpolate(curve, np.arccos(1 - 2 * shares) / np.pi)  # the inverse of _closer_at_ends
         chin = len(curve) // 2
         left, right = (
             _by_length(curve[: chin + 1], np.clip(2 * shares, 0, 1)),
@@ -214,7 +222,10 @@ def _smooth(line: np.ndarray) -> np.ndarray:
 
 
 def _at_maximum(values: np.ndarray, reach: np.ndarray) -> np.ndarray:
-    """Per path, the values (paths, 3) where `reach` (paths, steps) is largest, between steps by a parabola."""
+    """Per path, the values (paths, 3) where `reach` (paths, steps) is largest, between steps by a parabola.
+
+    A path whose largest value lies elsewhere than its neighbours', at the lips perhaps, follows them.
+    """
     best = reach.argmax(axis=1)
     inner = np.clip(best, 1, reach.shape[1] - 2)
     paths = np.arange(len(reach))
@@ -222,9 +233,18 @@ def _at_maximum(values: np.ndarray, reach: np.ndarray) -> np.ndarray:
     bend = before - 2 * here + after
     offset = np.where(np.abs(bend) > 1e-12, 0.5 * (before - after) / np.where(bend == 0, 1, bend), 0)
     place = np.where(best == inner, inner + np.clip(offset, -1, 1), best)
+    around = np.pad(place, JAW_NEIGHBOURS, mode="reflect")
+    windows = np.lib.stride_tricks.sliding_window_view(around, 2 * JAW_NEIGHBOURS + 1)
+    typical = np.median(windows, axis=1)
+    place = np.where(np.abs(place - typical) > JAW_JUMP, typical, place)
     low = np.clip(np.floor(place).astype(int), 0, reach.shape[1] - 2)
     rest = (place - low)[:, None]
     return (1 - rest) * values[paths, low] + rest * values[paths, low + 1]
+
+
+def _closer_at_ends(count: int) -> np.ndarray:
+    """Numbers (count,) from 0 to 1, closer together at both ends."""
+    return (1 - np.cos(np.pi * np.linspace(0, 1, count))) / 2
 
 
 def _interpolate(line: np.ndarray, share: np.ndarray) -> np.ndarray:

@@ -45,11 +45,13 @@ def put_on_glasses(view: View, head: Head, parameters: FaceParameters, camera: C
         place = _pixels(rim, camera, side)
         lens = np.zeros((side, side), np.uint8)
         cv2.fillPoly(lens, [_fixed(place)], 255, cv2.LINE_AA, BITS)
+        lens[view.near > _plane(place, side) + 0.04] = 0  # the nose, before a lens of a turned head
         share = lens.astype(np.float32) / 255
         if look.dark_glasses:
             tint = np.linspace(0.012, 0.05, side, dtype=np.float32)[:, None, None] * np.ones(3, np.float32)
             view.colour += (0.93 * share)[..., None] * (tint - view.colour)
             hidden |= lens
+            view.covered |= lens > 127
         glare = np.zeros((side, side), np.uint8)
         band = place[:, :2].mean(axis=0) + slant * np.ptp(place[:, :2], axis=0) / 2
         cv2.fillPoly(glare, [_fixed(band)], 255, cv2.LINE_AA, BITS)
@@ -58,6 +60,13 @@ def put_on_glasses(view: View, head: Head, parameters: FaceParameters, camera: C
     for line in lines:
         _draw(view, _pixels(line, camera, side), frame, thick)
     return hidden > 127
+
+
+def _plane(place: np.ndarray, side: int) -> np.ndarray:
+    """Nearness (side, side) of the plane through a rim (n, 3)."""
+    ones = np.ones(len(place))
+    slope = np.linalg.lstsq(np.stack([place[:, 0], place[:, 1], ones], axis=1), place[:, 2], rcond=None)[0]
+    return (slope[0] * np.arange(side)[None] + slope[1] * np.arange(side)[:, None] + slope[2]).astype(np.float32)
 
 
 def _pixels(points: np.ndarray, camera: Camera, side: int) -> np.ndarray:
@@ -95,8 +104,6 @@ def put_before(
     side = len(view.near)
     look = parameters.look
     angle = rng.uniform(0, 2 * np.pi)
-    if parameters.mirrored:
-        centre = np.array([side - 1 - centre[0], centre[1]])
     aim = centre + unit * rng.uniform(0.35, 1.0) * np.array([np.cos(angle), np.sin(angle) + 0.25])
     mask = np.zeros((side, side), np.uint8)
     if look.cover_kind == 0:
@@ -126,8 +133,6 @@ def put_before(
         colour = choose(CLOTH, rng.random()) * 0.8
     round_off = cv2.GaussianBlur(mask, (0, 0), max(1.0, 0.09 * unit)).astype(np.float32) / 255
     tone = 0.35 + 0.75 * np.clip(2 * round_off - 0.8, 0, 1) + 0.05 * piece(clouds(3.0), rng, side, side)
-    if parameters.mirrored:
-        mask, tone = mask[:, ::-1], tone[:, ::-1]
     share = mask[..., None].astype(np.float32) / 255
     view.colour += share * (np.square(colour * tone[..., None]).astype(np.float32) - view.colour)
     view.covered |= mask > 127

@@ -1,5 +1,6 @@
 """A rendered face: the picture and everything that is known of it."""
 
+import operator
 from dataclasses import dataclass
 
 import cv2
@@ -21,7 +22,7 @@ LEAST_DETAIL, MOST_DETAIL = 0.5, 2.5
 HIDDEN_BY = 0.07  # head units: what lies this far behind the nearest surface cannot be seen
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SyntheticFace:
     """One rendered face. Places are x, y in 0-based pixels, whole numbers at the centres of pixels.
 
@@ -82,8 +83,11 @@ def shape_of(seed: int, layout: str = "68") -> np.ndarray:
 
 def render_parameters(parameters: FaceParameters, size: int = 256) -> SyntheticFace:
     """Renders the face of these parameters; see `render_face`."""
+    size = operator.index(size)
     if size < 1:
         raise ValueError(f"a picture has a side of one pixel at least. Received size={size!r}; 1 or more is right")
+    if parameters.mirrored:
+        return _mirrored(render_parameters(parameters.mirror(), size), parameters)
     rng = np.random.default_rng(parameters.texture_seed)
     side = round(OVERSAMPLING * size)
     detail = float(np.clip(size / FULL_DETAIL, LEAST_DETAIL, MOST_DETAIL))
@@ -101,6 +105,13 @@ def render_parameters(parameters: FaceParameters, size: int = 256) -> SyntheticF
     nearest = cv2.erode(nearest, np.ones((3, 3)))  # at an edge the farther surface counts
     image = develop(view, parameters, behind, size, rng)
     return SyntheticFace(image, parameters, subsets_of(parameters), truth, nearest)
+
+
+def _mirrored(face: SyntheticFace, parameters: FaceParameters) -> SyntheticFace:
+    """The mirror image of a face; its truth is drawn anew from the mirrored parameters."""
+    truth = Truth(Head(parameters), Camera.of(parameters.pose))
+    image, nearest = (np.ascontiguousarray(picture[:, ::-1]) for picture in (face.image, face._nearest))
+    return SyntheticFace(image, parameters, face.subsets, truth, nearest)
 
 
 def _light(parameters: FaceParameters, rng: np.random.Generator, behind: np.ndarray) -> Light:

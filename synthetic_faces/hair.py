@@ -85,7 +85,7 @@ def _hair(head: Head, parameters: FaceParameters, tint, rng) -> Sheet:
     volume = volume * (1 + (0.35 if look.curly else 0.12) * lumps) + 0.05
     if look.cap:
         volume = np.minimum(volume, 0.7 * CAP)
-    return painted(_shell(head, row, turn, volume), _strands(look, tint, rng), gloss=0.08, alpha=alpha)
+    return painted(_shell(head, row, turn, volume), _strands(look, tint, rng), gloss=0.08, alpha=alpha, both_sides=True)
 
 
 def _strands(look, tint, rng, shape: tuple[int, int] = PAINT) -> np.ndarray:

@@ -224,6 +224,10 @@ class Head:
             "lower outer": np.maximum(outer_lower, inner_lower + 0.3 * p.lower_lip * full),
         }  # fmt: skip
 
+    def iris(self, side: int) -> np.ndarray:
+        """Place (2,) of the middle of an iris; the gaze moves both alike."""
+        return np.array([side * self.person.eye_x + self.gaze[0], self.gaze[1] - 0.012])
+
     # ----------------------------------------------------------------------------------------------------------------
     # Relief
     # ----------------------------------------------------------------------------------------------------------------
@@ -258,7 +262,7 @@ class Head:
         """The eyeball behind the lids, and the crease above it."""
         p = self.person
         here = side * x
-        ball = 1 - ((here - p.eye_x) / 0.24) ** 2 - ((y - 0.0) / 0.2) ** 2
+        ball = 1 - ((here - p.eye_x) / 0.24) ** 2 - (y / 0.2) ** 2
         z = (0.06 + 0.45 * p.eye_depth) * np.sqrt(np.clip(ball, 0, 1))
         upper, _ = self.lids(side, x)
         near = np.abs(here - p.eye_x) < 1.15 * p.eye_half

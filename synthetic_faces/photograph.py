@@ -8,6 +8,7 @@ from synthetic_faces.scene import View
 from synthetic_faces.textures import clouds, piece, streaks
 
 GREY = 0.24  # linear; what cameras take people for
+JPEG_QUALITY = (35, 98)
 COARSE = 96  # side that backgrounds are made at before they are enlarged
 
 
@@ -52,8 +53,7 @@ def background(parameters: FaceParameters, rng: np.random.Generator, side: int) 
     picture = cv2.GaussianBlur(np.clip(picture, 0.01, 1), (0, 0), rng.uniform(0.3, 2.5))
     picture = cv2.resize(picture, (side, side), interpolation=cv2.INTER_LINEAR)
     grain = piece(clouds(1.0), rng, side, side, 2.0)
-    picture = np.square(np.clip(picture * (1 + 0.05 * grain[..., None]), 0, 1))
-    return picture[:, ::-1] if parameters.mirrored else picture
+    return np.square(np.clip(picture * (1 + 0.05 * grain[..., None]), 0, 1))
 
 
 def _muted(rng: np.random.Generator) -> np.ndarray:
@@ -83,10 +83,10 @@ def develop(
         picture = cv2.GaussianBlur(picture, (0, 0), max(0.3, unit * rng.uniform(0.012, 0.05)))
     if look.motion:
         picture = _moved(picture, unit * rng.uniform(0.05, 0.16), rng.uniform(0, np.pi))
+    quality = int(rng.uniform(*JPEG_QUALITY))  # before the noise, which takes more draws for a larger picture
     if look.noise:
         picture = picture + rng.normal(0, rng.uniform(0.006, 0.05), picture.shape)
     pixels = np.clip(picture * 255 + 0.5, 0, 255).astype(np.uint8)
-    quality = int(rng.uniform(35, 98))
     _, packed = cv2.imencode(".jpg", pixels[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
     return np.ascontiguousarray(cv2.imdecode(packed, cv2.IMREAD_COLOR)[..., ::-1])
 

@@ -5,7 +5,7 @@ it, the nearest to the viewer stays, and the exact place on the sheet that a pix
 sample's own derivative. So outlines are exact to a fraction of a pixel, and no triangle is ever drawn.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -14,8 +14,11 @@ _INDEX_BITS = 24  # of the packed sort key; the rest is nearness
 _NEARNESS_STEPS = 1 << 20
 _NEARNESS_RANGE = (-16.0, 8.0)  # head units
 _SPACING = 1.6  # pixels between samples; each falls on two by two
+_TOLERANCE = 0.3  # pixels that a solved place may lie off
+_BEHIND = 0.02  # head units that the next surface lies further away at least
+_ENCLOSED = 6  # of the eight pixels around one
 _ROUNDS = 2  # of Newton's method, from a sample to a pixel's place
-_REACH = 3.0  # samples that a pixel's place may lie from the sample it was found by
+_REACH = np.float32(3)  # samples that a pixel's place may lie from the sample it was found by
 _FINEST = 40  # samples between two grid points at most
 
 
@@ -38,12 +41,6 @@ class Sheet:
     casts_shadow: bool = True
     ambient: np.ndarray | None = None
 
-    def mirrored(self) -> "Sheet":
-        """The sheet of the mirrored scene."""
-        grids = {name: getattr(self, name) for name in ("points", "paint", "alpha", "ambient")}
-        flipped = {name: np.ascontiguousarray(grid[:, ::-1]) for name, grid in grids.items() if grid is not None}
-        return replace(self, **{**flipped, "points": flipped["points"] * np.float32([-1, 1, 1])})
-
 
 def painted(points: np.ndarray, colour: np.ndarray, gloss: float = 0.0, **options) -> Sheet:
     """A sheet with a colour as on a screen: one (3,), or a picture (height, width, 3)."""
@@ -63,11 +60,6 @@ class Hits:
     near: np.ndarray
 
 
-def stretch(values: np.ndarray, times: tuple[int, int]) -> np.ndarray:
-    """A grid with (across, down) samples for each of its points: sample k lies at (k + 0.5) / times - 0.5."""
-    return cv2.resize(values, None, fx=times[0], fy=times[1], interpolation=cv2.INTER_LINEAR)
-
-
 def sample(values: np.ndarray, u: np.ndarray, v: np.ndarray) -> np.ndarray:
     """Values (h, w, ...) at places (n,) between its points, linearly; (n, ...)."""
     width = 4096
@@ -81,7 +73,7 @@ def sample(values: np.ndarray, u: np.ndarray, v: np.ndarray) -> np.ndarray:
     return mapped.reshape(rows * width, *values.shape[2:])[: len(u)]
 
 
-def look(screen: np.ndarray, side: int, both_sides: bool = False, alpha: np.ndarray | None = None) -> Hits:
+def seen_pixels(screen: np.ndarray, side: int, both_sides: bool = False, alpha: np.ndarray | None = None) -> Hits:
     """Which pixels of a square picture see a sheet, and where.
 
     Args:
@@ -89,63 +81,150 @@ def look(screen: np.ndarray, side: int, both_sides: bool = False, alpha: np.ndar
         side: of the picture. alpha: holes of the sheet.
     """
     slopes = _slopes(screen)
-    pixels, index, (x, y, near), times = _nearest(screen, slopes, side, both_sides, alpha)
-    if not len(pixels):
-        return Hits(pixels, *np.empty((3, 0), np.float32))
-    row, column = np.divmod(index, screen.shape[1] * times[0])
-    half = np.float32(0.5)
-    u, v = (column + half) / np.float32(times[0]) - half, (row + half) / np.float32(times[1]) - half
-    below, right = np.divmod(pixels, side)
-    slope, most = sample(cv2.merge(slopes), u, v), np.float32(_REACH) / np.float32(times)
-    for _ in range(_ROUNDS):
-        u_off, v_off = _offsets(right - x, below - y, slope, most)
-        u, v = np.clip(u + u_off, 0, screen.shape[1] - 1), np.clip(v + v_off, 0, screen.shape[0] - 1)
-        x, y = sample(np.ascontiguousarray(screen[..., :2]), u, v).T
-    return Hits(pixels, u.astype(np.float32), v.astype(np.float32), near)
+    samples = _sampled(screen, slopes, side, both_sides, alpha)
+    hits, off = _solved(screen, slopes, samples, *_nearest(samples, side), side)
+    missed = off > _TOLERANCE
+    if not missed.any():
+        return hits
+    # Beside an edge the nearest sample lies less than a pixel away, but a pixel's centre sees what is behind it.
+    behind = np.full((side + 2) ** 2, -np.inf, np.float32)
+    behind[_framed(hits.pixels[missed], side)] = hits.near[missed] - _BEHIND
+    further, off = _solved(screen, slopes, samples, *_nearest(samples, side, behind), side)
+    found = off <= _TOLERANCE
+    replaced = np.zeros(side * side, bool)
+    replaced[further.pixels[found]] = True
+    kept = (~missed | _enclosed(hits.pixels, missed, side)) & ~replaced[hits.pixels]
+    parts = [(getattr(hits, name)[kept], getattr(further, name)[found]) for name in ("pixels", "u", "v", "near")]
+    return Hits(*(np.concatenate(part) for part in parts))
 
 
 def depth(screen: np.ndarray, side: int, alpha: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """The flat numbers of the pixels that see a sheet, from whichever side, and how near it is there."""
-    pixels, _, (_, _, near), _ = _nearest(screen, _slopes(screen), side, True, alpha)
-    return pixels, near
+    """The flat numbers of the pixels that see a sheet, from whichever side, and how near it is there: to a pixel."""
+    samples = _sampled(screen, _slopes(screen), side, True, alpha)
+    pixels, chosen = _nearest(samples, side)
+    return pixels, samples.near[chosen]
 
 
-def _nearest(screen, slopes, side, both_sides, alpha):
-    """For every pixel the sample nearest to the viewer: pixels, samples, their x, y and nearness; samples a step."""
+@dataclass
+class _Samples:
+    """Points of a sheet in the picture.
+
+    columns, rows: grid places, and how far the next ones lie (2, n). index: of every point among all pairs of a row and a
+    column. x, y, near: where the points lie in the picture.
+    """
+
+    columns: np.ndarray
+    rows: np.ndarray
+    index: np.ndarray
+    x: np.ndarray
+    y: np.ndarray
+    near: np.ndarray
+
+
+def _sampled(screen, slopes, side, both_sides, alpha) -> _Samples:
+    """The samples of a sheet that lie in the picture and face the viewer, closer together where it is stretched."""
     xu, yu, xv, yv = slopes
     facing = xu * yv - yu * xv
-    counted = np.ones(facing.shape, bool) if both_sides else facing > 0
+    counted = (facing > 0) | both_sides
     if not counted.any():
-        return np.empty(0, int), np.empty(0, int), np.empty((3, 0), np.float32), (1, 1)
-    times = tuple(_samples(np.hypot(*slope)[counted]) for slope in ((xu, yu), (xv, yv)))
-    x, y, near = (stretch(np.ascontiguousarray(screen[..., k]), times).ravel() for k in range(3))
-    rows, columns = screen.shape[0] * times[1], screen.shape[1] * times[0]
+        return _Samples(*np.empty((2, 2, 0), np.float32), np.empty(0, int), *np.empty((3, 0), np.float32))
+    columns, rows = _spaced(np.hypot(xu, yu), counted, 0), _spaced(np.hypot(xv, yv), counted, 1)
+    u, v = columns[0], rows[0]
+    planes = [*cv2.split(screen), *(() if both_sides else (facing,))]
+    x, y, near, *front = (_between(_between(plane, v, 0), u, 1).ravel() for plane in planes)
     inside = (x > -1) & (x < side) & (y > -1) & (y < side)
-    if not both_sides:
-        inside &= stretch(facing, times).ravel() > 0
+    for plane in front:
+        inside &= plane > 0
     if alpha is not None:
-        inside &= cv2.resize(alpha, (columns, rows), interpolation=cv2.INTER_LINEAR).ravel() > 0.5
+        zoom = (np.array(alpha.shape) - 1) / (np.array(screen.shape[:2]) - 1)
+        inside &= alpha[np.ix_(np.round(v * zoom[0]).astype(int), np.round(u * zoom[1]).astype(int))].ravel() > 0.5
     index = np.flatnonzero(inside)
-    x, y, near = x[index], y[index], near[index]
+    if len(index) >= 1 << _INDEX_BITS:
+        raise ValueError(f"the picture is too large. Received {side} pixels a side; a smaller one is right")
+    return _Samples(columns, rows, index, x[index], y[index], near[index])
+
+
+def _spaced(steps: np.ndarray, counted: np.ndarray, axis: int) -> np.ndarray:
+    """Grid places along columns (axis 0 goes over the rows) or rows, and how far apart they are there, (2, n).
+
+    steps: (rows, columns) length in pixels of a grid step at every point.
+    """
+    needed = np.sort(np.where(counted, steps, 0), axis=axis)
+    few = steps.shape[axis] // 60  # these may be longer, and leave pixels to what lies behind
+    needed = np.take(needed, -1 - few, axis=axis)
+    needed = np.clip(np.ceil(np.maximum(needed[:-1], needed[1:]) / _SPACING), 1, _FINEST).astype(int)
+    first = np.repeat(np.cumsum(needed) - needed, needed)
+    part = (np.arange(needed.sum()) - first) / np.repeat(needed, needed)
+    places = np.append(np.repeat(np.arange(len(needed)), needed) + part, len(needed))
+    return np.stack([places, 1 / np.append(np.repeat(needed, needed), needed[-1])]).astype(np.float32)
+
+
+def _between(values: np.ndarray, places: np.ndarray, axis: int) -> np.ndarray:
+    """Values (rows, columns) at places between rows (axis 0) or columns (axis 1), linearly."""
+    low = np.minimum(places.astype(int), values.shape[axis] - 2)
+    rest = (places - low)[:, None] if axis == 0 else places - low
+    before = np.take(values, low, axis=axis)
+    return before + rest * (np.take(values, low + 1, axis=axis) - before)
+
+
+def _nearest(samples: _Samples, side: int, behind: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """For every pixel the nearest of the samples less than a pixel away: flat numbers of pixels and of samples.
+
+    behind: framed picture of nearness; only samples that are less near count, and only where it is finite.
+    """
     low, high = _NEARNESS_RANGE
-    key = ((near - low) * (_NEARNESS_STEPS / (high - low))).astype(np.int64) << _INDEX_BITS
-    key |= np.arange(len(index))
+    key = ((samples.near - low) * (_NEARNESS_STEPS / (high - low))).astype(np.int64) << _INDEX_BITS
+    key |= np.arange(len(key))
     framed = side + 2  # a pixel on every side, so that no sample needs a test
-    corner = (np.floor(y).astype(np.int64) + 1) * framed + np.floor(x).astype(np.int64) + 1
-    nearest = np.zeros(framed * framed, np.int64)
-    for step_on in (0, 1, framed, framed + 1):
-        np.maximum.at(nearest, corner + step_on, key)
+    corner = (np.floor(samples.y).astype(np.int64) + 1) * framed + np.floor(samples.x).astype(np.int64) + 1
+    nearest, steps = np.zeros(framed * framed, np.int64), (0, 1, framed, framed + 1)
+    if behind is not None:
+        wanted = np.isfinite(behind)
+        beside = np.zeros_like(wanted)
+        for step in steps:
+            beside[: len(wanted) - step] |= wanted[step:]
+        some = np.flatnonzero(beside[corner])
+        corner, key, near = corner[some], key[some], samples.near[some]
+    for step in steps:
+        further = slice(None) if behind is None else near < behind[corner + step]
+        np.maximum.at(nearest, corner[further] + step, key[further])
     seen = nearest.reshape(framed, framed)[1:-1, 1:-1].ravel()
     pixels = np.flatnonzero(seen)
-    chosen = seen[pixels] & ((1 << _INDEX_BITS) - 1)
-    return pixels, index[chosen], (x[chosen], y[chosen], near[chosen]), times
+    return pixels, seen[pixels] & ((1 << _INDEX_BITS) - 1)
 
 
-def _samples(steps: np.ndarray) -> int:
-    """How many samples a grid step takes, from the lengths of all steps in pixels."""
-    few = len(steps) // 200  # these may be longer, and leave pixels to what lies behind
-    widest = np.partition(steps, len(steps) - 1 - few)[len(steps) - 1 - few]
-    return int(np.clip(np.ceil(widest / _SPACING), 1, _FINEST))
+def _solved(screen, slopes, samples: _Samples, pixels, chosen, side) -> tuple[Hits, np.ndarray]:
+    """Newton's method from samples to the places that the pixels' centres see; and how far off, in pixels, they are."""
+    if not len(pixels):
+        return Hits(pixels, *np.empty((3, 0), np.float32)), np.empty(0, np.float32)
+    row, column = np.divmod(samples.index[chosen], samples.columns.shape[1])
+    (u, u_step), (v, v_step) = samples.columns[:, column], samples.rows[:, row]
+    most = _REACH * u_step, _REACH * v_step
+    x, y = samples.x[chosen], samples.y[chosen]
+    below, right = np.divmod(pixels, side)
+    slope = sample(cv2.merge(slopes), u, v)
+    places = np.ascontiguousarray(screen[..., :2])
+    for _ in range(_ROUNDS):
+        u_off, v_off = _offsets(right - x, below - y, slope, most)
+        u, v = np.clip(u + u_off, 0, screen.shape[1] - 1), np.clip(v + v_off, 0, screen.shape[0] - 1)
+        x, y = sample(places, u, v).T
+    off = np.maximum(np.abs(right - x), np.abs(below - y))
+    return Hits(pixels, u.astype(np.float32), v.astype(np.float32), samples.near[chosen]), off
+
+
+def _framed(pixels: np.ndarray, side: int) -> np.ndarray:
+    """Flat numbers of pixels in a picture with a frame of one pixel."""
+    row, column = np.divmod(pixels, side)
+    return (row + 1) * (side + 2) + column + 1
+
+
+def _enclosed(pixels: np.ndarray, missed: np.ndarray, side: int) -> np.ndarray:
+    """Which pixels have hits on nearly all sides, so that they cannot lie outside the sheet."""
+    hit = np.zeros((side + 2) ** 2, np.uint8)
+    at = _framed(pixels, side)
+    hit[at] = ~missed
+    around = sum(hit[at + step] for step in (1, -1, side + 2, -side - 2, side + 3, side + 1, -side - 3, -side - 1))
+    return around >= _ENCLOSED
 
 
 def _slopes(screen: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -154,7 +233,9 @@ def _slopes(screen: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.
     return np.gradient(x, axis=1), np.gradient(y, axis=1), np.gradient(x, axis=0), np.gradient(y, axis=0)
 
 
-def _offsets(x: np.ndarray, y: np.ndarray, slopes: np.ndarray, most: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _offsets(
+    x: np.ndarray, y: np.ndarray, slopes: np.ndarray, most: tuple[np.ndarray, np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
     """Steps on the grid, columns and rows, that lead (x, y) pixels away on the picture."""
     xu, yu, xv, yv = slopes.T
     det = xu * yv - yu * xv

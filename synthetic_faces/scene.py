@@ -11,7 +11,7 @@ from synthetic_faces.hair import worn
 from synthetic_faces.head import Head
 from synthetic_faces.light import Light, illuminate, shadow_map
 from synthetic_faces.parameters import FaceParameters
-from synthetic_faces.raster import Sheet, look, sample
+from synthetic_faces.raster import Sheet, sample, seen_pixels
 from synthetic_faces.skin import colours, paint_face
 
 PAINT_ROWS, PAINT_COLUMNS = 400, 364  # of the face's texture
@@ -29,8 +29,6 @@ class View:
 
 def build(parameters: FaceParameters, rng: np.random.Generator, detail: float) -> list[Sheet]:
     """All sheets of a face in camera coordinates, the face itself first. detail: of paint, 1 for 256 pixels."""
-    if parameters.mirrored:
-        return [sheet.mirrored() for sheet in build(parameters.mirror(), rng, detail)]
     head, camera = Head(parameters), Camera.of(parameters.pose)
     canvas = paint_face(head, parameters, rng, round(detail * PAINT_ROWS), round(detail * PAINT_COLUMNS))
     points = head.mesh
@@ -58,7 +56,7 @@ def render(sheets: list[Sheet], camera: Camera, light: Light, side: int) -> View
     for sheet in sheets:
         screen = camera.project(sheet.points).astype(np.float32)
         screen[..., :2] = screen[..., :2] * side - 0.5
-        hits = look(screen, side, sheet.both_sides, sheet.alpha)
+        hits = seen_pixels(screen, side, sheet.both_sides, sheet.alpha)
         nearer = hits.near > near[hits.pixels]
         pixels, u, v = hits.pixels[nearer], hits.u[nearer], hits.v[nearer]
         if not len(pixels):

@@ -113,11 +113,11 @@ def _wrinkles(canvas: Canvas, head: Head, person, skin) -> None:
         fold = np.stack([side * x, top + (end - top) * s], axis=-1)
         canvas.strokes([fold], dark, 0.02, min(1.0, 0.12 + 0.35 * smile + 0.35 * person.age), 0.018)
         if person.age > 0.35 or smile > 0.6:
-            foot = [[0.7, 0.0], [0.84, -0.06 + 0.0]], [[0.7, 0.04], [0.86, 0.05]], [[0.69, 0.08], [0.82, 0.15]]
+            foot = [[0.7, 0.0], [0.84, -0.06]], [[0.7, 0.04], [0.86, 0.05]], [[0.69, 0.08], [0.82, 0.15]]
             lines = [np.array(line) * [side, 1] for line in foot]
             canvas.strokes(lines, dark, 0.012, 0.3 * max(person.age, smile * 0.7), 0.01)
         bag = np.linspace(-0.7, 0.9, 9)
-        under = np.stack([head.eye_x(side, bag), 0.13 - 0.05 * bag**2 + 0 * bag], axis=-1)
+        under = np.stack([head.eye_x(side, bag), 0.13 - 0.05 * bag**2], axis=-1)
         canvas.strokes([under], dark, 0.014, 0.12 + 0.4 * max(0, person.age - 0.3), 0.014)
 
 
@@ -181,7 +181,7 @@ def _mouth(canvas: Canvas, head: Head, look, person, tint, rng) -> None:
         if head.gap > 0.12:
             low = 0.35 * top + 0.65 * bottom
             canvas.fill(_ring(xi[6:-6], low[6:-6], bottom[6:-6] + 0.01), TONGUE * 0.75, 0.8, 0.02, within=hole)
-        length = np.minimum(0.13, 0.16 + 0 * xi) * np.sqrt(np.clip(1 - (q[inner] / 0.8) ** 2, 0, 1))
+        length = 0.13 * np.sqrt(np.clip(1 - (q[inner] / 0.8) ** 2, 0, 1))
         show = min(1.0, 0.35 + 0.8 * head.smile)
         teeth = _ring(xi, top, top + show * length)
         canvas.fill(teeth, TEETH * (0.9 - 0.12 * person.age), 1.0, 0.004, within=hole)
@@ -220,7 +220,7 @@ def _eye(canvas: Canvas, head: Head, side: int, look, person, tint, rng) -> None
     if open_by > 0.012:
         canvas.fill(hole, (*SCLERA * (1 - 0.06 * tint.darkness), 0.02))
         canvas.spot((head.eye_x(side, -1.0), lower[0]), (0.05, 0.04), (0.8, 0.5, 0.48), 0.7, 0.014, within=hole)
-        centre = iris_centre(head, side)
+        centre = head.iris(side)
         for share, colour, opacity in (
             (1.0, tint.iris * 0.45, 1.0),
             (0.9, tint.iris, 1.0),
@@ -243,11 +243,6 @@ def _eye(canvas: Canvas, head: Head, side: int, look, person, tint, rng) -> None
     lean = np.stack([side * (0.25 + 0.6 * t), np.full(len(t), 0.7 * down)], axis=-1)
     lean *= (0.06 if heavy else 0.04) * (0.55 + 0.45 * t)[:, None]
     canvas.strokes(list(np.stack([roots, roots + lean], axis=1)), (0.04, 0.03, 0.03), 0.007, 0.75)
-
-
-def iris_centre(head: Head, side: int) -> np.ndarray:
-    """Frontal coordinates (2,) of the middle of an iris; the gaze moves both alike."""
-    return np.array([side * head.person.eye_x + head.gaze[0], head.gaze[1] - 0.012])
 
 
 def _brow(canvas: Canvas, head: Head, side: int, look, tint, rng) -> None:

@@ -15,7 +15,7 @@ from synthetic_faces.contours import JAW, LANDMARKS, Truth
 from synthetic_faces.face import subsets_of
 from synthetic_faces.head import Head
 from synthetic_faces.light import Light
-from synthetic_faces.raster import Sheet, look
+from synthetic_faces.raster import Sheet, seen_pixels
 from synthetic_faces.scene import build, render
 
 LAYOUTS = {"68": LAYOUT_68, "29": LAYOUT_29, "98": LAYOUT_98}
@@ -159,7 +159,7 @@ def test_the_jaw_is_the_edge_of_the_rendered_face(yaw):
     screen = camera.project(face_sheet(parameters).points).astype(np.float32)
     screen[..., :2] = screen[..., :2] * side - 0.5
     mask = np.zeros(side * side, np.uint8)
-    mask[look(screen, side).pixels] = 255
+    mask[seen_pixels(screen, side).pixels] = 255
     border = cv2.findContours(mask.reshape(side, side), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)[0]
     border = max(border, key=len)[:, 0].astype(float)
     jaw = truth_of(parameters).landmarks("68")[:17, :2] * side - 0.5
@@ -290,10 +290,10 @@ def test_a_flat_sheet_is_seen_where_it_lies():
     """A square of known corners: its pixels, and the grid places they see."""
     u, v = np.meshgrid(np.arange(5.0), np.arange(4.0))
     screen = np.stack([10 + 6 * u, 8 + 9 * v, 0 * u], axis=-1).astype(np.float32)  # 24 x 27 pixels
-    hits = look(screen, 64)
+    hits = seen_pixels(screen, 64)
     rows, columns = np.divmod(hits.pixels, 64)
     inside = (columns >= 10) & (columns <= 34) & (rows >= 8) & (rows <= 35)
     assert inside.sum() == 25 * 28 and len(inside) <= 27 * 30
     np.testing.assert_allclose(hits.u[inside], (columns[inside] - 10) / 6, atol=1 / 64)  # OpenCV counts in 32nds
     np.testing.assert_allclose(hits.v[inside], (rows[inside] - 8) / 9, atol=1 / 64)
-    assert not len(look(screen[:, ::-1].copy(), 64).pixels)  # seen from behind
+    assert not len(seen_pixels(screen[:, ::-1].copy(), 64).pixels)  # seen from behind
