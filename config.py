@@ -427,12 +427,12 @@ DATASETS = {
             subsets={
                 "test": {
                     "full": 500,
-                    "pose": 112,
-                    "expression": 175,
-                    "occlusion": 125,
-                    "illumination": 243,
-                    "make-up": 79,
-                    "blur": 146,
+                    "pose": 93,
+                    "expression": 206,
+                    "occlusion": 109,
+                    "illumination": 250,
+                    "make-up": 91,
+                    "blur": 140,
                 }
             },
             recipe="quick",

@@ -62,11 +62,12 @@ def _key(record: FaceRecord) -> str:
 
 @functools.cache
 def _renderer_digest() -> str:
-    """A digest of the renderer's own code: faces rendered by older code are out of date."""
+    """A digest of the renderer's code and of what it draws with: faces that others rendered are out of date."""
     import synthetic_faces
 
     code = sorted(Path(synthetic_faces.__file__).parent.glob("*.py"))
-    return hashlib.sha256(b"".join(path.read_bytes() for path in code)).hexdigest()
+    made_by = f"{cv2.__version__} {np.__version__}".encode()
+    return hashlib.sha256(b"".join([made_by, *(path.read_bytes() for path in code)])).hexdigest()
 
 
 def read_journal(folder: Path) -> dict[str, dict]:

@@ -3,11 +3,10 @@
 import numpy as np
 
 from synthetic_faces.camera import PIVOT, Camera, rotation
-from synthetic_faces.hair import CLOTH
+from synthetic_faces.colours import CLOTH, choose
 from synthetic_faces.head import Head
 from synthetic_faces.parameters import FaceParameters
 from synthetic_faces.raster import Sheet, painted
-from synthetic_faces.skin import choose
 from synthetic_faces.textures import clouds, piece
 
 EAR = (0.19, 0.33)  # half its width and height
@@ -30,7 +29,7 @@ def ears(head: Head, skin: np.ndarray) -> list[Sheet]:
             + up * (EAR[1] * r * np.sin(angle))[..., None]
             + out * (0.01 + 0.07 * r**2)[..., None]
         )
-        points = points[:, :: side * 1]
+        points = points[:, ::side]
         sheets.append(painted(points, paint, gloss=0.04, both_sides=True, casts_shadow=False))
     return sheets
 

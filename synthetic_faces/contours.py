@@ -9,9 +9,9 @@ import numpy as np
 
 from config import ANCHORS, CONTOURS, row_of
 from synthetic_faces.camera import Camera
-from synthetic_faces.head import INNER_CORNER, Head
+from synthetic_faces.head import BROW_EDGE, INNER_CORNER, Head
 
-POINTS = 65  # of a contour, closer together at its ends, where lips and lids bend most
+POINTS = 257  # of a contour, closer together at its ends, where lips and lids bend most
 JAW_PATHS = 97  # across the jaw, on each of which one point turns away from the viewer
 JAW_STEPS = 40  # along such a path
 JAW_START = (0.5, 0.82)  # shares of its length at which a path begins to be looked at: beside the eyes, at the chin
@@ -21,7 +21,6 @@ JAW_TOP = 0.0  # height at which the jaw line ends, beside the eyes
 JAW_JUMP = 3.0  # steps by which it may differ from them
 REFINEMENTS = 3  # the outline's direction is only known once the outline is
 BEHIND_LIDS = -1e3  # nearness of an iris that closed lids hide
-BROW_EDGE = 0.85  # share of the half thickness at which brows end
 
 JAW = "chin boundary"
 BROW_EDGES = tuple(f"{side} eyebrow {edge} edge" for side in ("left", "right") for edge in ("upper", "lower"))
@@ -233,13 +232,20 @@ def _at_maximum(values: np.ndarray, reach: np.ndarray) -> np.ndarray:
     bend = before - 2 * here + after
     offset = np.where(np.abs(bend) > 1e-12, 0.5 * (before - after) / np.where(bend == 0, 1, bend), 0)
     place = np.where(best == inner, inner + np.clip(offset, -1, 1), best)
-    around = np.pad(place, JAW_NEIGHBOURS, mode="reflect")
-    windows = np.lib.stride_tricks.sliding_window_view(around, 2 * JAW_NEIGHBOURS + 1)
-    typical = np.median(windows, axis=1)
+    typical = np.median(_windows(place), axis=1)
     place = np.where(np.abs(place - typical) > JAW_JUMP, typical, place)
+    jumps = np.abs(np.gradient(place)) > JAW_JUMP / 2  # from the cheek to the chin, where one hides the other
+    beside_jumps = _windows(jumps.astype(float)).any(axis=1)
+    place = np.where(beside_jumps, _windows(place).mean(axis=1), place)
     low = np.clip(np.floor(place).astype(int), 0, reach.shape[1] - 2)
     rest = (place - low)[:, None]
     return (1 - rest) * values[paths, low] + rest * values[paths, low + 1]
+
+
+def _windows(values: np.ndarray) -> np.ndarray:
+    """Every value (n,) with its neighbours to either side, (n, neighbours)."""
+    padded = np.pad(values, JAW_NEIGHBOURS, mode="reflect")
+    return np.lib.stride_tricks.sliding_window_view(padded, 2 * JAW_NEIGHBOURS + 1)
 
 
 def _closer_at_ends(count: int) -> np.ndarray:

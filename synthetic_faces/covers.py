@@ -5,16 +5,14 @@ import numpy as np
 
 from synthetic_faces.camera import Camera
 from synthetic_faces.canvas import BITS
-from synthetic_faces.hair import CLOTH
+from synthetic_faces.colours import CLOTH, FRAMES, choose, colours
 from synthetic_faces.head import Head
 from synthetic_faces.parameters import FaceParameters
 from synthetic_faces.scene import View
-from synthetic_faces.skin import choose, colours
 from synthetic_faces.textures import clouds, piece
 
 LENS = (0.34, 0.25)  # half the width and height of a lens
 GLARE = np.array([[-0.6, -1], [-0.1, -1], [-0.5, 1], [-1.0, 1]])  # a band over a lens, in its half breadths
-FRAMES = np.array([(18, 18, 20), (70, 42, 26), (150, 150, 156), (30, 44, 84), (120, 30, 36), (190, 160, 90)])
 
 
 def put_on_glasses(view: View, head: Head, parameters: FaceParameters, camera: Camera) -> np.ndarray:

@@ -94,7 +94,7 @@ def render_parameters(parameters: FaceParameters, size: int = 256) -> SyntheticF
     head, camera, look = Head(parameters), Camera.of(parameters.pose), parameters.look
     truth = Truth(head, camera)
     behind = background(parameters, rng, side)
-    light = _light(parameters, rng, behind)
+    light = Light.of(parameters, behind.mean(axis=(0, 1)), rng)
     view = render(build(parameters, rng, detail), camera, light, side)
     nearest = view.near.copy()
     if look.glasses:
@@ -112,28 +112,6 @@ def _mirrored(face: SyntheticFace, parameters: FaceParameters) -> SyntheticFace:
     truth = Truth(Head(parameters), Camera.of(parameters.pose))
     image, nearest = (np.ascontiguousarray(picture[:, ::-1]) for picture in (face.image, face._nearest))
     return SyntheticFace(image, parameters, face.subsets, truth, nearest)
-
-
-def _light(parameters: FaceParameters, rng: np.random.Generator, behind: np.ndarray) -> Light:
-    """The lamp of a picture, and surroundings that have something of the background's colour."""
-    look = parameters.look
-    direction = np.array([look.light_x, look.light_y, 0.12 if look.hard_light else 0.4 + look.light_z], np.float32)
-    strength = 0.95 if look.hard_light else 0.35 + 0.5 * look.intensity
-    around = behind.mean(axis=(0, 1))
-    around = 0.75 + 0.25 * around / max(float(around.mean()), 1e-3)
-    warmth = 1 + rng.uniform(-0.08, 0.12) * np.array([1, 0, -1])
-    if look.coloured_light:
-        warmth = rng.uniform(0.55, 1.1, 3)
-    ambient = (0.2 if look.hard_light else 0.62 - 0.25 * look.intensity) * around
-    if look.back_light:
-        strength, ambient = 0.12 * strength, 0.35 * ambient
-    key = strength * warmth
-    return Light(
-        direction / np.linalg.norm(direction),
-        key.astype(np.float32),
-        (0.18 * key).astype(np.float32),
-        ambient.astype(np.float32),
-    )
 
 
 def subsets_of(parameters: FaceParameters) -> tuple[str, ...]:

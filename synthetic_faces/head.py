@@ -14,6 +14,7 @@ from synthetic_faces.parameters import FaceParameters
 MIDDLE = -0.1  # height at which a head is widest
 INNER_CORNER = 0.86  # of the mouth, share of the outer ones
 RIM_Z = -0.04  # depth of the frontal silhouette beside the eyes
+BROW_EDGE = 0.85  # share of a brow's half thickness at which its edges are marked
 BACK = 1.35  # depth of the back of the head behind its sides
 TURN = np.radians(102)  # how far around a head its mesh reaches
 MESH_ROWS, MESH_COLUMNS = 168, 141

@@ -5,24 +5,41 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from synthetic_faces.parameters import FaceParameters
 from synthetic_faces.raster import Sheet, depth, normals, sample
 
 SHADOW_SIDE = 128  # pixels of the lamp's own view
 SHADOW_REACH = 4.2  # head units it spans
 SHADOW_BIAS = 0.12
 WRAP = np.array([0.3, 0.16, 0.12], np.float32)  # how far light goes around the edge of skin: red farthest
+FILL = 0.18  # of the lamp's light, from its other side
 SHARPNESS = 18  # of highlights
 VIEW = np.array([0, 0, 1], np.float32)
 
 
 @dataclass(frozen=True)
 class Light:
-    """direction: unit vector towards the lamp, camera coordinates. key, fill, ambient: colours, linear."""
+    """direction: unit vector towards the lamp, camera coordinates. key, ambient: linear colours of it and around."""
 
     direction: np.ndarray
     key: np.ndarray
-    fill: np.ndarray
     ambient: np.ndarray
+
+    @classmethod
+    def of(cls, parameters: FaceParameters, behind: np.ndarray, rng: np.random.Generator) -> "Light":
+        """The light of a picture. behind: mean colour (3,) of the background, which the surroundings share."""
+        look = parameters.look
+        direction = np.array([look.light_x, look.light_y, 0.12 if look.hard_light else 0.4 + look.light_z], np.float32)
+        strength = 0.95 if look.hard_light else 0.35 + 0.5 * look.intensity
+        around = 0.75 + 0.25 * behind / max(float(behind.mean()), 1e-3)
+        warmth = 1 + rng.uniform(-0.08, 0.12) * np.array([1, 0, -1])
+        if look.coloured_light:
+            warmth = rng.uniform(0.55, 1.1, 3)
+        ambient = (0.2 if look.hard_light else 0.62 - 0.25 * look.intensity) * around
+        if look.back_light:
+            strength, ambient = 0.12 * strength, 0.35 * ambient
+        direction /= np.linalg.norm(direction)
+        return cls(direction, (strength * warmth).astype(np.float32), ambient.astype(np.float32))
 
 
 def shadow_map(sheets: list[Sheet], light: Light) -> tuple[np.ndarray, np.ndarray]:
@@ -60,7 +77,7 @@ def illuminate(sheet: Sheet, light: Light, nearest: np.ndarray, axes: np.ndarray
     if sheet.ambient is not None:
         ambient = ambient * sheet.ambient[..., None]
     other = np.maximum(normal @ (light.direction * np.array([-1, 0.3, 1], np.float32)), 0)[..., None]
-    diffuse = ambient + light.key * wrapped * lit[..., None] + light.fill * other
+    diffuse = ambient + light.key * (wrapped * lit[..., None] + FILL * other)
     half = light.direction + VIEW
     half = half / np.linalg.norm(half)
     shine = np.maximum(normal @ half.astype(np.float32), 0) ** SHARPNESS

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-# Proportions of a person (low, high).
+# Proportions of a person (low, high); age, weight and sex change some of them a little further.
 IDENTITY = {
     "width": (0.96, 1.14),  # half the face, at the cheekbones
     "chin": (1.32, 1.84),  # height of the chin
@@ -54,7 +54,6 @@ IDENTITY = {
     "cupid": (0.1, 0.35),
     "muzzle": (0.0, 0.1),
     "mouth_bend": (-0.03, 0.03),
-    "age": (0.0, 1.0),
     "neck": (0.66, 0.86),
 }  # fmt: skip
 # What a face does (low, high) where an expression is strong; 0 at rest.
@@ -81,7 +80,8 @@ ONE_SIDED = ("smile", "blink", "squint", "raise_brow", "frown")  # the halves of
 ASYMMETRY = 0.12
 WINK = 0.02  # chance
 # The head in the picture. Angles in degrees: standard deviation and limit. The rest (low, high).
-ANGLES = {"yaw": (21.0, 60.0), "pitch": (11.0, 30.0), "roll": (10.0, 30.0)}
+ANGLES = {"yaw": (17.0, 60.0), "pitch": (10.0, 30.0), "roll": (10.0, 30.0)}
+ANY_POSE = 0.08  # share of faces whose angles are drawn evenly between the limits
 POSE = {
     "distance": (6.0, 18.0),  # of the camera, in head units
     "scale": (0.195, 0.25),  # of half a face's width, in sides of the picture
@@ -120,7 +120,7 @@ CHANCES = {
     "noise": 0.4,
     "grey": 0.06,
 }
-_SHARES = {"cover_kind": 3, "background_kind": 4, "glasses_kind": 3}
+KINDS = {"cover_kind": 3, "background_kind": 4, "glasses_kind": 3}
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ class FaceParameters:
 
     person: the ranges of IDENTITY. left, right: the expression of the image's left and right half of the face.
     pose: ANGLES and POSE. look: CHANCES as booleans, and numbers from 0 to 1 that colours and forms are chosen by.
-    texture_seed: of skin, hair, background and noise. mirrored: those are reversed left to right.
+    texture_seed: of skin, hair, background and noise. mirrored: the picture is that of `mirror()`, reversed.
     """
 
     person: SimpleNamespace
@@ -165,7 +165,7 @@ def draw_parameters(seed: int) -> FaceParameters:
         raise ValueError(f"seeds are whole numbers from 0. Received seed={seed!r}")
     rng = np.random.default_rng(seed)
     person = SimpleNamespace(**{name: _bell(rng, *limits) for name, limits in IDENTITY.items()})
-    person.age = rng.uniform() ** 1.5
+    person.age = rng.uniform() ** 1.5  # from young to old
     person.weight = rng.normal() * 0.5
     person.width *= 1 + 0.03 * person.weight
     left, right = _draw_expression(rng)
@@ -173,7 +173,7 @@ def draw_parameters(seed: int) -> FaceParameters:
     look.woman = bool(rng.random() < 0.5)
     for name in ("skin", "undertone", "hair", "iris", "cloth", "accent", "beard_length", "hair_length", "intensity"):
         setattr(look, name, rng.random())
-    for name, kinds in _SHARES.items():
+    for name, kinds in KINDS.items():
         setattr(look, name, int(rng.integers(kinds)))
     look.light_x, look.light_y, look.light_z = rng.uniform(-1, 1), rng.uniform(-0.9, 0.25), rng.uniform(0.25, 1)
     _agree(look, person)
@@ -205,9 +205,10 @@ def _draw_expression(rng: np.random.Generator) -> tuple[SimpleNamespace, SimpleN
 def _draw_pose(rng: np.random.Generator) -> SimpleNamespace:
     """How a head stands in the picture: photographs hold many faces that look nearly into the camera."""
     pose = SimpleNamespace(**{name: rng.uniform(*limits) for name, limits in POSE.items()})
+    evenly = rng.random() < ANY_POSE
     for name, (deviation, limit) in ANGLES.items():
         angle = rng.normal() * deviation
-        setattr(pose, name, angle if abs(angle) <= limit else rng.uniform(-limit, limit))
+        setattr(pose, name, rng.uniform(-limit, limit) if evenly or abs(angle) > limit else angle)
     return pose
 
 

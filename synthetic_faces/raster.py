@@ -13,7 +13,7 @@ import numpy as np
 _INDEX_BITS = 24  # of the packed sort key; the rest is nearness
 _NEARNESS_STEPS = 1 << 20
 _NEARNESS_RANGE = (-16.0, 8.0)  # head units
-_SPACING = 1.6  # pixels between samples; each falls on two by two
+_SPACING = 1.4  # pixels between samples; each falls on two by two
 _TOLERANCE = 0.3  # pixels that a solved place may lie off
 _BEHIND = 0.02  # head units that the next surface lies further away at least
 _ENCLOSED = 6  # of the eight pixels around one
@@ -80,16 +80,15 @@ def seen_pixels(screen: np.ndarray, side: int, both_sides: bool = False, alpha: 
         screen: (rows, columns, 3): x and y in pixels, whole numbers at centres, and nearness.
         side: of the picture. alpha: holes of the sheet.
     """
-    slopes = _slopes(screen)
-    samples = _sampled(screen, slopes, side, both_sides, alpha)
-    hits, off = _solved(screen, slopes, samples, *_nearest(samples, side), side)
+    samples, cells = _sampled(screen, side, both_sides, alpha), _cells(screen)
+    hits, off = _solved(screen, cells, samples, *_nearest(samples, side), side)
     missed = off > _TOLERANCE
     if not missed.any():
         return hits
     # Beside an edge the nearest sample lies less than a pixel away, but a pixel's centre sees what is behind it.
     behind = np.full((side + 2) ** 2, -np.inf, np.float32)
     behind[_framed(hits.pixels[missed], side)] = hits.near[missed] - _BEHIND
-    further, off = _solved(screen, slopes, samples, *_nearest(samples, side, behind), side)
+    further, off = _solved(screen, cells, samples, *_nearest(samples, side, behind), side)
     found = off <= _TOLERANCE
     replaced = np.zeros(side * side, bool)
     replaced[further.pixels[found]] = True
@@ -100,7 +99,7 @@ def seen_pixels(screen: np.ndarray, side: int, both_sides: bool = False, alpha: 
 
 def depth(screen: np.ndarray, side: int, alpha: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
     """The flat numbers of the pixels that see a sheet, from whichever side, and how near it is there: to a pixel."""
-    samples = _sampled(screen, _slopes(screen), side, True, alpha)
+    samples = _sampled(screen, side, True, alpha)
     pixels, chosen = _nearest(samples, side)
     return pixels, samples.near[chosen]
 
@@ -109,8 +108,8 @@ def depth(screen: np.ndarray, side: int, alpha: np.ndarray | None = None) -> tup
 class _Samples:
     """Points of a sheet in the picture.
 
-    columns, rows: grid places, and how far the next ones lie (2, n). index: of every point among all pairs of a row and a
-    column. x, y, near: where the points lie in the picture.
+    columns, rows: grid places, and how far the next ones lie (2, n). index: of every point among all pairs of a row and
+    a column. x, y, near: where the points lie in the picture.
     """
 
     columns: np.ndarray
@@ -121,9 +120,9 @@ class _Samples:
     near: np.ndarray
 
 
-def _sampled(screen, slopes, side, both_sides, alpha) -> _Samples:
+def _sampled(screen, side, both_sides, alpha) -> _Samples:
     """The samples of a sheet that lie in the picture and face the viewer, closer together where it is stretched."""
-    xu, yu, xv, yv = slopes
+    xu, yu, xv, yv = _slopes(screen)
     facing = xu * yv - yu * xv
     counted = (facing > 0) | both_sides
     if not counted.any():
@@ -131,7 +130,7 @@ def _sampled(screen, slopes, side, both_sides, alpha) -> _Samples:
     columns, rows = _spaced(np.hypot(xu, yu), counted, 0), _spaced(np.hypot(xv, yv), counted, 1)
     u, v = columns[0], rows[0]
     planes = [*cv2.split(screen), *(() if both_sides else (facing,))]
-    x, y, near, *front = (_between(_between(plane, v, 0), u, 1).ravel() for plane in planes)
+    x, y, near, *front = (_between(np.ascontiguousarray(_between(plane.T, u).T), v).ravel() for plane in planes)
     inside = (x > -1) & (x < side) & (y > -1) & (y < side)
     for plane in front:
         inside &= plane > 0
@@ -149,9 +148,7 @@ def _spaced(steps: np.ndarray, counted: np.ndarray, axis: int) -> np.ndarray:
 
     steps: (rows, columns) length in pixels of a grid step at every point.
     """
-    needed = np.sort(np.where(counted, steps, 0), axis=axis)
-    few = steps.shape[axis] // 60  # these may be longer, and leave pixels to what lies behind
-    needed = np.take(needed, -1 - few, axis=axis)
+    needed = np.where(counted, steps, 0).max(axis=axis)
     needed = np.clip(np.ceil(np.maximum(needed[:-1], needed[1:]) / _SPACING), 1, _FINEST).astype(int)
     first = np.repeat(np.cumsum(needed) - needed, needed)
     part = (np.arange(needed.sum()) - first) / np.repeat(needed, needed)
@@ -159,12 +156,11 @@ def _spaced(steps: np.ndarray, counted: np.ndarray, axis: int) -> np.ndarray:
     return np.stack([places, 1 / np.append(np.repeat(needed, needed), needed[-1])]).astype(np.float32)
 
 
-def _between(values: np.ndarray, places: np.ndarray, axis: int) -> np.ndarray:
-    """Values (rows, columns) at places between rows (axis 0) or columns (axis 1), linearly."""
-    low = np.minimum(places.astype(int), values.shape[axis] - 2)
-    rest = (places - low)[:, None] if axis == 0 else places - low
-    before = np.take(values, low, axis=axis)
-    return before + rest * (np.take(values, low + 1, axis=axis) - before)
+def _between(values: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """Rows (n, columns) of a grid at places between its own, linearly."""
+    low = np.minimum(places.astype(int), len(values) - 2)
+    before = np.take(values, low, axis=0)
+    return before + (places - low).astype(np.float32)[:, None] * (np.take(values, low + 1, axis=0) - before)
 
 
 def _nearest(samples: _Samples, side: int, behind: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
@@ -193,23 +189,47 @@ def _nearest(samples: _Samples, side: int, behind: np.ndarray | None = None) -> 
     return pixels, seen[pixels] & ((1 << _INDEX_BITS) - 1)
 
 
-def _solved(screen, slopes, samples: _Samples, pixels, chosen, side) -> tuple[Hits, np.ndarray]:
+def _solved(screen, cells, samples: _Samples, pixels, chosen, side) -> tuple[Hits, np.ndarray]:
     """Newton's method from samples to the places that the pixels' centres see; and how far off, in pixels, they are."""
     if not len(pixels):
         return Hits(pixels, *np.empty((3, 0), np.float32)), np.empty(0, np.float32)
     row, column = np.divmod(samples.index[chosen], samples.columns.shape[1])
     (u, u_step), (v, v_step) = samples.columns[:, column], samples.rows[:, row]
     most = _REACH * u_step, _REACH * v_step
-    x, y = samples.x[chosen], samples.y[chosen]
     below, right = np.divmod(pixels, side)
-    slope = sample(cv2.merge(slopes), u, v)
-    places = np.ascontiguousarray(screen[..., :2])
     for _ in range(_ROUNDS):
+        x, y, slope = _in_cells(cells, screen.shape, u, v)
         u_off, v_off = _offsets(right - x, below - y, slope, most)
         u, v = np.clip(u + u_off, 0, screen.shape[1] - 1), np.clip(v + v_off, 0, screen.shape[0] - 1)
-        x, y = sample(places, u, v).T
+    x, y, _ = _in_cells(cells, screen.shape, u, v)
     off = np.maximum(np.abs(right - x), np.abs(below - y))
     return Hits(pixels, u.astype(np.float32), v.astype(np.float32), samples.near[chosen]), off
+
+
+def _cells(screen: np.ndarray) -> np.ndarray:
+    """Every grid cell's bilinear form (8, cells): x, y at its corner, their slopes along u and v, and across both."""
+    x, y = np.ascontiguousarray(screen[..., 0]), np.ascontiguousarray(screen[..., 1])
+    forms = [x, y]
+    for step in ("u", "v", "uv"):
+        for plane in (x, y):
+            change = np.zeros_like(plane)
+            if step == "u":
+                change[:, :-1] = plane[:, 1:] - plane[:, :-1]
+            elif step == "v":
+                change[:-1] = plane[1:] - plane[:-1]
+            else:
+                change[:-1, :-1] = plane[1:, 1:] - plane[1:, :-1] - plane[:-1, 1:] + plane[:-1, :-1]
+            forms.append(change)
+    return np.stack([form.ravel() for form in forms])
+
+
+def _in_cells(cells: np.ndarray, shape: tuple[int, ...], u: np.ndarray, v: np.ndarray):
+    """x and y (n,) in the picture of grid places, and their slopes there: xu, yu, xv, yv."""
+    column, row = np.minimum(u.astype(np.int32), shape[1] - 2), np.minimum(v.astype(np.int32), shape[0] - 2)
+    x, y, xu, yu, xv, yv, xuv, yuv = np.take(cells, row * shape[1] + column, axis=1)
+    fu, fv = u - column, v - row
+    xu, yu = xu + fv * xuv, yu + fv * yuv
+    return x + fu * xu + fv * xv, y + fu * yu + fv * yv, (xu, yu, xv + fu * xuv, yv + fu * yuv)
 
 
 def _framed(pixels: np.ndarray, side: int) -> np.ndarray:
@@ -234,10 +254,10 @@ def _slopes(screen: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.
 
 
 def _offsets(
-    x: np.ndarray, y: np.ndarray, slopes: np.ndarray, most: tuple[np.ndarray, np.ndarray]
+    x: np.ndarray, y: np.ndarray, slopes: tuple[np.ndarray, ...], most: tuple[np.ndarray, np.ndarray]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Steps on the grid, columns and rows, that lead (x, y) pixels away on the picture."""
-    xu, yu, xv, yv = slopes.T
+    xu, yu, xv, yv = slopes
     det = xu * yv - yu * xv
     det = np.where(np.abs(det) < 1e-4, np.float32(1e-4), det)
     return (

@@ -1,4 +1,4 @@
-"""One face put together: its sheets, the light, what stands before it, and the pixels."""
+"""One head put together: its sheets, and the pixels that see them."""
 
 from dataclasses import dataclass
 
@@ -7,12 +7,13 @@ import numpy as np
 
 from synthetic_faces.body import body, ears
 from synthetic_faces.camera import Camera
-from synthetic_faces.hair import worn
+from synthetic_faces.colours import colours
 from synthetic_faces.head import Head
 from synthetic_faces.light import Light, illuminate, shadow_map
 from synthetic_faces.parameters import FaceParameters
 from synthetic_faces.raster import Sheet, sample, seen_pixels
-from synthetic_faces.skin import colours, paint_face
+from synthetic_faces.skin import paint_face
+from synthetic_faces.worn import worn
 
 PAINT_ROWS, PAINT_COLUMNS = 400, 364  # of the face's texture
 NOTHING = -1e3  # nearness where no sheet is

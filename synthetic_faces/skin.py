@@ -1,57 +1,14 @@
 """What is painted on a face: skin, eyes, brows, nostrils, lips, teeth, beard and make-up."""
 
-from types import SimpleNamespace
-
 import numpy as np
 
 from synthetic_faces.canvas import Canvas
-from synthetic_faces.head import INNER_CORNER, Head
+from synthetic_faces.colours import LIPSTICK, MOUTH, SCLERA, SHADOWS, TEETH, TONGUE, choose, colours
+from synthetic_faces.head import BROW_EDGE, INNER_CORNER, Head
 from synthetic_faces.parameters import FaceParameters
 from synthetic_faces.textures import clouds, piece, streaks
 
-# Colours on a screen, RGB in 255ths. Skin from the lightest to the darkest.
-SKIN = np.array([
-    (246, 216, 198), (236, 196, 170), (224, 178, 146), (205, 155, 120), (172, 122, 88), (134, 90, 62),
-    (98, 63, 45), (66, 43, 33),
-])  # fmt: skip
-HAIR = np.array([
-    (20, 17, 16), (34, 25, 20), (56, 38, 27), (84, 57, 37), (122, 84, 50), (164, 122, 74), (206, 172, 120),
-    (120, 58, 32), (150, 146, 142), (205, 203, 200),
-])  # fmt: skip
-IRIS = np.array(
-    [(52, 32, 20), (74, 47, 26), (98, 70, 38), (88, 98, 62), (86, 116, 136), (70, 100, 140), (110, 122, 126)]
-)
-LIPSTICK = np.array([(170, 30, 48), (196, 52, 80), (140, 24, 50), (206, 96, 96), (112, 28, 44), (214, 70, 60)])
-SHADOWS = np.array([(70, 48, 40), (90, 60, 84), (48, 60, 92), (64, 82, 60), (120, 80, 60), (40, 36, 36)])
 GLOSS = 0.13  # of skin
-SCLERA = np.array((232, 226, 222)) / 255
-TEETH = np.array((232, 226, 210)) / 255
-MOUTH = np.array((58, 16, 18)) / 255
-TONGUE = np.array((172, 84, 84)) / 255
-
-
-def between(table: np.ndarray, share: float) -> np.ndarray:
-    """A colour between two neighbouring rows of a table, in [0, 1]."""
-    row, rest = divmod(share * (len(table) - 1), 1)
-    row = min(int(row), len(table) - 2)
-    return ((1 - rest) * table[row] + rest * table[row + 1]) / 255
-
-
-def choose(table: np.ndarray, share: float) -> np.ndarray:
-    """One row of a colour table, in [0, 1]."""
-    return table[min(int(share * len(table)), len(table) - 1)] / 255
-
-
-def colours(parameters: FaceParameters) -> SimpleNamespace:
-    """The colours of a person."""
-    look, person = parameters.look, parameters.person
-    skin = between(SKIN, look.skin) * (1 + 0.05 * (look.undertone - 0.5) * np.array([1.0, -0.2, -1.0]))
-    darkness = look.skin if look.skin > 0.6 or look.undertone > 0.7 else 0.0  # dark skin goes with dark hair
-    hair = choose(HAIR[:3] if darkness else HAIR, look.hair)
-    if person.age > 0.75:
-        hair = 0.4 * hair + 0.6 * choose(HAIR[-2:], look.hair)
-    iris = choose(IRIS[:2] if darkness else IRIS, look.iris)
-    return SimpleNamespace(skin=skin, hair=hair, iris=iris, darkness=look.skin)
 
 
 def paint_face(head: Head, parameters: FaceParameters, rng: np.random.Generator, height: int, width: int) -> Canvas:
@@ -248,7 +205,7 @@ def _eye(canvas: Canvas, head: Head, side: int, look, person, tint, rng) -> None
 def _brow(canvas: Canvas, head: Head, side: int, look, tint, rng) -> None:
     """A brow: a soft body, and hairs that lean outwards."""
     t = np.linspace(0, 1, 17)
-    outline = np.concatenate([head.brow(side, t, -0.85), head.brow(side, t[::-1], 0.85)])
+    outline = np.concatenate([head.brow(side, t, -BROW_EDGE), head.brow(side, t[::-1], BROW_EDGE)])
     colour = 0.75 * tint.hair + 0.1 * tint.skin
     faint = 0.55 if tint.hair.mean() > 0.5 else 1.0
     canvas.fill(outline, colour, 0.62 * faint, 0.014)

@@ -3,10 +3,10 @@
 import cv2
 import numpy as np
 
+from synthetic_faces.colours import CLOTH, MASK, choose
 from synthetic_faces.head import TURN, Head, grid
 from synthetic_faces.parameters import FaceParameters
 from synthetic_faces.raster import Sheet, painted
-from synthetic_faces.skin import choose
 from synthetic_faces.textures import clouds, piece, streaks
 
 CENTRE = np.array([0.0, -0.1, -0.35])  # shells grow away from here
@@ -14,11 +14,6 @@ SHELL = (-np.pi / 2, 1.2)  # rows of a shell
 ROWS, COLUMNS = 72, 180
 PAINT = (256, 480)  # texture of a shell
 CAP = 0.22  # head units from the skull
-CLOTH = np.array([
-    (24, 26, 32), (60, 64, 74), (150, 152, 156), (232, 230, 226), (128, 28, 36), (34, 58, 104), (38, 84, 60),
-    (196, 160, 60), (150, 90, 120), (92, 60, 42),
-])  # fmt: skip
-MASK = np.array([(166, 204, 222), (236, 238, 240), (30, 32, 36)])
 # A hairline: turn around the head in degrees, height there.
 HAIRLINE = np.array([
     (0, -1.1), (28, -1.1), (48, -0.9), (60, -0.62), (69, -0.2), (80, 0.2), (88, 0.26), (93, -0.05),

@@ -12,7 +12,7 @@ from pose_balance import align
 class ShapeComparison:
     """Shapes after Procrustes alignment of both sets; the rendered ones are turned onto the real mean.
 
-    real_mean, rendered_mean: (points, 2), size 1. real_modes, rendered_modes: (modes, points, 2), each as long as one
+    real_mean, rendered_mean: (points, 2). real_modes, rendered_modes: (modes, points, 2), each as long as one
     standard deviation, the largest first. modes: how many real ones hold the asked share of the real variance.
     explained: share of the real variance that as many rendered modes hold. mean_distance: between the means, percent of
     the inter-ocular distance.
@@ -42,9 +42,12 @@ def compare_shapes(real: np.ndarray, rendered: np.ndarray, variance: float) -> S
     real, rendered = align(real), align(rendered)
     real_mean, rendered_mean = real.mean(axis=0), rendered.mean(axis=0)
     left, _, right = np.linalg.svd(rendered_mean.T @ real_mean)
-    rendered, rendered_mean = rendered @ (left @ right), rendered_mean @ (left @ right)
+    turn = left @ np.diag([1, np.linalg.det(left @ right)]) @ right  # a rotation, never a mirror
+    rendered, rendered_mean = rendered @ turn, rendered_mean @ turn
     real_axes, real_spread = _modes(real)
     axes, spread = _modes(rendered)
+    few = min(len(axes), len(real_axes))  # no more modes than faces
+    axes, spread, real_axes, real_spread = axes[:few], spread[:few], real_axes[:few], real_spread[:few]
     axes *= np.where(np.sum(axes * real_axes, axis=1, keepdims=True) < 0, -1, 1)  # a mode's sign is a matter of chance
     shares = np.cumsum(real_spread**2) / np.sum(real_spread**2)
     modes = int(np.searchsorted(shares, variance) + 1)

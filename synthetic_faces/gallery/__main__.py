@@ -1,7 +1,7 @@
 """Pictures that show what the rendered faces are like.
 
-    python -m synthetic_faces sheet --out img/synthetic_faces.jpg
-    python -m synthetic_faces shapes --real train_landmarks.npz --out img/synthetic_shapes.png
+    python -m synthetic_faces.gallery sheet --out img/synthetic_faces.jpg
+    python -m synthetic_faces.gallery shapes --real train_landmarks.npz --out img/synthetic_shapes.png
 
 The second compares shapes with those of real faces: a file with `landmarks` (faces, 68, 2), such as 300W's.
 """
@@ -17,24 +17,27 @@ from tqdm import tqdm
 from figures import draw_shape_modes
 from image_utility import write_image
 from synthetic_faces import render_face, shape_of
-from synthetic_faces.distribution import compare_shapes
+from synthetic_faces.gallery.distribution import compare_shapes
 
+SHEET = 8  # faces in a row and in a column
 COMPARED = 3148  # faces, as many as 300W's training set has
 VARIANCE = 0.95  # of real shapes
 
 
-def draw_sheet(out: Path, seed: int, count: int, size: int, columns: int) -> None:
-    """A picture of `count` faces from consecutive seeds, side by side."""
-    faces = [render_face(seed + k, size).image for k in tqdm(range(count), desc="faces", unit="face", disable=None)]
-    faces += [np.full_like(faces[0], 255)] * (-count % columns)
-    rows = [np.hstack(faces[k : k + columns]) for k in range(0, len(faces), columns)]
-    write_image(out, np.vstack(rows))
+def draw_sheet(out: Path, seed: int, size: int) -> None:
+    """A picture of faces from consecutive seeds, side by side."""
+    seeds = tqdm(range(seed, seed + SHEET**2), desc="faces", unit="face", disable=None)
+    faces = [render_face(seed, size).image for seed in seeds]
+    write_image(out, np.vstack([np.hstack(faces[k : k + SHEET]) for k in range(0, SHEET**2, SHEET)]))
 
 
 def draw_shapes(out: Path, real: Path) -> None:
     """Mean and first modes of real and rendered shapes; prints how far the rendered modes explain real faces."""
-    with np.load(real, allow_pickle=False) as file:
-        landmarks = file["landmarks"].astype(float)
+    try:
+        with np.load(real, allow_pickle=False) as file:
+            landmarks = file["landmarks"].astype(float)
+    except (ValueError, KeyError, IndexError) as error:
+        raise ValueError(f"{real} holds no shapes. An .npz file with `landmarks` (faces, 68, 2) is right") from error
     rendered = np.stack([shape_of(seed) for seed in tqdm(range(COMPARED), desc="shapes", unit="face", disable=None)])
     found = compare_shapes(landmarks, rendered, VARIANCE)
     print(
@@ -47,14 +50,14 @@ def draw_shapes(out: Path, real: Path) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m synthetic_faces", description="Pictures of the rendered faces.")
+    parser = argparse.ArgumentParser(
+        prog="python -m synthetic_faces.gallery", description="Pictures of the rendered faces."
+    )
     commands = parser.add_subparsers(dest="command", required=True)
     sheet = commands.add_parser("sheet", help="faces side by side")
     sheet.add_argument("--out", type=Path, default=Path("img/synthetic_faces.jpg"))
     sheet.add_argument("--seed", type=int, default=0, help="of the first face")
-    sheet.add_argument("--count", type=int, default=64)
     sheet.add_argument("--size", type=int, default=160, help="side of each face in pixels")
-    sheet.add_argument("--columns", type=int, default=8)
     shapes = commands.add_parser("shapes", help="their shapes beside those of real faces")
     shapes.add_argument("--out", type=Path, default=Path("img/synthetic_shapes.png"))
     shapes.add_argument("--real", type=Path, required=True, help=".npz with landmarks (faces, 68, 2)")
@@ -62,8 +65,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command = {"sheet": draw_sheet, "shapes": draw_shapes}[options.pop("command")]
     try:
         command(**options)
-    except (OSError, ValueError, KeyError) as error:
-        print(f"synthetic_faces: {error}", file=sys.stderr)
+    except (OSError, ValueError) as error:
+        print(f"synthetic_faces.gallery: {error}", file=sys.stderr)
         return 1
     return 0
 
