@@ -761,15 +761,15 @@ CASCADES = {
         "haarcascade_frontalface_alt2.xml",
         mirrored=False,
         least=0.0,
-        score=(1.967, -108.05),
-        fits={68: BoxFit(0.004, 0.144, 0.873, 0.846), 29: BoxFit(-0.007, 0.138, 0.646, 0.822)},
+        score=(2.038, -111.99),
+        fits={68: BoxFit(0.003, 0.143, 0.871, 0.844), 29: BoxFit(-0.007, 0.138, 0.646, 0.822)},
     ),
     "profile": Cascade(
         "haarcascade_profileface.xml",
         mirrored=True,
         least=1.0,
-        score=(0.563, 1.04),
-        fits={68: BoxFit(-0.102, 0.148, 0.783, 0.754), 29: BoxFit(-0.162, 0.149, 0.582, 0.752)},
+        score=(0.661, 0.90),
+        fits={68: BoxFit(-0.108, 0.150, 0.794, 0.761), 29: BoxFit(-0.162, 0.149, 0.582, 0.752)},
     ),
 }
 SAME_OUTLINE = types.MappingProxyType({98: 68})  # landmarks -> landmarks whose box is the same

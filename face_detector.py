@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from config import CASCADES, CROPS, DEFAULT_CROP, DETECTION, SAME_OUTLINE, YUNET_FIT, BoxFit, Detection
-from image_utility import box_corners, overlap, shrink
+from image_utility import box_corners, in_sight, overlap, shrink
 
 YUNET_OUTPUTS = {f"{kind}_{stride}" for kind in ("cls", "obj", "bbox", "kps") for stride in (8, 16, 32)}
 
@@ -181,10 +181,15 @@ class BoxesFromFile:
         """See Detector.
 
         Raises:
-            ValueError: the file does not name the image.
+            ValueError: the file does not name the image, or a box lies outside it.
         """
         for known in (name, Path(name).name):
             if known in self._faces:
+                outside = [face.box.tolist() for face in self._faces[known] if not in_sight(face.region, image)]
+                if outside:
+                    raise ValueError(
+                        f"{self.path}, {name}: the middle of a box lies outside the image. Received {outside}"
+                    )
                 return self._faces[known]
         raise ValueError(f"{self.path} names no boxes of {name!r}. Received {len(self._faces)} other names")
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from config import DETECTION, TRACKING, Tracking
 from face_detector import FoundFace
-from image_utility import landmark_box, longer_side, overlap
+from image_utility import in_sight, landmark_box, longer_side, overlap
 from predictor import Face, Predictor
 
 LEAST_STEP = 1e-3  # seconds; two frames of a camera never come closer
@@ -119,7 +119,7 @@ class FaceTracker:
 
     def _follow(self, frame: np.ndarray) -> list[_Track]:
         """Moves every track on to a frame; gives those that are lost."""
-        seen = [track for track in self._tracks if _in_sight(track.face.landmarks, frame)]
+        seen = [track for track in self._tracks if in_sight(track.face.landmarks, frame)]
         lost = [track for track in self._tracks if track not in seen]
         found = [
             FoundFace(landmark_box(track.face.landmarks), track.face.score, track.face.landmarks) for track in seen
@@ -158,10 +158,3 @@ class FaceTracker:
         """Whether a face is followed there already."""
         boxes = [landmark_box(track.face.landmarks) for track in self._tracks]
         return bool(boxes) and overlap(landmark_box(landmarks), np.stack(boxes)).max() > most
-
-
-def _in_sight(landmarks: np.ndarray, frame: np.ndarray) -> bool:
-    """Whether the middle of a face's box lies in the frame."""
-    box = landmark_box(landmarks)
-    middle = (box[:2] + box[2:]) / 2
-    return bool((middle >= 0).all() and (middle < frame.shape[1::-1]).all())

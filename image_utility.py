@@ -202,6 +202,13 @@ def box_corners(box: np.ndarray) -> np.ndarray:
     return np.asarray(box, np.float64).reshape(2, 2)
 
 
+def in_sight(landmarks: np.ndarray, image: np.ndarray) -> bool:
+    """Whether the middle of the box of landmarks (points, 2) lies in the image (height, width, ...)."""
+    left, top, right, bottom = landmark_box(landmarks)
+    height, width = image.shape[:2]
+    return bool(0 <= left + right < 2 * width and 0 <= top + bottom < 2 * height)
+
+
 def overlap(box: np.ndarray, others: np.ndarray) -> np.ndarray:
     """Intersection over union of a box (4,) with each of the others (n, 4): (n,), 0 to 1."""
     others = np.asarray(others, np.float64).reshape(-1, 4)

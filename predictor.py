@@ -16,7 +16,7 @@ from confidence import calibration_of, copy_moves, map_back, spread_of
 from config import COPIES, DATASETS, EVALUATION_BATCH, PASSES, WEIGHTS_DIR, Copy, crop_of, dataset_of
 from face_batches import to_network
 from face_detector import CascadeDetector, Detector, FoundFace
-from image_utility import crop_image, landmark_box, overlap, read_photo
+from image_utility import crop_image, in_sight, landmark_box, overlap, read_photo
 from runtime import load_network
 
 
@@ -89,7 +89,8 @@ class Predictor:
                 f"wrong image {name}. Received shape {image.shape}, type {image.dtype}; (height, width, 3) of uint8, "
                 "RGB, is right"
             )
-        return self.detector.detect(image, self.network.points, name)
+        found = self.detector.detect(image, self.network.points, name)
+        return [face for face in found if in_sight(face.region, image)]  # not in a border that a detector added
 
     def align(
         self, images: Sequence[np.ndarray], found: Sequence[Sequence[FoundFace]], passes: int = PASSES
@@ -111,7 +112,10 @@ class Predictor:
             landmarks = predicted.mean(axis=1)
             if not np.isfinite(landmarks).all():
                 raise ValueError(f"{self.network.path} predicts numbers that are not finite; its weights are broken")
-            around = [_next_region(*pair) for pair in zip(landmarks, around, strict=True)]
+            around = [
+                _next_region(points, region, images[i])
+                for points, region, i in zip(landmarks, around, of_image, strict=True)
+            ]
         confidence = [None] * len(faces)
         if self._calibration:
             confidence = self._calibration.confidence(spread_of(predicted))  # (faces, points)
@@ -139,9 +143,10 @@ class Predictor:
         return map_back(predicted, np.stack(matrices), self.layout, copies)
 
 
-def _next_region(landmarks: np.ndarray, before: np.ndarray) -> np.ndarray:
-    """What the next pass crops around: the landmarks, or what was before where they have left it altogether."""
-    return landmarks if overlap(landmark_box(landmarks), landmark_box(before))[0] > 0 else before
+def _next_region(landmarks: np.ndarray, before: np.ndarray, image: np.ndarray) -> np.ndarray:
+    """What the next pass crops around: the landmarks, or what was before where they have left it or the image."""
+    stayed = overlap(landmark_box(landmarks), landmark_box(before))[0] > 0 and in_sight(landmarks, image)
+    return landmarks if stayed else before
 
 
 def best_weights() -> Path:

@@ -27,6 +27,9 @@ from safe_files import write_json
 FACE = np.array([178.0, 85, 271, 178])  # of the astronaut, from brows to chin and side to side, drawn by hand
 
 
+EMPTY = np.zeros((60, 60, 3), np.uint8)
+
+
 @pytest.fixture(scope="module")
 def detector():
     return CascadeDetector()
@@ -118,10 +121,12 @@ def test_boxes_from_a_file(tmp_path):
     path = tmp_path / "boxes.json"
     write_json(path, [{"image": "in/a.jpg", "faces": [{"box": [1, 2, 30, 40], "score": 0.5}]}])
     for name in ("in/a.jpg", "elsewhere/a.jpg"):
-        ((box, score, _),) = detector_of(str(path)).detect(None, 68, name)
+        ((box, score, _),) = detector_of(str(path)).detect(EMPTY, 68, name)
         assert box.tolist() == [1, 2, 30, 40] and score == 0.5
+    with pytest.raises(ValueError, match="outside the image"):
+        detector_of(str(path)).detect(EMPTY[:10], 68, "a.jpg")
     with pytest.raises(ValueError, match="b.jpg"):
-        detector_of(str(path)).detect(None, 68, "b.jpg")
+        detector_of(str(path)).detect(EMPTY, 68, "b.jpg")
 
 
 @pytest.mark.parametrize(
@@ -253,4 +258,4 @@ def test_every_data_set_has_a_box():
 def test_boxes_file_of_predictions_reads(tmp_path):
     entry = {"image": "x.png", "faces": [{"box": [0, 0, 5, 5], "score": 1.0, "landmarks": [], "confidence": None}]}
     (tmp_path / "landmarks.json").write_text(json.dumps([entry]))
-    assert len(BoxesFromFile(tmp_path / "landmarks.json").detect(None, 68, "x.png")) == 1
+    assert len(BoxesFromFile(tmp_path / "landmarks.json").detect(EMPTY, 68, "x.png")) == 1

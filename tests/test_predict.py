@@ -166,6 +166,26 @@ def test_broken_weights_are_told():
         predictor.align([marks()], [[FoundFace(np.array([100.0, 60, 190, 140]), 1.0)]])
 
 
+def test_boxes_in_a_detectors_own_border_are_no_faces():
+    predictor = mark_predictor()
+    inside, outside = (FoundFace(np.array(box, np.float64), 1.0) for box in ([-30, 0, 40, 70], [-60, 0, 20, 80]))
+
+    class Given:
+        def detect(self, image, points, name=""):
+            return [inside, outside]
+
+    predictor.detector = Given()
+    assert predictor.detect(marks()) == [inside]
+
+
+def test_landmarks_that_leave_the_image_do_not_take_the_crop_along():
+    """A network that is lost says a place outside; the second pass still has something to look at."""
+    predictor = mark_predictor()
+    predictor.network.predict = lambda images: np.linspace(-40, -10, 58).reshape(1, 29, 2).repeat(len(images), 0)
+    (faces,) = predictor.align([marks()], [[FoundFace(np.array([0.0, 0, 40, 40]), 1.0)]])
+    assert len(faces) == 1 and (faces[0].landmarks < 0).all()
+
+
 def test_best_weights(tmp_path, monkeypatch, weights):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(FileNotFoundError, match="train.py"):
