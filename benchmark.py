@@ -26,11 +26,11 @@ import os
 import sys
 from collections.abc import Sequence
 
+from benches.inference import inference
+from benches.losses import bench_losses
+from benches.speed import step_times, throughput
 from config import CROPS, DATA_DIR, DEFAULT_CROP, NETWORKS, RECIPES, SEED, TITLES, ModelArch
-from inference_speed import inference
-from loss_bench import bench_losses
 from methods import METHODS
-from speed_bench import step_times, throughput
 
 
 def losses(options: argparse.Namespace) -> None:

@@ -670,7 +670,7 @@ SMALL_MOVES = Augmentation(
 RECIPES = {
     recipe.name: recipe
     for recipe in (
-        Recipe("quick", 64, epochs=42, batch_size=32, learning_rate=2e-3, warm_up=0.05, decay="cosine",
+        Recipe("quick", 64, epochs=30, batch_size=32, learning_rate=2e-3, warm_up=0.05, decay="cosine",
                weight_decay=1e-4, ema=0.05, augmentation=SMALL_MOVES),
         Recipe("faces", 112, epochs=80, batch_size=32, learning_rate=2e-3, repeats=4, warm_up=0.03, decay="cosine",
                weight_decay=1e-4, ema=0.05),
@@ -754,7 +754,7 @@ class Cascade:
     fits: dict[int, BoxFit]
 
 
-# python measure_detector.py --dataset 300W --raw DIR   (training faces; --dataset COFW for 29 landmarks)
+# python -m photos.measure_detector --dataset 300W --raw DIR   (training faces; --dataset COFW for 29 landmarks)
 # 98 landmarks (WFLW) run around the same outline as 68.
 CASCADES = {
     "frontal": Cascade(

@@ -20,14 +20,14 @@ import numpy as np
 from tqdm import tqdm
 
 from config import CAMERA, PICTURE_BATCH, PICTURE_SUFFIXES, VIDEO_SUFFIXES
-from face_detector import DETECTORS, detector_of
-from face_tracker import FaceTracker
 from image_utility import read_photo, write_image
-from overlay import draw_faces
-from predictor import Face, Predictor
-from result_files import FORMATS, ResultFile
+from photos.face_detector import DETECTORS, detector_of
+from photos.face_tracker import FaceTracker
+from photos.overlay import draw_faces
+from photos.predictor import Face, Predictor
+from photos.result_files import FORMATS, ResultFile
+from photos.video_files import Video, VideoWriter
 from safe_files import replace_file
-from video_files import Video, VideoWriter
 
 __all__ = ["Face", "Predictor", "main"]
 

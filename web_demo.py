@@ -30,11 +30,11 @@ from config import (
     RUNS_DIR,
     WEIGHTS_DIR,
 )
-from face_detector import DETECTORS, detector_of
 from image_utility import read_photo
 from optional_packages import import_package
-from overlay import draw_faces
-from predictor import Face, Predictor, best_weights
+from photos.face_detector import DETECTORS, detector_of
+from photos.overlay import draw_faces
+from photos.predictor import Face, Predictor, best_weights
 
 HOST = "127.0.0.1"
 WEIGHTS_SUFFIXES = {".keras", *LEGACY_SUFFIXES, *EXPORT_SUFFIXES.values()}

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bootstrap import paired_bootstrap
+from benches.bootstrap import paired_bootstrap
 
 
 def test_a_constant_difference_is_certain():

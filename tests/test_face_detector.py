@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from skimage import data
 
-import measure_detector
 from config import CASCADES, BoxFit, dataset_of
-from face_detector import (
+from image_utility import overlap
+from photos import measure_detector
+from photos.face_detector import (
     BoxesFromFile,
     CascadeDetector,
     FoundFace,
@@ -20,8 +21,7 @@ from face_detector import (
     detector_of,
     fitted_box,
 )
-from image_utility import overlap
-from measure_detector import found_face, place_in, shows
+from photos.measure_detector import found_face, place_in, shows
 from safe_files import write_json
 
 FACE = np.array([178.0, 85, 271, 178])  # of the astronaut, from brows to chin and side to side, drawn by hand

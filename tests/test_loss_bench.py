@@ -20,9 +20,9 @@ import checkpoint
 import methods
 import metrics
 import train
-from comparison import Comparison, Truth, read_result
+from benches.comparison import Comparison, Truth, read_result
+from benches.training_queue import Training, train_all
 from config import dataset_of, recipe_of
-from training_queue import Training, train_all
 
 ROOT = Path(__file__).parents[1]
 W300 = dataset_of("300W")
@@ -208,7 +208,7 @@ def queue(monkeypatch, tmp_path):
         return FakeProcess(self, exits[self.folder.name])
 
     monkeypatch.setattr(Training, "start", start)
-    monkeypatch.setattr("training_queue.POLL", 0.0)
+    monkeypatch.setattr("benches.training_queue.POLL", 0.0)
     return trainings, exits, started
 
 

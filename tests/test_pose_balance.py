@@ -11,12 +11,12 @@ from tiny_method import build_tiny
 
 import methods
 import train
+from benches.losses import strip
 from checkpoint import read_snapshots
 from config import CROPS, LAYOUT_68, RECIPES, dataset_of
 from face_batches import TrainingBatches, load_faces
 from figures import draw_strip
 from image_utility import read_image
-from loss_bench import strip
 from methods import encode_regression, method_of, start_at_mean
 from pose_balance import align, mean_of_bins, pose_bins
 from test import predict_faces

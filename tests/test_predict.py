@@ -17,10 +17,8 @@ from PIL import Image
 from skimage import data
 
 import predict
-from calibrate import calibrate
-from confidence import Calibration, calibration_of, copy_moves, map_back, spread_of
 from config import COPIES, CROPS, LAYOUT_29, LAYOUT_68, dataset_of
-from face_detector import FoundFace
+from face_batches import load_faces
 from image_utility import (
     box_corners,
     compose,
@@ -33,8 +31,11 @@ from image_utility import (
     to_targets,
     transform,
 )
-from overlay import draw_faces
-from predictor import Face, Predictor, best_weights
+from photos.calibrate import calibrate
+from photos.confidence import Calibration, calibration_of, copy_moves, map_back, spread_of
+from photos.face_detector import FoundFace
+from photos.overlay import draw_faces
+from photos.predictor import Face, Predictor, best_weights
 from safe_files import write_json
 from synthetic_faces import render_face
 from tests.tiny_method import build_tiny
@@ -274,8 +275,13 @@ def test_confidence_by_hand_and_through_a_file(tmp_path):
 
 
 def test_calibration_from_end_to_end(weights, prepared_300w, tmp_path, capsys):
-    for suffix in (".keras", ".json"):
-        (tmp_path / f"tiny{suffix}").write_bytes(weights.with_suffix(suffix).read_bytes())
+    model = keras.saving.load_model(weights)
+    faces = load_faces(prepared_300w, "300W", "validation")
+    known = to_targets(transform(faces.landmarks, faces.crop_matrices(CROPS["square"], SIZE)), SIZE)
+    kernel, _ = model.layers[-1].get_weights()
+    model.layers[-1].set_weights([kernel, known[0]])  # right for the first of the two faces
+    model.save(tmp_path / "tiny.keras")
+    (tmp_path / "tiny.json").write_bytes(weights.with_suffix(".json").read_bytes())
     measured = calibrate(str(tmp_path / "tiny.keras"), "300W", str(prepared_300w))
     assert (tmp_path / "tiny.confidence.png").is_file()
     assert calibration_of(tmp_path / "tiny.keras", 68).offsets.shape == (68,)

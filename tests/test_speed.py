@@ -5,7 +5,7 @@ import time
 import numpy as np
 import pytest
 
-from inference_speed import latencies
+from benches.inference import latencies
 
 
 def test_runs_take_turns_and_a_batch_is_timed():
@@ -27,7 +27,7 @@ def test_runs_take_turns_and_a_batch_is_timed():
 
 
 def test_stopwatch_adds_the_calls_of_a_stage():
-    stage_speed = pytest.importorskip("stage_speed", exc_type=ImportError)
+    stage_speed = pytest.importorskip("benches.stages", exc_type=ImportError)
     watch = stage_speed.Stopwatch()
     sleep = watch.timed("sleep", time.sleep)
     sleep(0.01)
@@ -37,7 +37,7 @@ def test_stopwatch_adds_the_calls_of_a_stage():
 
 
 def test_pictures_of_the_sizes_that_are_timed(tmp_path):
-    stage_speed = pytest.importorskip("stage_speed", exc_type=ImportError)
+    stage_speed = pytest.importorskip("benches.stages", exc_type=ImportError)
     from image_utility import read_image, write_image
 
     write_image(tmp_path / "tall.jpg", np.full((90, 60, 3), 200, np.uint8))

@@ -10,15 +10,15 @@ from skimage import data
 
 import predict
 from config import CAMERA_RATE, CROPS, LAYOUT_68, TRACKING, Copy
-from face_detector import FoundFace
-from face_tracker import FaceFilter, FaceTracker, OneEuroFilter
 from image_utility import crop_image, landmark_box, transform
-from measure_jitter import KnownBox, jitter, lag, make_clip, motion, track
-from predictor import Face, Predictor
+from photos.face_detector import FoundFace
+from photos.face_tracker import FaceFilter, FaceTracker, OneEuroFilter
+from photos.measure_jitter import KnownBox, jitter, lag, make_clip, motion, track
+from photos.predictor import Face, Predictor
+from photos.video_files import Video, VideoWriter
 from safe_files import write_json
 from synthetic_faces import render_face
 from tests.test_predict import weights  # noqa: F401  a fixture
-from video_files import Video, VideoWriter
 
 SIZE = 64
 SEED = 5

@@ -61,7 +61,8 @@ def stage_times(weights: str | Path, pictures: dict[str, Path], rounds: int) -> 
         ValueError: no face is found in a picture.
     """
     import predictor as prediction
-    from overlay import draw_faces
+
+    from photos.overlay import draw_faces
 
     predictor, watch = prediction.Predictor(weights), Stopwatch()
     decode, detect = watch.timed("decode", read_photo), watch.timed("detect", predictor.detect)
@@ -94,7 +95,7 @@ def stage_times(weights: str | Path, pictures: dict[str, Path], rounds: int) -> 
 _ONE_PICTURE = """
 import sys
 from pathlib import Path
-from predictor import Predictor
+from photos.predictor import Predictor
 Predictor(sys.argv[1]).predict(sys.argv[2])
 print(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0])
 """
@@ -105,6 +106,6 @@ def picture_memory(weights: str | Path, pictures: dict[str, Path]) -> dict[str, 
     peaks = {}
     for name, path in pictures.items():
         command = [sys.executable, "-c", _ONE_PICTURE, str(Path(weights).resolve()), str(path)]
-        done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=Path(__file__).parent)
+        done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=Path(__file__).parents[1])
         peaks[name] = int(done.stdout) / 1024
     return peaks

@@ -9,8 +9,9 @@ import itertools
 from pathlib import Path
 
 import train
+from benches.comparison import Comparison, Result, Truth, read_result
+from benches.training_queue import Training, train_all
 from checkpoint import read_snapshots
-from comparison import Comparison, Result, Truth, read_result
 from config import (
     SETTINGS_FILE,
     SNAPSHOTS_FILE,
@@ -30,7 +31,6 @@ from image_utility import transform
 from methods import method_of
 from run_settings import different_settings, read_record
 from safe_files import folder_lock
-from training_queue import Training, train_all
 
 RUNS_FOLDER = "runs"
 PASSED_ON = ("recipe", "crop", "data_dir", "precision", "epochs", "input_size", "batch_size", "faces")  # to train.py

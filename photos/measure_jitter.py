@@ -1,6 +1,6 @@
 """What the One-Euro filter does to a face in a video whose motion is known.
 
-    python measure_jitter.py --weights runs/acr/best.keras --picture face.jpg
+    python -m photos.measure_jitter --weights runs/acr/best.keras --picture face.jpg
 
 One still face is moved through a clip by matrices of sub-pixel shifts, turns and sizes, and each frame gets noise. The
 landmarks of the still picture, moved by the same matrices, are what a perfect tracker would say, whatever the network
@@ -17,10 +17,10 @@ import cv2
 import numpy as np
 
 from config import CAMERA_RATE, SEED
-from face_detector import FoundFace
-from face_tracker import FaceTracker
 from image_utility import compose, landmark_box, read_photo, transform
-from predictor import Predictor
+from photos.face_detector import FoundFace
+from photos.face_tracker import FaceTracker
+from photos.predictor import Predictor
 from synthetic_faces import render_face
 
 SIZE = (480, 640)  # height, width of a frame

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 
 import metrics
-from bootstrap import paired_bootstrap
-from comparison_figures import draw_ceds, draw_convergence, draw_differences, draw_landmark_errors
+from benches.bootstrap import paired_bootstrap
+from benches.comparison_figures import draw_ceds, draw_convergence, draw_differences, draw_landmark_errors
 from config import (
     BEST_FILE,
     BOOTSTRAP_DRAWS,

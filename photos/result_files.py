@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-from predictor import Face
+from photos.predictor import Face
 
 PIXEL_DECIMALS = 3
 SHARE_DECIMALS = 4

@@ -7,7 +7,7 @@ from matplotlib import colormaps
 from matplotlib.figure import Figure
 
 import metrics
-from bootstrap import Differences
+from benches.bootstrap import Differences
 from config import BOOTSTRAP_INTERVAL, FAILURE_THRESHOLDS, Layout
 from figures import DOTS, ced_axes, draw_ced_line
 from safe_files import replace_file

@@ -1,6 +1,6 @@
 """Calibrates the confidence of weights on held-out faces, and shows what it is worth.
 
-    python calibrate.py --dataset 300W --data-dir data --weights runs/acr/best.keras
+    python -m photos.calibrate --dataset 300W --data-dir data --weights runs/acr/best.keras
 
 writes best.confidence.json beside the weights, which predict.py uses from then on, and the reliability plot
 best.confidence.png. The faces are the validation split, once as they are, once with a patch of another face over each.
@@ -15,7 +15,6 @@ from collections.abc import Sequence
 import numpy as np
 from tqdm import tqdm
 
-from confidence import Calibration, copy_moves, log_spread, map_back, spread_of
 from config import (
     CONFIDENCE_BINS,
     CONFIDENT_ERROR,
@@ -32,6 +31,7 @@ from face_batches import Faces, load_faces, to_network
 from figures import draw_reliability
 from image_utility import compose, invert, landmark_box, transform, warp
 from metrics import normaliser_distance, point_errors
+from photos.confidence import Calibration, copy_moves, log_spread, map_back, spread_of
 from runtime import LandmarkNetwork, load_network
 
 FIT_STRENGTH = 1.0  # C of scikit-learn's logistic regression

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
-from confidence import calibration_of, copy_moves, map_back, spread_of
 from config import COPIES, DATASETS, EVALUATION_BATCH, PASSES, WEIGHTS_DIR, Copy, crop_of, dataset_of
 from face_batches import to_network
-from face_detector import CascadeDetector, Detector, FoundFace
 from image_utility import crop_image, in_sight, landmark_box, overlap, read_photo
+from photos.confidence import calibration_of, copy_moves, map_back, spread_of
+from photos.face_detector import CascadeDetector, Detector, FoundFace
 from runtime import load_network
 
 

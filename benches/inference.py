@@ -18,6 +18,7 @@ from typing import NamedTuple
 import numpy as np
 from tqdm import tqdm
 
+from benches.speed import row
 from cnn_model import CNNModel
 from config import (
     CALIBRATION_FACES,
@@ -32,7 +33,6 @@ from config import (
 )
 from runtime import FORMATS, LandmarkNetwork, load_network
 from safe_files import write_json
-from speed_bench import row
 
 KERAS = "Keras float32"
 TITLES = {"onnx": "ONNX Runtime", "litert": "LiteRT"}
@@ -137,7 +137,7 @@ def peak_memory(network: LandmarkNetwork, files: dict[str, ExportedFile], folder
     peaks = {}
     for title, way in ways.items():
         command = [sys.executable, "-c", _ONE_FACE, *map(str, way)]
-        done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=Path(__file__).parent)
+        done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=Path(__file__).parents[1])
         peaks[title] = int(done.stdout) / 1024
     return peaks
 
@@ -174,7 +174,7 @@ def inference(options: argparse.Namespace) -> None:
 
 def stages(options: argparse.Namespace) -> None:
     """Prints the part of `python benchmark.py inference` about whole pictures."""
-    from stage_speed import picture_memory, resized_pictures, stage_times
+    from benches.stages import picture_memory, resized_pictures, stage_times
 
     with tempfile.TemporaryDirectory() as folder:
         pictures = resized_pictures(options.picture, Path(folder))

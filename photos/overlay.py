@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from config import Layout
-from predictor import Face
+from photos.predictor import Face
 
 CONTOUR_COLOUR = (255, 255, 255)
 BOX_COLOUR = (0, 160, 255)

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from config import DETECTION, TRACKING, Tracking
-from face_detector import FoundFace
 from image_utility import in_sight, landmark_box, longer_side, overlap
-from predictor import Face, Predictor
+from photos.face_detector import FoundFace
+from photos.predictor import Face, Predictor
 
 LEAST_STEP = 1e-3  # seconds; two frames of a camera never come closer
 

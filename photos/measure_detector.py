@@ -1,7 +1,7 @@
 """How the cascades' boxes lie to the landmarks' boxes, how many faces they find, and what their boxes cost.
 
-    python measure_detector.py --dataset 300W --raw DIR
-    python measure_detector.py --dataset 300W --raw DIR --split test --weights runs/acr/best.keras
+    python -m photos.measure_detector --dataset 300W --raw DIR
+    python -m photos.measure_detector --dataset 300W --raw DIR --split test --weights runs/acr/best.keras
 
 The first, on training faces, prints the facts of config.CASCADES. The second prints the NME from detector boxes beside
 that from the landmarks' boxes.
@@ -15,10 +15,10 @@ import numpy as np
 from tqdm import tqdm
 
 from config import CASCADES, DETECTION, PASSES, TITLES, Dataset, dataset_of
-from face_detector import CascadeDetector, FoundFace, RawBox
 from face_readers import BadFace, FaceRecord, find_parts, read_face, read_part
 from image_utility import landmark_box, overlap
 from metrics import failure_rate, nme, normaliser_distance
+from photos.face_detector import CascadeDetector, FoundFace, RawBox
 
 MATCH = 0.4  # a box whose middle lies within this share of the longer side from the landmarks' box's shows the face
 SIZES = (0.5, 2.0)  # and whose side is in this range of it
@@ -98,7 +98,7 @@ def found_face(found: list[FoundFace], landmarks: np.ndarray) -> FoundFace | Non
 
 def compare(dataset: Dataset, records: Sequence[FaceRecord], weights: str) -> None:
     """Prints the NME from detector boxes, after each pass, beside that from the landmarks' boxes."""
-    from predictor import Predictor
+    from photos.predictor import Predictor
 
     predictor = Predictor(weights)
     if predictor.layout != dataset.layout:

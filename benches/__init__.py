@@ -1,0 +1,1 @@
+"""The rooms of benchmark.py: what it times, trains and compares."""
