@@ -1,8 +1,9 @@
 """Turns sheets, curved surfaces with a picture painted on them, into pixels.
 
-A sheet is sampled so densely that its samples lie about a pixel apart. Every sample falls on the four pixels around
-it, the nearest to the viewer stays, and the exact place on the sheet that a pixel's centre sees follows from the
-sample's own derivative. So outlines are exact to a fraction of a pixel, and no triangle is ever drawn.
+A sheet is sampled so densely that its samples lie about a pixel apart. Every sample falls on the four pixels around it
+and the nearest to the viewer stays; Newton's method then finds the exact place on the sheet that the pixel's centre sees.
+Where there is none, the pixel looks past the edge, at what is behind. So outlines are exact to a third of a pixel, and no
+triangle is ever drawn.
 """
 
 from dataclasses import dataclass
@@ -208,19 +209,14 @@ def _solved(screen, cells, samples: _Samples, pixels, chosen, side) -> tuple[Hit
 
 def _cells(screen: np.ndarray) -> np.ndarray:
     """Every grid cell's bilinear form (8, cells): x, y at its corner, their slopes along u and v, and across both."""
-    x, y = np.ascontiguousarray(screen[..., 0]), np.ascontiguousarray(screen[..., 1])
-    forms = [x, y]
-    for step in ("u", "v", "uv"):
-        for plane in (x, y):
-            change = np.zeros_like(plane)
-            if step == "u":
-                change[:, :-1] = plane[:, 1:] - plane[:, :-1]
-            elif step == "v":
-                change[:-1] = plane[1:] - plane[:-1]
-            else:
-                change[:-1, :-1] = plane[1:, 1:] - plane[1:, :-1] - plane[:-1, 1:] + plane[:-1, :-1]
-            forms.append(change)
-    return np.stack([form.ravel() for form in forms])
+
+    def change(plane: np.ndarray, axis: int) -> np.ndarray:
+        return np.diff(plane, axis=axis, append=np.take(plane, [-1], axis=axis))
+
+    planes = [np.ascontiguousarray(screen[..., k]) for k in (0, 1)]
+    across, down = [change(plane, 1) for plane in planes], [change(plane, 0) for plane in planes]
+    both = [change(plane, 0) for plane in across]
+    return np.stack([*planes, *across, *down, *both]).reshape(8, -1)
 
 
 def _in_cells(cells: np.ndarray, shape: tuple[int, ...], u: np.ndarray, v: np.ndarray):
