@@ -9,6 +9,7 @@ from synthetic_faces.parameters import FaceParameters
 from synthetic_faces.raster import Sheet, painted
 from synthetic_faces.textures import clouds, piece
 
+INSIDE = np.array([0.96, 1, 1])
 EAR = (0.19, 0.33)  # half its width and height
 
 
@@ -46,10 +47,9 @@ def body(
 
     angle, t = np.meshgrid(np.radians(np.linspace(-125, 125, 61)), np.linspace(0, 1, 24))
     radius = person.neck * (1 + 0.06 * person.weight)
-    row = np.clip(
-        head.row_of(head.chin - 0.85) + (np.pi / 2 - head.row_of(head.chin - 0.85)) * np.cos(angle) ** 2, 0, 1.56
-    )
-    jaw = head.base(np.where(np.cos(angle) > 0, row, head.row_of(head.chin - 0.85)), np.sign(angle) * np.pi / 2)
+    side_row = head.row_of(head.chin - 0.85)
+    row = np.where(np.cos(angle) > 0, side_row + (1.56 - side_row) * np.cos(angle) ** 2, side_row)
+    jaw = head.base(row, np.sign(angle) * np.pi / 2) * INSIDE - [0, 0.09, 0]  # it begins inside the face
     ring = np.stack(
         [radius * np.sin(angle), np.full(angle.shape, head.chin + 0.22), -0.42 + 0.62 * radius * np.cos(angle)], -1
     )

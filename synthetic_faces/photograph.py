@@ -50,7 +50,7 @@ def background(parameters: FaceParameters, rng: np.random.Generator, side: int) 
             picture *= 1 + 0.35 * piece(noise, rng, *shape, rng.uniform(0.6, 2))[..., None] * rng.uniform(
                 0.3, 1, 3
             ).astype(np.float32)
-    picture = cv2.GaussianBlur(np.clip(picture, 0.01, 1), (0, 0), rng.uniform(0.3, 2.5))
+    picture = cv2.GaussianBlur(np.clip(picture, 0.01, 1), (0, 0), rng.uniform(0.8, 2.5))
     picture = cv2.resize(picture, (side, side), interpolation=cv2.INTER_LINEAR)
     grain = piece(clouds(1.0), rng, side, side, 2.0)
     return np.square(np.clip(picture * (1 + 0.05 * grain[..., None]), 0, 1))

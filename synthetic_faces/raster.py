@@ -1,9 +1,9 @@
 """Turns sheets, curved surfaces with a picture painted on them, into pixels.
 
-A sheet is sampled so densely that its samples lie about a pixel apart. Every sample falls on the four pixels around it
-and the nearest to the viewer stays; Newton's method then finds the exact place on the sheet that the pixel's centre sees.
-Where there is none, the pixel looks past the edge, at what is behind. So outlines are exact to a third of a pixel, and no
-triangle is ever drawn.
+A sheet is sampled so densely that its samples lie about a pixel apart. Every sample falls on the four pixels around
+it and the nearest to the viewer stays; Newton's method then finds the exact place on the sheet that the pixel's centre
+sees. Where there is none, the pixel looks past the edge, at what is behind. So outlines are exact to a third of a
+pixel, and no triangle is ever drawn.
 """
 
 from dataclasses import dataclass
@@ -198,12 +198,14 @@ def _solved(screen, cells, samples: _Samples, pixels, chosen, side) -> tuple[Hit
     (u, u_step), (v, v_step) = samples.columns[:, column], samples.rows[:, row]
     most = _REACH * u_step, _REACH * v_step
     below, right = np.divmod(pixels, side)
+    close = np.maximum(np.abs(right - samples.x[chosen]), np.abs(below - samples.y[chosen])) <= _TOLERANCE
     for _ in range(_ROUNDS):
         x, y, slope = _in_cells(cells, screen.shape, u, v)
         u_off, v_off = _offsets(right - x, below - y, slope, most)
         u, v = np.clip(u + u_off, 0, screen.shape[1] - 1), np.clip(v + v_off, 0, screen.shape[0] - 1)
     x, y, _ = _in_cells(cells, screen.shape, u, v)
     off = np.maximum(np.abs(right - x), np.abs(below - y))
+    off[close] = 0  # at a pole, where columns meet, there is nothing to solve
     return Hits(pixels, u.astype(np.float32), v.astype(np.float32), samples.near[chosen]), off
 
 
