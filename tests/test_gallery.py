@@ -1,0 +1,63 @@
+"""The pictures of the rendered faces, and how their shapes are compared with real ones."""
+
+import numpy as np
+import pytest
+
+from image_utility import read_image
+from synthetic_faces import shape_of
+from synthetic_faces.gallery import __main__ as gallery
+from synthetic_faces.gallery.distribution import compare_shapes
+
+
+@pytest.fixture(scope="module")
+def shapes():
+    return np.stack([shape_of(seed) for seed in range(160)])
+
+
+def test_a_set_explains_itself_however_it_is_turned(shapes):
+    turn = np.array([[0.6, 0.8], [-0.8, 0.6]])
+    found = compare_shapes(shapes, 3.0 * shapes @ turn + [5, -2], 0.95)
+    assert found.mean_distance == pytest.approx(0, abs=1e-6)
+    assert 0.95 <= found.explained < 1 and 5 < found.modes < 40
+    np.testing.assert_allclose(found.rendered_mean, found.real_mean, atol=1e-9)
+    np.testing.assert_allclose(found.rendered_modes[0], found.real_modes[0], atol=1e-6)
+
+
+def test_modes_are_as_long_as_a_standard_deviation():
+    """Shapes that vary along one direction alone, by -1, 0 and 1 of it."""
+    base = np.random.default_rng(0).normal(size=(68, 2))
+    base -= base.mean(axis=0)
+    base /= np.linalg.norm(base)
+    away = np.random.default_rng(1).normal(size=(68, 2)) * 1e-3
+    found = compare_shapes(base + np.array([-1, 0, 1])[:, None, None] * away, np.stack([base] * 3), 0.95)
+    assert found.modes == 1
+    assert np.sum(found.real_modes**2) == pytest.approx(np.sum(away**2) * 2 / 3, rel=0.1)
+    assert found.explained < 0.2  # rendered shapes without variance explain nothing
+
+
+def test_fewer_faces_than_coordinates(shapes):
+    assert 0 < compare_shapes(shapes, shapes[:20], 0.95).explained < 1
+
+
+def test_shapes_of_another_form(shapes):
+    with pytest.raises(ValueError, match=r"must be \(faces, 68, 2\). Received an array of shape \(160, 29, 2\)"):
+        compare_shapes(shapes[:, :29], shapes, 0.95)
+
+
+def test_the_pictures_are_drawn(shapes, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(gallery, "SHEET", 2)
+    monkeypatch.setattr(gallery, "COMPARED", 40)
+    assert gallery.main(["sheet", "--out", str(tmp_path / "sheet.jpg"), "--size", "32"]) == 0
+    assert read_image(tmp_path / "sheet.jpg").shape == (64, 64, 3)
+    np.savez(tmp_path / "real.npz", landmarks=shapes)
+    assert gallery.main(["shapes", "--real", str(tmp_path / "real.npz"), "--out", str(tmp_path / "shapes.png")]) == 0
+    assert "real faces: 160" in capsys.readouterr().out and (tmp_path / "shapes.png").stat().st_size > 20_000
+
+
+def test_files_without_shapes_are_named(tmp_path, capsys):
+    (tmp_path / "text.npz").write_text("no shapes")
+    np.savez(tmp_path / "other.npz", points=np.zeros(3))
+    for name in ("text.npz", "other.npz"):
+        assert gallery.main(["shapes", "--real", str(tmp_path / name)]) == 1
+        assert f"{name} holds no shapes" in capsys.readouterr().err
+    assert gallery.main(["shapes", "--real", str(tmp_path / "none.npz")]) == 1
