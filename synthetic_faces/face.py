@@ -16,7 +16,7 @@ from synthetic_faces.parameters import FaceParameters, draw_parameters
 from synthetic_faces.photograph import background, develop
 from synthetic_faces.scene import build, render
 
-OVERSAMPLING = 1.5
+OVERSAMPLING = 1.25
 FULL_DETAIL = 256  # pixels; smaller pictures need less paint, larger ones more
 LEAST_DETAIL, MOST_DETAIL = 0.5, 2.5
 HIDDEN_BY = 0.07  # head units: what lies this far behind the nearest surface cannot be seen

@@ -17,7 +17,7 @@ _NEARNESS_RANGE = (-16.0, 8.0)  # head units
 _SPACING = 1.4  # pixels between samples; each falls on two by two
 _TOLERANCE = 0.3  # pixels that a solved place may lie off
 _BEHIND = 0.02  # head units that the next surface lies further away at least
-_ENCLOSED = 6  # of the eight pixels around one
+_GAP = (5, 5)  # pixels; a smaller gap in a sheet is none
 _ROUNDS = 2  # of Newton's method, from a sample to a pixel's place
 _REACH = np.float32(3)  # samples that a pixel's place may lie from the sample it was found by
 _FINEST = 40  # samples between two grid points at most
@@ -91,9 +91,11 @@ def seen_pixels(screen: np.ndarray, side: int, both_sides: bool = False, alpha: 
     behind[_framed(hits.pixels[missed], side)] = hits.near[missed] - _BEHIND
     further, off = _solved(screen, cells, samples, *_nearest(samples, side, behind), side)
     found = off <= _TOLERANCE
-    replaced = np.zeros(side * side, bool)
-    replaced[further.pixels[found]] = True
-    kept = (~missed | _enclosed(hits.pixels, missed, side)) & ~replaced[hits.pixels]
+    seen = np.zeros(side * side, np.uint8)
+    seen[hits.pixels[~missed]] = 1
+    seen[further.pixels[found]] = 1
+    inside = cv2.morphologyEx(seen.reshape(side, side), cv2.MORPH_CLOSE, np.ones(_GAP, np.uint8)).ravel()
+    kept = ~missed | ((inside > seen)[hits.pixels])  # where nothing was found between two edges, the first guess serves
     parts = [(getattr(hits, name)[kept], getattr(further, name)[found]) for name in ("pixels", "u", "v", "near")]
     return Hits(*(np.concatenate(part) for part in parts))
 
@@ -197,7 +199,7 @@ def _solved(screen, cells, samples: _Samples, pixels, chosen, side) -> tuple[Hit
     row, column = np.divmod(samples.index[chosen], samples.columns.shape[1])
     (u, u_step), (v, v_step) = samples.columns[:, column], samples.rows[:, row]
     most = _REACH * u_step, _REACH * v_step
-    below, right = np.divmod(pixels, side)
+    below, right = (place.astype(np.float32) for place in np.divmod(pixels, side))
     close = np.maximum(np.abs(right - samples.x[chosen]), np.abs(below - samples.y[chosen])) <= _TOLERANCE
     for _ in range(_ROUNDS):
         x, y, slope = _in_cells(cells, screen.shape, u, v)
@@ -206,7 +208,7 @@ def _solved(screen, cells, samples: _Samples, pixels, chosen, side) -> tuple[Hit
     x, y, _ = _in_cells(cells, screen.shape, u, v)
     off = np.maximum(np.abs(right - x), np.abs(below - y))
     off[close] = 0  # at a pole, where columns meet, there is nothing to solve
-    return Hits(pixels, u.astype(np.float32), v.astype(np.float32), samples.near[chosen]), off
+    return Hits(pixels, u, v, samples.near[chosen]), off
 
 
 def _cells(screen: np.ndarray) -> np.ndarray:
@@ -225,7 +227,7 @@ def _in_cells(cells: np.ndarray, shape: tuple[int, ...], u: np.ndarray, v: np.nd
     """x and y (n,) in the picture of grid places, and their slopes there: xu, yu, xv, yv."""
     column, row = np.minimum(u.astype(np.int32), shape[1] - 2), np.minimum(v.astype(np.int32), shape[0] - 2)
     x, y, xu, yu, xv, yv, xuv, yuv = np.take(cells, row * shape[1] + column, axis=1)
-    fu, fv = u - column, v - row
+    fu, fv = u - column.astype(np.float32), v - row.astype(np.float32)
     xu, yu = xu + fv * xuv, yu + fv * yuv
     return x + fu * xu + fv * xv, y + fu * yu + fv * yv, (xu, yu, xv + fu * xuv, yv + fu * yuv)
 
@@ -234,15 +236,6 @@ def _framed(pixels: np.ndarray, side: int) -> np.ndarray:
     """Flat numbers of pixels in a picture with a frame of one pixel."""
     row, column = np.divmod(pixels, side)
     return (row + 1) * (side + 2) + column + 1
-
-
-def _enclosed(pixels: np.ndarray, missed: np.ndarray, side: int) -> np.ndarray:
-    """Which pixels have hits on nearly all sides, so that they cannot lie outside the sheet."""
-    hit = np.zeros((side + 2) ** 2, np.uint8)
-    at = _framed(pixels, side)
-    hit[at] = ~missed
-    around = sum(hit[at + step] for step in (1, -1, side + 2, -side - 2, side + 3, side + 1, -side - 3, -side - 1))
-    return around >= _ENCLOSED
 
 
 def _slopes(screen: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

@@ -15,7 +15,7 @@ from synthetic_faces.raster import Sheet, sample, seen_pixels
 from synthetic_faces.skin import paint_face
 from synthetic_faces.worn import worn
 
-PAINT_ROWS, PAINT_COLUMNS = 400, 364  # of the face's texture
+PAINT_ROWS, PAINT_COLUMNS = 350, 318  # of the face's texture
 NOTHING = -1e3  # nearness where no sheet is
 
 

@@ -172,6 +172,21 @@ def test_the_jaw_is_the_edge_of_the_rendered_face(yaw, pitch, seed):
     assert np.abs(depth.mean()) < 0.75  # half a pixel of 256
 
 
+@pytest.mark.parametrize("seed", [302, 303, 307, 316])
+def test_a_face_has_no_holes(seed):
+    """Beside the nose and the lips of a turned head, where one part of the skin hides another."""
+    parameters = draw_parameters(seed)
+    camera, side = Camera.of(parameters.pose), 320
+    screen = camera.project(face_sheet(parameters).points).astype(np.float32)
+    screen[..., :2] = screen[..., :2] * side - 0.5
+    mask = np.zeros(side * side, np.uint8)
+    mask[seen_pixels(screen, side).pixels] = 1
+    mask = mask.reshape(side, side)
+    outlines = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)[0]
+    filled = cv2.drawContours(np.zeros_like(mask), outlines, -1, 1, -1)
+    assert not ((filled == 1) & (mask == 0)).any()
+
+
 def test_the_jaw_never_turns_back():
     """In drawn faces, and up to the limits of yaw; with the chin raised to its limit too, the line may fold there."""
     faces = [draw_parameters(seed) for seed in range(150)]
