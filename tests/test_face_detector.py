@@ -1,4 +1,4 @@
-"""face_detector.py and measure_detector.py: boxes of known faces, their correction, every way to get them."""
+"""face_detector.py and benches/measure_detector.py: boxes of known faces, their correction, every way to get them."""
 
 import json
 
@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from skimage import data
 
+from benches import measure_detector
+from benches.measure_detector import found_face, place_in, shows
 from config import CASCADES, BoxFit, dataset_of
 from image_utility import overlap
-from photos import measure_detector
 from photos.face_detector import (
     BoxesFromFile,
     CascadeDetector,
@@ -21,7 +22,6 @@ from photos.face_detector import (
     detector_of,
     fitted_box,
 )
-from photos.measure_detector import found_face, place_in, shows
 from safe_files import write_json
 
 FACE = np.array([178.0, 85, 271, 178])  # of the astronaut, from brows to chin and side to side, drawn by hand

@@ -9,11 +9,11 @@ import pytest
 from skimage import data
 
 import predict
+from benches.measure_jitter import KnownBox, jitter, lag, make_clip, motion, track
 from config import CAMERA_RATE, CROPS, LAYOUT_68, TRACKING, Copy
 from image_utility import crop_image, landmark_box, transform
 from photos.face_detector import FoundFace
 from photos.face_tracker import FaceFilter, FaceTracker, OneEuroFilter
-from photos.measure_jitter import KnownBox, jitter, lag, make_clip, motion, track
 from photos.predictor import Face, Predictor
 from photos.video_files import Video, VideoWriter
 from safe_files import write_json
