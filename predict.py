@@ -217,7 +217,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add("--no-smoothing", action="store_true", help="leave the landmarks of a video as the network gives them")
     options = parser.parse_args(arguments)
     path = options.out / f"landmarks.{options.format}"
-    cv2.setLogLevel(0)  # what is wrong with a file is told by us, once
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # what is wrong with a file is told by us, once
     try:
         predictor = Predictor(options.weights, detector_of(options.detector))
         job = Job(predictor, options.out, not options.no_smoothing, options.frames)
