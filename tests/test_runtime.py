@@ -165,11 +165,9 @@ def test_data_outside_the_folder_is_refused(tmp_path):
 
 
 def test_input_that_is_no_square_image(tmp_path):
-    for shape in (("batch", 16, 20, 3), ("batch", "side", "side", 3)):
-        with pytest.raises(
-            ValueError, match=rf"x.onnx: .*square RGB images. Received .*{shape[1]}'?, '?{shape[2]}'?, 3"
-        ):
-            load_network(write_onnx(tmp_path / "x.onnx", shape=shape))
+    for sides in ((16, 20), ("side", "side")):
+        with pytest.raises(ValueError, match=r"x.onnx: .*square RGB images. Received .*(16, 20|'side', 'side'), 3"):
+            load_network(write_onnx(tmp_path / "x.onnx", shape=("batch", *sides, 3)))
 
 
 @pytest.mark.parametrize("kept", [0, 1])
@@ -181,7 +179,7 @@ def test_outputs_of_another_shape(tmp_path, kept):
 
 
 @pytest.mark.parametrize(
-    "settings", ['{"method": "l2", "crop": {}}', '{"method": "l2", "crop": "square", "dataset": {}}']
+    "settings", ['{"method": "l2", "crop": {}}', '{"method": "l2", "crop": "square", "dataset": ["300W"]}']
 )
 def test_settings_of_another_type(tmp_path, settings):
     path = write_onnx(tmp_path / "x.onnx")

@@ -83,7 +83,7 @@ def test_a_broken_file_stops_the_page_only_where_it_was_asked_for(tmp_path, monk
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs/broken.keras").write_text("no network")
     launched = []
-    monkeypatch.setattr(web_demo, "launch", lambda weights, port: launched.append(weights))
+    monkeypatch.setattr(web_demo, "launch", lambda files, port: launched.append(files))
     monkeypatch.setattr(web_demo.signal, "signal", lambda *_: None)
     monkeypatch.setenv("GRADIO_TEMP_DIR", "")
     monkeypatch.setenv("GRADIO_ANALYTICS_ENABLED", "")
