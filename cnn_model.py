@@ -186,10 +186,10 @@ def parse_settings(record: str | bytes, source: str | os.PathLike) -> dict:
     try:
         settings = json.loads(record)["settings"]
         method, crop = settings["method"], settings["crop"]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         right = '{"settings": {"method": ..., "crop": ..., ...}}'
         raise ValueError(f"{source}: cannot be read as settings. Received {error!r}; {right} is right") from error
-    if not isinstance(method, str) or crop not in CROPS:
+    if not isinstance(method, str) or not isinstance(crop, str) or crop not in CROPS:
         raise ValueError(f"{source}: unknown method or crop. Received {method!r}, {crop!r}; crops: {list(CROPS)}")
     return settings
 

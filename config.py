@@ -715,7 +715,7 @@ LARGEST_OVERHEAD = 0.03  # share of a training step that a loss may add
 
 MOST_PIXELS = 100_000_000  # of a picture that is opened; at 3 bytes each, 300 MB
 PICTURE_BATCH = 4  # pictures in memory at once
-PICTURE_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".jp2")
+PICTURE_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".jp2", ".avif")
 VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg")
 ANIMATED_FORMATS = ("GIF", "PNG", "WEBP", "AVIF")  # phones store a still with a preview as two frames of a JPEG
 WHOLE_VIDEO = 0.98  # a video with a smaller share of the frames it announces was cut; containers miscount a little
@@ -754,7 +754,7 @@ class Cascade:
     fits: dict[int, BoxFit]
 
 
-# python -m photos.measure_detector --dataset 300W --raw DIR   (training faces; --dataset COFW for 29 landmarks)
+# python -m benches.measure_detector --dataset 300W --raw DIR   (training faces; --dataset COFW for 29 landmarks)
 # 98 landmarks (WFLW) run around the same outline as 68.
 CASCADES = {
     "frontal": Cascade(
@@ -772,7 +772,8 @@ CASCADES = {
         fits={68: BoxFit(-0.108, 0.150, 0.794, 0.761), 29: BoxFit(-0.162, 0.149, 0.582, 0.752)},
     ),
 }
-SAME_OUTLINE = types.MappingProxyType({98: 68})  # landmarks -> landmarks whose box is the same
+# Landmarks -> landmarks whose box is the same, from the brows to the chin; not measured for AFLW's 19
+SAME_OUTLINE = types.MappingProxyType({98: 68, 19: 29})
 YUNET_FIT = BoxFit()  # not measured: its file was not at hand; the second pass makes up for it
 
 
@@ -780,9 +781,10 @@ YUNET_FIT = BoxFit()  # not measured: its file was not at hand; the second pass 
 class Detection:
     """How faces are looked for.
 
-    pixels: a larger picture is shrunk to this many. border: repeated pixels around it, since cascades want room around
-        a face; a share of its side (the square root of its area). step: factor between the sizes looked for.
-    neighbours: least number of agreeing windows. least_side: of a face, in pixels of the shrunk picture.
+    pixels: a larger picture is shrunk to this many, since the cascades' time grows with them. border: repeated pixels
+        around it, since cascades want room around a face; a share of its side (the square root of its area).
+    step: factor between the sizes looked for. neighbours: least number of agreeing windows. least_side: of a face, in
+        pixels of the shrunk picture.
     overlap: of two boxes that overlap by a larger share (intersection over union) the one with the lower score goes.
     yunet_score: least score of YuNet.
     """

@@ -36,8 +36,9 @@ from face_batches import Faces, crop_batches, load_faces
 from image_utility import invert, longer_side, shrink, transform
 from methods import method_of
 from metrics import nme, normaliser_distance
-from runtime import FORMATS, LandmarkNetwork, description_path, load_network
-from safe_files import replace_file, write_json
+from photos.confidence import calibration_path
+from runtime import FORMATS, LandmarkNetwork, description_path, keras_model, load_network
+from safe_files import replace_file, write_json, write_text
 
 
 def export(
@@ -52,7 +53,8 @@ def export(
     Args:
         weights: a .keras file of train.py, or an old .h5.
         format: "onnx" or "litert". precision: "float32", "float16" or "int8".
-        out: the file, ending in .onnx or .tflite; the description with the figures of the check goes to `out`.json.
+        out: the file, ending in .onnx or .tflite; the description with the figures of the check goes to `out`.json; a
+            calibration of the weights' confidence is copied beside it.
         data_dir: data root with the network's data set. int8 is calibrated on its training faces, and every precision
             is checked on its validation faces; None takes rendered faces for both.
 
@@ -72,21 +74,24 @@ def export(
     if keras.backend.backend() != "tensorflow":
         raise ValueError(f"export needs Keras on TensorFlow. Received {keras.backend.backend()!r}; unset KERAS_BACKEND")
     network = load_network(weights)
-    if not isinstance(network.model, keras.Model):
-        raise ValueError(f"{weights} is an exported file already; the .keras or .h5 file that it came from is right")
+    model = keras_model(network)
     checked = _checked_faces(network, data_dir)
     calibration = _calibration(network, data_dir) if precision == "int8" else None
     description = describe(network, precision)
     check = {}
 
     def write(beside: Path) -> None:
-        FORMATS[format].write(network.model, beside, precision, calibration, json.dumps(description, indent=2))
+        FORMATS[format].write(model, beside, precision, calibration, json.dumps(description, indent=2))
         check.update(compare(network, load_network(beside), checked))
         _hold_to(limits, check, out)
 
     replace_file(out, write)
     report = {**description, "check": {"faces_of": _origin(checked, data_dir), **check}}
     write_json(description_path(out), report)
+    calibrated = calibration_path(network.path)
+    if calibrated.is_file():
+        content = calibrated.read_text(encoding="utf-8")
+        write_text(calibration_path(out), content)
     return report
 
 
@@ -187,8 +192,8 @@ def compare(network: LandmarkNetwork, exported: LandmarkNetwork, faces: Faces) -
 
     Returns:
         "faces": how many; "shift": the largest distance of any landmark in pixels of the network's input, "mean_shift"
-        the mean; "nme_keras", "nme" (percent, means over the faces) and their ratio "nme_ratio", None where the faces
-        have other landmarks than the network.
+        the mean; "nme_keras", "nme" (percent, means over the faces) and their ratio "nme_ratio", None where
+        a prediction is no finite number.
     """
     crop, size = crop_of(network.crop), network.input_size
     ours, theirs, matrices = [], [], []

@@ -35,14 +35,35 @@ def decode_image(data: bytes, name: str, upright: bool = False) -> np.ndarray:
     """
     if not data:
         raise ValueError(f"{name} is not a readable image. Received an empty file; a whole JPEG or PNG would be right")
-    # OpenCV fills a cut JPEG with grey and says nothing; a whole one ends after its last scan began
-    if data[:2] == b"\xff\xd8" and data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda"):
+    if data[:2] == b"\xff\xd8" and not _has_end(data):  # OpenCV fills a cut JPEG with grey and says nothing
         raise ValueError(f"{name} is a truncated JPEG. Received {len(data)} bytes without an end marker")
     flags = cv2.IMREAD_COLOR if upright else cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    except cv2.error as error:  # OpenCV has limits of its own, such as 2 ** 20 pixels a side
+        raise ValueError(f"{name} is not a readable image. OpenCV says: {error.err}") from error
     if image is None:
         raise ValueError(f"{name} is not a readable image. Received {len(data)} bytes; a JPEG or PNG would be right")
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+def _has_end(data: bytes) -> bool:
+    """Whether a JPEG has an end marker behind the start of its first scan.
+
+    Segments before it are stepped over, since they may hold a whole preview; what follows a picture (a phone's motion
+    photo) may hold anything.
+    """
+    at = data.find(b"\xff", 2)
+    while 0 <= at < len(data) - 3:
+        marker = data[at + 1]
+        if marker == 0xDA:
+            return data.find(b"\xff\xd9", at) > 0
+        if marker == 0xFF:  # a fill byte
+            at += 1
+        else:
+            bare = marker == 0x01 or 0xD0 <= marker <= 0xD8  # markers without content
+            at = data.find(b"\xff", at + 2 + (0 if bare else int.from_bytes(data[at + 2 : at + 4], "big")))
+    return False
 
 
 def read_image(path: str | os.PathLike) -> np.ndarray:
@@ -58,7 +79,8 @@ def read_image(path: str | os.PathLike) -> np.ndarray:
 def read_photo(path: str | os.PathLike, most_pixels: int = MOST_PIXELS) -> np.ndarray:
     """A picture that nobody vouches for, upright, as uint8 RGB of shape (height, width, 3).
 
-    Its header is read first: a small file can announce more pixels than the memory holds.
+    Its header is read first: a small file can announce more pixels than the memory holds. Of a TIFF with several pages
+    the first one is read.
 
     Raises:
         OSError: there is no such file, or it may not be read.
@@ -77,22 +99,19 @@ def _check_header(data: bytes, name: str, most_pixels: int) -> None:
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limit is ours
             picture = Image.open(io.BytesIO(data))  # the header alone
             width, height = picture.size
-            if width * height > most_pixels:
-                raise ValueError(
-                    f"{name} is too large. Received {width} x {height} pixels; at most {most_pixels:,} are right"
-                )
-            if picture.format in ANIMATED_FORMATS and getattr(picture, "is_animated", False):
-                raise ValueError(
-                    f"{name} is animated. Received {picture.n_frames} frames; a still picture or a video is right"
-                )
-            if picture.format == "PNG":
+            frames = getattr(picture, "n_frames", 1) if picture.format in ANIMATED_FORMATS else 1
+            if picture.format == "PNG" and width * height <= most_pixels and frames == 1:
                 picture.verify()  # checksums of all its parts; OpenCV fills a cut PNG and says nothing
-    except Image.DecompressionBombError as error:
-        raise ValueError(f"{name} is too large: {error}; at most {most_pixels:,} pixels are right") from error
+    except Image.DecompressionBombError:
+        raise ValueError(f"{name} is far too large. At most {most_pixels:,} pixels are right") from None
     except UnidentifiedImageError:
         raise ValueError(f"{wrong}, which are no known format; a JPEG or PNG would be right") from None
-    except (OSError, SyntaxError, EOFError, struct.error) as error:
+    except (OSError, SyntaxError, EOFError, ValueError, struct.error) as error:
         raise ValueError(f"{wrong}, which are broken or cut short ({error})") from error
+    if width * height > most_pixels:
+        raise ValueError(f"{name} is too large. Received {width} x {height} pixels; at most {most_pixels:,} are right")
+    if frames > 1:
+        raise ValueError(f"{name} is animated. Received {frames} frames; a still picture or a video is right")
 
 
 def write_image(path: str | os.PathLike, image: np.ndarray, quality: int = STORED_FACE.jpeg_quality) -> None:

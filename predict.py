@@ -10,18 +10,20 @@ wrong usage, 130 when interrupted. In Python: Predictor("runs/acr/best.keras").p
 """
 
 import argparse
+import errno
 import os
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import cv2
 import numpy as np
 from tqdm import tqdm
 
 from config import CAMERA, PICTURE_BATCH, PICTURE_SUFFIXES, VIDEO_SUFFIXES
 from image_utility import read_photo, write_image
-from photos.face_detector import DETECTORS, detector_of
+from photos.face_detector import DETECTORS, BoxesFromFile, detector_of
 from photos.face_tracker import FaceTracker
 from photos.overlay import draw_faces
 from photos.predictor import Face, Predictor
@@ -31,13 +33,15 @@ from safe_files import replace_file
 
 __all__ = ["Face", "Predictor", "main"]
 
+PROBLEMS = (OSError, ValueError, cv2.error)  # of one input; the others are done
+
 
 class Job:
     """Inputs in their order, their results written, their problems told and counted."""
 
     def __init__(self, predictor: Predictor, out: Path, smooth: bool, frames: int | None):
         self.predictor, self.out, self.smooth, self.frames = predictor, out, smooth, frames
-        self.failed = self.pictures = self.videos = self.faces = 0
+        self.failed = self.pictures = self.videos = self.faces = self.entries = 0
         self.interrupted = False
         self._drawn: set[str] = set()  # names of drawn files
 
@@ -63,16 +67,31 @@ class Job:
                 if isinstance(picture, Exception):
                     raise picture
                 read.append((name, picture, self.predictor.detect(picture, name)))
-            except (OSError, ValueError) as problem:
-                self._fail(problem)
-        aligned = self.predictor.align([picture for _, picture, _ in read], [found for *_, found in read])
-        for (name, picture, _), faces in zip(read, aligned, strict=True):
-            results.write(name, faces)
-            write_image(self._drawn_path(name, ".jpg"), draw_faces(picture, faces, self.predictor.layout))
+            except PROBLEMS as problem:
+                self._fail(name, problem)
+        for name, picture, faces in self._align(read):
+            try:
+                results.write(name, faces)
+                self.entries += 1
+                write_image(self._drawn_path(name, ".jpg"), draw_faces(picture, faces, self.predictor.layout))
+            except PROBLEMS as problem:
+                self._fail(name, problem)
+                continue
             self.pictures += 1
             self.faces += len(faces)
             if not faces:
                 tqdm.write(f"predict.py: {name}: no face found", file=sys.stderr)
+
+    def _align(self, read: list[tuple[str, np.ndarray, list]]) -> list[tuple[str, np.ndarray, list[Face]]]:
+        """Pictures with the faces found in them, aligned: together, or one by one where that fails."""
+        try:
+            aligned = self.predictor.align([picture for _, picture, _ in read], [found for *_, found in read])
+        except PROBLEMS as problem:
+            if len(read) > 1:
+                return [done for one in read for done in self._align([one])]
+            self._fail(read[0][0], problem)
+            return []
+        return [(name, picture, faces) for (name, picture, _), faces in zip(read, aligned, strict=True)]
 
     def _follow(self, name: str, results: ResultFile) -> None:
         """A video or a camera: its faces are followed from frame to frame."""
@@ -85,23 +104,34 @@ class Job:
                     for number, (seconds, frame) in enumerate(frames):
                         faces = tracker.update(frame, seconds)
                         results.write(name, faces, number)
+                        self.entries += 1
                         writer.write(draw_faces(frame, faces, self.predictor.layout))
                 except KeyboardInterrupt:
                     self.interrupted = not video.is_camera  # it ends a camera, which has no other end
+            if not beside.exists():  # no frame was written
+                if self.interrupted:
+                    raise KeyboardInterrupt
+                video.check_whole(self.frames)
 
         try:
+            if isinstance(self.predictor.detector, BoxesFromFile):
+                raise ValueError(f"{name} is a video. Received boxes from a file, which are for pictures only")
             with Video(name) as video:
                 replace_file(self._drawn_path(name.replace(":", "_"), ".mp4"), draw)
                 video.check_whole(self.frames)
             self.videos += 1
-        except (OSError, ValueError) as problem:
-            self._fail(problem)
+        except PROBLEMS as problem:
+            self._fail(name, problem)
         if self.interrupted:
             raise KeyboardInterrupt
 
-    def _fail(self, problem: Exception) -> None:
+    def _fail(self, name: str, problem: Exception) -> None:
+        """Tells what is wrong with an input. A full disk is wrong with all: it ends the run, and old files stay."""
+        if isinstance(problem, OSError) and problem.errno == errno.ENOSPC:
+            raise problem
         self.failed += 1
-        tqdm.write(f"predict.py: {problem}", file=sys.stderr)
+        text = " ".join(str(problem).split())
+        tqdm.write(f"predict.py: {text if name in text else f'{name}: {text}'}", file=sys.stderr)
 
     def _drawn_path(self, name: str, suffix: str) -> Path:
         """Where the drawing of an input goes; a second input of the same name gets a number."""
@@ -126,11 +156,12 @@ def find_files(inputs: Sequence[str]) -> list[str]:
 
 
 def _inside(folder: str) -> list[str]:
-    """Pictures and videos of a folder and of those in it, sorted, and the folders that may not be read."""
+    """Pictures and videos of a folder and of those in it, sorted, hidden ones left out; and folders it may not read."""
     closed: list[str] = []
     inside = [
         os.path.join(where, file)
         for where, _, files in os.walk(folder, onerror=lambda problem: closed.append(problem.filename))
+        if not any(part.startswith(".") for part in Path(where).relative_to(folder).parts)
         for file in files
         if Path(file).suffix.lower() in PICTURE_SUFFIXES + VIDEO_SUFFIXES and not file.startswith(".")
     ]
@@ -165,6 +196,13 @@ def _read(name: str) -> np.ndarray | Exception:
         return problem
 
 
+def positive(text: str) -> int:
+    """A whole number of the command line, 1 or more."""
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"1 or more is right. Received {text!r}")
+    return int(text)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit status."""
     parser = argparse.ArgumentParser(description="Landmarks on your own pictures and videos.")
@@ -172,12 +210,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add("inputs", nargs="+", metavar="INPUT", help=f"pictures, folders, videos, {CAMERA} or {CAMERA}:NUMBER")
     add("--out", required=True, type=Path, help="folder for landmarks and drawings")
     add("--weights", help=".keras, .h5, .onnx or .tflite; default: the best in pre_trained_models/")
-    add("--detector", default="cascade", help=f"{', '.join(DETECTORS)}, YuNet's .onnx, or a .json of boxes")
+    kinds = f"{', '.join(DETECTORS)}, YuNet's .onnx, or, for pictures, a .json of boxes"
+    add("--detector", default="cascade", help=kinds)
     add("--format", default="json", choices=sorted(FORMATS), help="of the landmarks (default: %(default)s)")
-    add("--frames", type=int, help="stop a video or a camera after so many frames")
+    add("--frames", type=positive, help="stop a video or a camera after so many frames")
     add("--no-smoothing", action="store_true", help="leave the landmarks of a video as the network gives them")
     options = parser.parse_args(arguments)
     path = options.out / f"landmarks.{options.format}"
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # what is wrong with a file is told by us, once
     try:
         predictor = Predictor(options.weights, detector_of(options.detector))
         job = Job(predictor, options.out, not options.no_smoothing, options.frames)
@@ -185,11 +225,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         def write(beside: Path) -> None:
             with FORMATS[options.format](beside, predictor.network.points) as results:
                 job.run(options.inputs, results)
+            if job.interrupted and not job.entries:
+                raise KeyboardInterrupt
+            if not job.entries:
+                raise ValueError(f"no input could be read; {path} is not written")
 
         replace_file(path, write)
     except (ValueError, OSError, ImportError) as error:
         print(f"predict.py: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print(f"predict.py: interrupted; {path} is not written", file=sys.stderr)
+        return 130
     done = f"{job.pictures} pictures with {job.faces} faces, {job.videos} videos; {job.failed} inputs failed"
     print(f"{done}. {path} holds the landmarks, {options.out / 'drawn'} the drawings")
     if job.interrupted:

@@ -58,6 +58,17 @@ class LandmarkNetwork:
         return _decode(self.method, self.run(np.ascontiguousarray(images, np.float32)), self.input_size)
 
 
+def keras_model(network: LandmarkNetwork) -> keras.Model:
+    """The Keras model of a network that was read from a .keras or .h5 file.
+
+    Raises:
+        ValueError: the network is an exported file.
+    """
+    if not isinstance(network.model, keras.Model):
+        raise ValueError(f"{network.path} is an exported file already; the .keras or .h5 it came from is right")
+    return network.model
+
+
 def _decode(method: str, outputs: object, size: int) -> np.ndarray:
     return np.asarray(method_of(method).decode(outputs, size), np.float64)
 
@@ -86,7 +97,7 @@ def load_network(path: str | os.PathLike, threads: int | None = None) -> Landmar
         return _network(path, settings, model, model.input_shape, model.predict_on_batch, outputs)
     try:
         model, shape, run, description = FORMATS[names[path.suffix]].read(path, threads)
-        if len(shape) != 4 or shape[1] != shape[2] or shape[3] != 3:
+        if len(shape) != 4 or not isinstance(shape[1], int) or shape[1] != shape[2] or shape[3] != 3:
             raise ValueError(f"it does not take square RGB images. Received an input of shape {shape}")
         outputs = run(np.zeros((1, *shape[1:]), np.float32))
     except (ImportError, PermissionError):
@@ -115,10 +126,13 @@ def _network(path: Path, settings: dict, model, shape: tuple, run: Callable, out
         )
     size = shape[1]
     try:
-        points = _decode(settings["method"], outputs, size).shape[1]
+        landmarks = _decode(settings["method"], outputs, size)
+        if landmarks.ndim != 3:
+            raise ValueError(f"it predicts no landmarks. Received {landmarks.shape}; (batch, points, 2) is right")
+        points = landmarks.shape[1]
         title = settings.get("dataset") or _dataset_with(points)
         expected = dataset_of(title).layout.points
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         raise ValueError(f"{path}: {error}") from error
     if points != expected:
         raise ValueError(f"{path} is not for {title}. Received {points} landmarks; {expected} are right")

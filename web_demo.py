@@ -14,6 +14,7 @@ import os
 import signal
 import sys
 import tempfile
+import types
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -34,7 +35,7 @@ from image_utility import read_photo
 from optional_packages import import_package
 from photos.face_detector import DETECTORS, detector_of
 from photos.overlay import draw_faces
-from photos.predictor import Face, Predictor, best_weights
+from photos.predictor import Face, Predictor, best_weights, rank_of
 
 HOST = "127.0.0.1"
 WEIGHTS_SUFFIXES = {".keras", *LEGACY_SUFFIXES, *EXPORT_SUFFIXES.values()}
@@ -43,21 +44,22 @@ ROWS = ["landmark", "x", "y", "confidence"]
 
 
 def find_demo_weights(given: str | None) -> list[str]:
-    """The weights that can be chosen: what was given, then what lies in pre_trained_models/ and runs/.
+    """The weights that can be chosen: what was given, then those of pre_trained_models/ and of runs/, best ones first.
 
     Raises:
         FileNotFoundError: there are none.
     """
     files = [Path(given)] if given else []
     for folder in (WEIGHTS_DIR, RUNS_DIR):
-        files += sorted(file for file in Path(folder).rglob("*") if file.suffix in WEIGHTS_SUFFIXES)
+        found = (file for file in Path(folder).rglob("*") if file.suffix in WEIGHTS_SUFFIXES)
+        files += sorted(found, key=lambda file: (rank_of(file), file))
     return list(dict.fromkeys(map(str, files))) or [str(best_weights())]
 
 
 @functools.lru_cache(maxsize=2)
-def predictor_of(weights: str) -> Predictor:
-    """The predictor of a weights file, kept for the next picture."""
-    return Predictor(weights)
+def predictor_of(weights: str, detector: str) -> Predictor:
+    """The predictor of a weights file and a detector, kept for the next picture."""
+    return Predictor(weights, detector_of(detector))
 
 
 def align(path: str | None, weights: str, detector: str) -> tuple[np.ndarray | None, str, list[list]]:
@@ -69,9 +71,8 @@ def align(path: str | None, weights: str, detector: str) -> tuple[np.ndarray | N
     if path is None:
         raise ValueError("Choose a picture first")
     image = read_photo(path, DEMO_PIXELS)
-    predictor = predictor_of(weights)
-    found = detector_of(detector).detect(image, predictor.network.points)
-    faces = predictor.align([image], [found])[0]
+    predictor = predictor_of(weights, detector)
+    faces = predictor.predict(image)
     return draw_faces(image, faces, predictor.layout), describe(faces), table(faces)
 
 
@@ -98,14 +99,17 @@ def table(faces: Sequence[Face]) -> list[list]:
     ]
 
 
-def build_page(weights: Sequence[str]):
-    """The page, a gradio.Blocks; the first of `weights` is chosen at first."""
-    gr = import_package("gradio", "the web page", "requirements-demo.txt")
+def build_page(gr: types.ModuleType, weights: Sequence[str]):
+    """The page, a Blocks of gradio, which is given; the first of `weights` is chosen at first."""
 
     def show(path, chosen, detector):
         try:
             return align(path, chosen, detector)
-        except (OSError, ValueError) as error:  # gradio shows its own kind to the user, and hides all others
+        except (
+            OSError,
+            ValueError,
+            ImportError,
+        ) as error:  # gradio shows only its own kind to the user
             message = str(error).replace(str(path), "The picture")
             raise gr.Error(html.escape(message), print_exception=False) from error
 
@@ -140,8 +144,8 @@ def build_page(weights: Sequence[str]):
                 told = gr.Markdown(elem_id="told")
                 numbers = gr.Dataframe(headers=ROWS, interactive=False, max_height=300, elem_id="numbers")
         outputs = [drawn, told, numbers]
-        button.click(show, [picture, chosen, detector], outputs, api_name=False)
-        example.click(example_picture, None, picture, api_name=False)
+        button.click(show, [picture, chosen, detector], outputs, api_visibility="private")
+        example.click(example_picture, None, picture, api_visibility="private")
     return page
 
 
@@ -152,8 +156,8 @@ def example_picture() -> np.ndarray:
 
 def launch(weights: Sequence[str], port: int, block: bool = True):
     """Serves the page until it is stopped; with block=False it returns the gradio.Blocks at once."""
-    page = build_page(weights)
     gr = import_package("gradio", "the web page", "requirements-demo.txt")
+    page = build_page(gr, weights)
     page.queue(default_concurrency_limit=1, max_size=8)  # one network, one picture after the other
     page.launch(
         server_name=HOST,
@@ -187,7 +191,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with private_folder():
             weights = find_demo_weights(options.weights)
-            predictor_of(weights[0])  # an unreadable file shows here, not on the page
+            if options.weights:
+                predictor_of(weights[0], next(iter(DETECTORS)))  # an unreadable file shows here, others on the page
             launch(weights, options.port)
     except KeyboardInterrupt:
         return 130

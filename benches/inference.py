@@ -6,8 +6,6 @@ Blocks of all ways take turns, so that a machine whose speed drifts treats them 
 import argparse
 import os
 import platform
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -18,7 +16,8 @@ from typing import NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from benches.speed import row
+from benches.speed import program_memory, row
+from benches.stages import picture_memory, resized_pictures, stage_times
 from cnn_model import CNNModel
 from config import (
     CALIBRATION_FACES,
@@ -31,7 +30,8 @@ from config import (
     ModelArch,
     dataset_of,
 )
-from runtime import FORMATS, LandmarkNetwork, load_network
+from image_utility import read_photo
+from runtime import FORMATS, LandmarkNetwork, keras_model, load_network
 from safe_files import write_json
 
 KERAS = "Keras float32"
@@ -117,36 +117,34 @@ _ONE_FACE = """
 import importlib, sys
 from pathlib import Path
 import numpy as np
-room, path = sys.argv[1], Path(sys.argv[2])
+threads, room, path = int(sys.argv[1]), sys.argv[2], Path(sys.argv[3])
 if room == "cnn_model":
     model = importlib.import_module(room).load_model(path)
     shape, run = model.input_shape, model.predict_on_batch
 else:
-    _, shape, run, _ = importlib.import_module(room).read(path, None)
+    _, shape, run, _ = importlib.import_module(room).read(path, threads)
 run(np.zeros((1, *shape[1:]), np.float32))
-status = Path("/proc/self/status").read_text()
-print(status.partition("VmHWM:")[2].split()[0])
-"""  # in a process of its own, which loads nothing but the one runtime
+"""  # it loads nothing but the one runtime
 
 
-def peak_memory(network: LandmarkNetwork, files: dict[str, ExportedFile], folder: Path) -> dict[str, float]:
+def peak_memory(
+    network: LandmarkNetwork, files: dict[str, ExportedFile], threads: int, folder: Path
+) -> dict[str, float]:
     """The most memory of a process that does nothing but predict one face, in MiB: title -> peak. Linux only."""
     network.model.save(folder / "network.keras")
     ways = {KERAS: ("cnn_model", folder / "network.keras")}
     ways |= {title: (room.__name__, path) for title, (room, path) in files.items()}
-    peaks = {}
-    for title, way in ways.items():
-        command = [sys.executable, "-c", _ONE_FACE, *map(str, way)]
-        done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=Path(__file__).parents[1])
-        peaks[title] = int(done.stdout) / 1024
-    return peaks
+    return {title: program_memory(_ONE_FACE, threads, *way) for title, way in ways.items()}
 
 
 def inference(options: argparse.Namespace) -> None:
     """Prints the table of `python benchmark.py inference`."""
     set_keras_threads(options.threads)
+    if options.picture:
+        read_photo(options.picture)  # what is no picture shows before the long part
     if options.weights:
         network = load_network(options.weights)
+        keras_model(network)  # raises where there is none to export
     else:
         network = untrained_network(options.arch, dataset_of(options.dataset), options.input_size)
     with tempfile.TemporaryDirectory() as folder:
@@ -154,7 +152,7 @@ def inference(options: argparse.Namespace) -> None:
         runs = runs_of(network, files, options.threads)
         size = network.input_size
         times = {batch: latencies(runs, size, batch, options.images, options.blocks) for batch in options.batches}
-        peaks = peak_memory(network, files, Path(folder))
+        peaks = peak_memory(network, files, options.threads, Path(folder))
         sizes = {title: file.path.stat().st_size / 2**20 for title, file in files.items()}
 
     print(f"{options.weights or f'{options.arch} with random weights'}, {size} px, {network.points} landmarks")
@@ -174,12 +172,10 @@ def inference(options: argparse.Namespace) -> None:
 
 def stages(options: argparse.Namespace) -> None:
     """Prints the part of `python benchmark.py inference` about whole pictures."""
-    from benches.stages import picture_memory, resized_pictures, stage_times
-
     with tempfile.TemporaryDirectory() as folder:
         pictures = resized_pictures(options.picture, Path(folder))
         times, counts = stage_times(options.weights, pictures, options.blocks)
-        peaks = picture_memory(options.weights, pictures)
+        peaks = picture_memory(options.weights, pictures, options.threads)
     for name, of_picture in times.items():
         for stage, values in of_picture.items():
             print(row(f"{name}, {counts[name]} faces, {stage}", values, "ms"))

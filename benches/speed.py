@@ -121,6 +121,25 @@ def peak_memory() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
+_PEAK = """
+from pathlib import Path
+print(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0])
+"""
+
+
+def program_memory(program: str, threads: int, *arguments: str | Path) -> float:
+    """The most memory of a process that runs a Python program of the repository and nothing else, in MiB. Linux only.
+
+    Args:
+        threads: of TensorFlow; the program's first argument besides. arguments: its others.
+    """
+    command = [sys.executable, "-c", program + _PEAK, str(threads), *map(str, arguments)]
+    threading = dict.fromkeys(("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"), str(threads))
+    root, environment = Path(__file__).parents[1], os.environ | threading
+    done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=root, env=environment)
+    return int(done.stdout.split()[-1]) / 1024
+
+
 def training_of(options: argparse.Namespace, method: str = "acr") -> tuple[keras.Model, TrainingBatches]:
     """The compiled network and the batches of a training."""
     run = Train(

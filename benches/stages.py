@@ -1,19 +1,19 @@
 """Where the time of a picture goes on the path that predict.py takes: from decoding to drawing, stage by stage."""
 
-import dataclasses
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from unittest.mock import patch
 
 import cv2
 from tqdm import tqdm
 
+from benches.speed import program_memory
 from image_utility import read_photo, write_image
+from photos.overlay import draw_faces
+from photos.predictor import Predictor
 
+STEPS = {"crop": "crop", "predict": "look", "map back": "map_back"}  # stage -> what Predictor.align calls for it
 STAGES = ("decode", "detect", "crop", "predict", "map back", "draw")
 SIZES = ((640, 480), (4000, 3000))  # width and height in pixels: a camera's frame, and 12 MP
 
@@ -60,52 +60,40 @@ def stage_times(weights: str | Path, pictures: dict[str, Path], rounds: int) -> 
     Raises:
         ValueError: no face is found in a picture.
     """
-    import predictor as prediction
-
-    from photos.overlay import draw_faces
-
-    predictor, watch = prediction.Predictor(weights), Stopwatch()
+    predictor, watch = Predictor(weights), Stopwatch()
     decode, detect = watch.timed("decode", read_photo), watch.timed("detect", predictor.detect)
     draw = watch.timed("draw", draw_faces)
+    for stage, step in STEPS.items():
+        setattr(predictor, step, watch.timed(stage, getattr(predictor, step)))
     times: dict = {name: {stage: [] for stage in (*STAGES, "all")} for name in pictures}
     counts = {}
-    network = predictor.network
-    predictor.network = dataclasses.replace(network, run=watch.timed("predict", network.run))
-    with (
-        patch.object(prediction, "crop_image", watch.timed("crop", prediction.crop_image)),
-        patch.object(prediction, "map_back", watch.timed("map back", prediction.map_back)),
-    ):
-        for number in tqdm(range(-1, rounds), desc="stages", unit="round", disable=None):
-            for name, path in pictures.items():
-                watch.spent.clear()
-                started = time.perf_counter()
-                image = decode(path)
-                (faces,) = predictor.align([image], [detect(image)])
-                draw(image, faces, predictor.layout)
-                watch.spent["all"] = 1000 * (time.perf_counter() - started)
-                if not faces:
-                    raise ValueError(f"no face was found in the picture at {name} pixels; another picture is right")
-                counts[name] = len(faces)
-                if number >= 0:  # the round before traces, and fills caches
-                    for stage, values in times[name].items():
-                        values.append(watch.spent[stage])
+    for number in tqdm(range(-1, rounds), desc="stages", unit="round", disable=None):
+        for name, path in pictures.items():
+            watch.spent.clear()
+            started = time.perf_counter()
+            image = decode(path)
+            (faces,) = predictor.align([image], [detect(image)])
+            draw(image, faces, predictor.layout)
+            watch.spent["all"] = 1000 * (time.perf_counter() - started)
+            if not faces:
+                raise ValueError(f"no face was found in the picture at {name} pixels; another picture is right")
+            counts[name] = len(faces)
+            if number >= 0:  # the round before traces, and fills caches
+                for stage, values in times[name].items():
+                    values.append(watch.spent[stage])
     return times, counts
 
 
 _ONE_PICTURE = """
 import sys
-from pathlib import Path
 from photos.predictor import Predictor
-Predictor(sys.argv[1]).predict(sys.argv[2])
-print(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0])
+from runtime import load_network
+threads, weights, picture = sys.argv[1:]
+Predictor(load_network(weights, int(threads))).predict(picture)
 """
 
 
-def picture_memory(weights: str | Path, pictures: dict[str, Path]) -> dict[str, float]:
+def picture_memory(weights: str | Path, pictures: dict[str, Path], threads: int) -> dict[str, float]:
     """The most memory of a process that predicts one picture and nothing else, in MiB. Linux only."""
-    peaks = {}
-    for name, path in pictures.items():
-        command = [sys.executable, "-c", _ONE_PICTURE, str(Path(weights).resolve()), str(path)]
-        done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=Path(__file__).parents[1])
-        peaks[name] = int(done.stdout) / 1024
-    return peaks
+    weights = Path(weights).resolve()
+    return {name: program_memory(_ONE_PICTURE, threads, weights, path) for name, path in pictures.items()}

@@ -190,7 +190,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         calibrate(options.weights, options.dataset, options.data_dir)
     except (ValueError, OSError, ImportError) as error:
-        print(f"calibrate.py: {error}", file=sys.stderr)
+        print(f"photos.calibrate: {error}", file=sys.stderr)
         return 1
     return 0
 

@@ -4,7 +4,8 @@
 
 `spread` is the root mean square distance of a landmark's copies from their mean, in units of the face's size. Slope and
 offsets (one for each landmark, since a point of the jaw is harder to place than an eye's corner) are fitted on held-out
-faces by calibrate.py and lie beside the weights: best.keras, best.confidence.json. Other weights use config.py's.
+faces by `python -m photos.calibrate` and lie beside the weights: best.keras, best.confidence.json. Other weights use
+config.py's.
 """
 
 import json
@@ -26,6 +27,7 @@ from config import (
 from image_utility import invert, mirror_landmarks, move_matrices, transform
 from safe_files import write_json
 
+CALIBRATE = "python -m photos.calibrate"  # for errors
 LEAST_SPREAD = 1e-4  # of a face's size; the logarithm of less means nothing
 
 
@@ -103,11 +105,11 @@ def calibration_of(weights: str | os.PathLike, points: int) -> Calibration:
     try:
         read = json.loads(path.read_text(encoding="utf-8"))
         slope, offsets, error = float(read["slope"]), np.array(read["offsets"], np.float64), float(read["error"])
-    except (ValueError, KeyError, TypeError) as problem:
-        raise ValueError(f"{path} is not a calibration. Received {problem!r}; calibrate.py writes one") from problem
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as problem:
+        raise ValueError(f"{path} is not a calibration. Received {problem!r}; {CALIBRATE} writes one") from problem
     if offsets.shape != (points,) or not np.isfinite([slope, *offsets]).all() or error != CONFIDENT_ERROR:
         raise ValueError(
             f"{path} does not fit. Received offsets {offsets.shape}, error {error:g}; ({points},) and "
-            f"{CONFIDENT_ERROR:g} are right: calibrate.py writes them"
+            f"{CONFIDENT_ERROR:g} are right: {CALIBRATE} writes them"
         )
     return Calibration(slope, offsets)

@@ -2,11 +2,12 @@
 
 Every detector has one call, `detect(image, points, name)`. Its boxes lie around the landmarks of a network of so many
 points (from the brows to the chin for 68), not around what the detector itself takes for a face. How the two lie to
-each other was measured on training faces (measure_detector.py) and stands in config.py.
+each other was measured on training faces (benches/measure_detector.py) and stands in config.py.
 """
 
 import json
 import os
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -17,6 +18,7 @@ import numpy as np
 from config import CASCADES, CROPS, DEFAULT_CROP, DETECTION, SAME_OUTLINE, YUNET_FIT, BoxFit, Detection
 from image_utility import box_corners, in_sight, overlap, shrink
 
+FARTHEST = 1e6  # pixels from a picture's corner to a box's edge; OpenCV opens no picture much wider
 YUNET_OUTPUTS = {f"{kind}_{stride}" for kind in ("cls", "obj", "bbox", "kps") for stride in (8, 16, 32)}
 
 
@@ -152,11 +154,11 @@ class BoxesFromFile:
     """Boxes that stand in a file of predict.py's form: [{"image": NAME, "faces": [{"box": [l, t, r, b]}, ...]}, ...].
 
     The boxes must lie around the landmarks; what predict.py itself wrote does. An image is looked up by its whole name,
-    or else by its last part.
+    or else by its last part where only one image has it.
 
     Raises:
         OSError: the file cannot be read.
-        ValueError: it has another form, or a box without extent.
+        ValueError: it has another form, a box without extent or absurdly large, or a score outside 0 to 1.
     """
 
     def __init__(self, path: str | os.PathLike):
@@ -165,17 +167,23 @@ class BoxesFromFile:
         try:
             for entry in json.loads(Path(path).read_bytes()):
                 faces = [
-                    FoundFace(np.array(face["box"], np.float64), float(face.get("score") or 1.0))
+                    FoundFace(np.array(face["box"], np.float64), float(face.get("score", 1.0)))
                     for face in entry["faces"]
                 ]
-                for name in (entry["image"], Path(entry["image"]).name):
-                    self._faces.setdefault(name, faces)
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+                self._faces.setdefault(os.fspath(entry["image"]), faces)
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
             raise ValueError(f"{path} holds no boxes. Received {error!r}; {form}") from error
         for name, faces in self._faces.items():
             for face in faces:
-                if face.box.shape != (4,) or not (face.box[2:] > face.box[:2]).all() or not np.isfinite(face.box).all():
+                sane = face.box.shape == (4,) and (np.abs(face.box) <= FARTHEST).all()  # False for NaN too
+                if not sane or not (face.box[2:] > face.box[:2]).all():
                     raise ValueError(f"{path}, {name}: not a box. Received {face.box.tolist()}; {form}")
+                if not 0 <= face.score <= 1:
+                    raise ValueError(f"{path}, {name}: not a score. Received {face.score}; 0 to 1 is right")
+        last_parts = Counter(Path(name).name for name in self._faces)
+        for name in list(self._faces):
+            if last_parts[Path(name).name] == 1:
+                self._faces.setdefault(Path(name).name, self._faces[name])
 
     def detect(self, image: np.ndarray, points: int, name: str = "") -> list[FoundFace]:
         """See Detector.

@@ -81,7 +81,7 @@ def _share(cutoff: float | np.ndarray, step: float) -> float | np.ndarray:
     return 1 / (1 + 1 / (2 * np.pi * cutoff * step))
 
 
-@dataclass
+@dataclass(eq=False)  # a track is itself, and arrays have no single answer
 class _Track:
     """A followed face: its number, what the network said last, and its filter."""
 

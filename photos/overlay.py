@@ -11,6 +11,7 @@ from photos.predictor import Face
 CONTOUR_COLOUR = (255, 255, 255)
 BOX_COLOUR = (0, 160, 255)
 PLAIN_COLOUR = (255, 230, 40)  # of landmarks without confidence
+LIMIT = 2**20  # pixels; OpenCV opens no wider picture, and it is still an int32 in the units below
 SHIFT = 4  # OpenCV draws at fractions of a pixel: coordinates are given in units of 2 ** -SHIFT pixels
 DOT = 0.008  # radius, as a share of the face's longer side; line widths go with it
 CONFIDENCE_COLOURS = cv2.applyColorMap(np.arange(256, dtype=np.uint8)[:, None], cv2.COLORMAP_VIRIDIS)[:, 0, ::-1]
@@ -23,10 +24,10 @@ def draw_faces(image: np.ndarray, faces: Sequence[Face], layout: Layout) -> np.n
     """
     drawn = np.ascontiguousarray(image).copy()
     for face in faces:
-        side = float(np.ptp(face.landmarks, axis=0).max())
+        side = min(float(np.ptp(face.landmarks, axis=0).max()), LIMIT)
         radius = max(1.0, DOT * side)
         width = max(1, round(radius / 2))
-        left_top, right_bottom = face.box.reshape(2, 2).round().astype(int)
+        left_top, right_bottom = face.box.reshape(2, 2).clip(-LIMIT, LIMIT).round().astype(int)
         cv2.rectangle(drawn, left_top.tolist(), right_bottom.tolist(), BOX_COLOUR, width)
         for chain in layout.chains:
             line = _units(face.landmarks[chain.path])
@@ -49,5 +50,4 @@ def colours(face: Face) -> list[tuple[int, int, int]]:
 
 def _units(points: np.ndarray) -> np.ndarray:
     """Points (n, 2) in the units OpenCV draws in, int32."""
-    limit = 2**15  # pixels; far outside every picture, and still an int32 in these units
-    return (np.clip(points, -limit, limit) * 2**SHIFT).round().astype(np.int32)
+    return (np.clip(points, -LIMIT, LIMIT) * 2**SHIFT).round().astype(np.int32)

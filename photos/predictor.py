@@ -12,12 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
-from config import COPIES, DATASETS, EVALUATION_BATCH, PASSES, WEIGHTS_DIR, Copy, crop_of, dataset_of
+from config import COPIES, DATASETS, EVALUATION_BATCH, PASSES, SETTINGS_FILE, WEIGHTS_DIR, Copy, crop_of, dataset_of
 from face_batches import to_network
 from image_utility import crop_image, in_sight, landmark_box, overlap, read_photo
 from photos.confidence import calibration_of, copy_moves, map_back, spread_of
 from photos.face_detector import CascadeDetector, Detector, FoundFace
-from runtime import load_network
+from runtime import LandmarkNetwork, load_network
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,8 @@ class Predictor:
     """Finds faces and their landmarks.
 
     Args:
-        weights: a .keras, .h5, .onnx or .tflite file; the best one in pre_trained_models/ where None.
+        weights: a .keras, .h5, .onnx or .tflite file, or a network that is open already; the best file in
+            pre_trained_models/ where None.
         detector: what finds the faces; OpenCV's cascades where None.
         confidence: show each face to the network several times; the landmarks are the mean, their agreement gives the
             confidence. Without, prediction is several times as fast, and less exact.
@@ -52,11 +53,11 @@ class Predictor:
 
     def __init__(
         self,
-        weights: str | os.PathLike | None = None,
+        weights: str | os.PathLike | LandmarkNetwork | None = None,
         detector: Detector | None = None,
         confidence: bool = True,
     ):
-        self.network = load_network(weights or best_weights())
+        self.network = weights if isinstance(weights, LandmarkNetwork) else load_network(weights or best_weights())
         self.layout = dataset_of(self.network.dataset).layout
         self.detector = detector or CascadeDetector()
         self._calibration = calibration_of(self.network.path, self.network.points) if confidence else None
@@ -71,12 +72,9 @@ class Predictor:
         Raises:
             OSError, ValueError: the file is no picture, or the array has another form.
         """
-        return self.predict_images([read_photo(image) if isinstance(image, (str, os.PathLike)) else image])[0]
-
-    def predict_images(self, images: Sequence[np.ndarray], names: Sequence[str] | None = None) -> list[list[Face]]:
-        """The faces of several images, each uint8 RGB (height, width, 3). `names` are for boxes from a file."""
-        found = [self.detect(image, name) for image, name in zip(images, names or [""] * len(images), strict=True)]
-        return self.align(images, found)
+        name = os.fspath(image) if isinstance(image, (str, os.PathLike)) else ""
+        image = read_photo(name) if name else image
+        return self.align([image], [self.detect(image, name)])[0]
 
     def detect(self, image: np.ndarray, name: str = "") -> list[FoundFace]:
         """Boxes of the faces in an image, each about where its landmarks will lie.
@@ -108,14 +106,16 @@ class Predictor:
         around = [face.region for face in faces]
         for number in range(passes):
             copies = self._copies if number == passes - 1 else (Copy(),)
-            predicted = self._landmarks([images[i] for i in of_image], around, copies)  # (faces, copies, points, 2)
+            crops, matrices = self.crop([images[i] for i in of_image], around, copies)
+            predicted = self.map_back(self.look(crops), matrices, copies)  # (faces, copies, points, 2)
             landmarks = predicted.mean(axis=1)
             if not np.isfinite(landmarks).all():
                 raise ValueError(f"{self.network.path} predicts numbers that are not finite; its weights are broken")
-            around = [
-                _next_region(points, region, images[i])
-                for points, region, i in zip(landmarks, around, of_image, strict=True)
-            ]
+            if number < passes - 1:
+                around = [
+                    _next_region(points, region, images[i])
+                    for points, region, i in zip(landmarks, around, of_image, strict=True)
+                ]
         confidence = [None] * len(faces)
         if self._calibration:
             confidence = self._calibration.confidence(spread_of(predicted))  # (faces, points)
@@ -124,23 +124,33 @@ class Predictor:
             result[i].append(Face(points, face.box, face.score, sure))
         return result
 
-    def _landmarks(self, images: list[np.ndarray], around: list[np.ndarray], copies: tuple[Copy, ...]) -> np.ndarray:
-        """Landmarks (faces, copies, points, 2) in image pixels, of one image and one region for each face."""
+    def crop(
+        self, images: Sequence[np.ndarray], around: Sequence[np.ndarray], copies: tuple[Copy, ...]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """First step of a pass: every copy of every face, cut out of one image around one region for each face.
+
+        Returns:
+            uint8 crops (faces * copies, size, size, 3), and the matrices (faces, copies, 2, 3) to their pixels.
+        """
         size, crop = self.network.input_size, crop_of(self.network.crop)
         moves = copy_moves(copies, size)
         crops, matrices = zip(
             *(crop_image(image, crop, region, size, moves) for image, region in zip(images, around, strict=True)),
             strict=True,
         )
-        crops = np.concatenate(crops)  # (faces * copies, size, size, 3)
-        predicted = np.concatenate(
-            [
-                self.network.predict(to_network(crops[start : start + EVALUATION_BATCH]))
-                for start in range(0, len(crops), EVALUATION_BATCH)
-            ]
-        )
-        predicted = predicted.reshape(len(images), len(copies), -1, 2)
-        return map_back(predicted, np.stack(matrices), self.layout, copies)
+        return np.concatenate(crops), np.stack(matrices)
+
+    def look(self, crops: np.ndarray) -> np.ndarray:
+        """Second step: what the network says of uint8 crops (n, size, size, 3), (n, points, 2) in crop pixels."""
+        starts = range(0, len(crops), EVALUATION_BATCH)
+        batches = (to_network(crops[start : start + EVALUATION_BATCH]) for start in starts)
+        return np.concatenate([self.network.predict(batch) for batch in batches])
+
+    def map_back(self, predicted: np.ndarray, matrices: np.ndarray, copies: tuple[Copy, ...]) -> np.ndarray:
+        """Third step: landmarks (faces, copies, points, 2) in image pixels, of those (faces * copies, points, 2) in
+        the pixels of crops with these matrices (faces, copies, 2, 3)."""
+        predicted = predicted.reshape(*matrices.shape[:2], -1, 2)
+        return map_back(predicted, matrices, self.layout, copies)
 
 
 def _next_region(landmarks: np.ndarray, before: np.ndarray, image: np.ndarray) -> np.ndarray:
@@ -149,23 +159,30 @@ def _next_region(landmarks: np.ndarray, before: np.ndarray, image: np.ndarray) -
     return landmarks if stayed else before
 
 
+def rank_of(weights: Path) -> tuple[float, float]:
+    """How good a weights file says to be: its data set's row in config.py, its validation NME; infinite if unknown.
+
+    The record is that of `cnn_model.settings_of`: beside the file, or settings.json in its folder.
+    """
+    order = [dataset.title for dataset in DATASETS.values()]
+    beside = weights.with_suffix(".json")
+    try:
+        record = json.loads((beside if beside.is_file() else weights.parent / SETTINGS_FILE).read_bytes())
+        return order.index(record["settings"]["dataset"]), float(record["validation"]["nme"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return np.inf, np.inf
+
+
 def best_weights() -> Path:
     """The weights in pre_trained_models/ of the lowest validation NME, 300W before other data sets.
 
     Raises:
         FileNotFoundError: there are none that say how good they are.
     """
-    order = [dataset.title for dataset in DATASETS.values()]
-    known = []
-    for file in Path(WEIGHTS_DIR).rglob("*.keras"):
-        try:
-            record = json.loads(file.with_suffix(".json").read_text(encoding="utf-8"))
-            known.append((order.index(record["settings"]["dataset"]), float(record["validation"]["nme"]), file))
-        except (OSError, ValueError, KeyError, TypeError):
-            continue
-    if not known:
+    known = sorted((rank_of(file), file) for file in Path(WEIGHTS_DIR).rglob("*.keras"))
+    if not known or known[0][0][0] == np.inf:
         raise FileNotFoundError(
             f"no weights in {WEIGHTS_DIR}. Name a file with --weights, or train: python train.py --dataset 300W "
             "--save-path runs/acr, then --weights runs/acr/best.keras"
         )
-    return min(known)[2]
+    return known[0][1]

@@ -41,7 +41,8 @@ class JsonResults:
     def write(self, image: str, faces: Sequence[Face], frame: int | None = None) -> None:
         """See ResultFile."""
         entry = {"image": image} | ({} if frame is None else {"frame": frame})
-        self._file.write(self._between + json.dumps(entry | {"faces": list(map(face_entry, faces))}, allow_nan=False))
+        text = json.dumps(entry | {"faces": list(map(face_entry, faces))}, allow_nan=False)
+        self._file.write(self._between + text)
         self._between = ",\n"
 
     def __exit__(self, *problem: object) -> None:

@@ -619,7 +619,9 @@ def test_settings(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{", "[]", "{}", '{"settings": []}', '{"settings": {"method": "l2", "crop": "none"}}', "\udcff"]
+    "text",
+    ["", "{", "[]", "{}", '{"settings": []}', '{"settings": {"method": "l2", "crop": "none"}}', "\udcff"]
+    + ['{"settings": {"method": "l2", "crop": {}}}', "[" * 100_000],
 )
 def test_broken_settings(tmp_path, text):
     (tmp_path / "x.keras").touch()

@@ -11,14 +11,17 @@ import keras
 import numpy as np
 import pytest
 from test_cnn_model import randomise
-from test_runtime import SIZE, images_of, save_tiny
+from test_runtime import SIZE, images_of, save_tiny, write_onnx
 
+import benchmark
 import export as exporting
 from cnn_model import CNNModel
 from config import CROPS, EXPORT_SUFFIXES, PACKAGE, PRECISIONS, Precision
 from export import export, render_faces
 from face_batches import to_network
+from photos.confidence import calibration_of
 from runtime import FORMATS, description_path, load_network
+from safe_files import write_json
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = {"onnx": ("onnx", "tf2onnx", "onnxruntime"), "litert": ("ai_edge_litert",)}
@@ -263,6 +266,21 @@ def test_missing_package_is_named_and_leaves_nothing(tiny, tmp_path, monkeypatch
     assert exporting.main(["--weights", str(tiny), "--format", "onnx", "--out", str(tmp_path / "x.onnx")]) == 1
     assert "writing ONNX files needs the package tf2onnx" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+def test_the_calibration_of_the_confidence_goes_along(tmp_path):
+    needs("onnx")
+    weights, _ = save_tiny(tmp_path / "run")
+    write_json(tmp_path / "run/best.confidence.json", {"error": 5.0, "slope": -1.0, "offsets": [2.0] * 68})
+    export(weights, "onnx", "float32", tmp_path / "x.onnx")
+    assert calibration_of(tmp_path / "x.onnx", 68).offsets.tolist() == [2.0] * 68
+
+
+def test_exported_files_are_not_timed(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("benches.inference.set_keras_threads", lambda threads: None)
+    path = write_onnx(tmp_path / "x.onnx")
+    assert benchmark.main(["inference", "--weights", str(path), "--threads", "1"]) == 1
+    assert "x.onnx is an exported file already" in capsys.readouterr().err
 
 
 def test_exported_file_cannot_be_exported(tiny, tmp_path):

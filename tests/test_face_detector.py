@@ -1,4 +1,4 @@
-"""face_detector.py and measure_detector.py: boxes of known faces, their correction, every way to get them."""
+"""face_detector.py and benches/measure_detector.py: boxes of known faces, their correction, every way to get them."""
 
 import json
 
@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from skimage import data
 
-from config import CASCADES, BoxFit, dataset_of
+from benches import measure_detector
+from benches.measure_detector import found_face, place_in, shows
+from config import CASCADES, DATASETS, BoxFit
 from image_utility import overlap
-from photos import measure_detector
 from photos.face_detector import (
     BoxesFromFile,
     CascadeDetector,
@@ -17,11 +18,11 @@ from photos.face_detector import (
     RawBox,
     WholeImage,
     YuNetDetector,
+    _fit,
     _one_each,
     detector_of,
     fitted_box,
 )
-from photos.measure_detector import found_face, place_in, shows
 from safe_files import write_json
 
 FACE = np.array([178.0, 85, 271, 178])  # of the astronaut, from brows to chin and side to side, drawn by hand
@@ -132,13 +133,25 @@ def test_boxes_from_a_file(tmp_path):
 @pytest.mark.parametrize(
     "content",
     ["", "[1]", "{}5", '[{"image": "a"}]', '[{"image": "a", "faces": [{"box": [1, 2, 1, 9]}]}]',
-     '[{"image": "a", "faces": [{"box": [1, 2, 3]}]}]', '[{"image": "a", "faces": [{"box": [1, 2, 3, Infinity]}]}]'],
+     '[{"image": "a", "faces": [{"box": [1, 2, 3]}]}]', '[{"image": "a", "faces": [{"box": [1, 2, 3, Infinity]}]}]',
+     '[{"image": "a", "faces": [{"box": [-1e300, 2, 1e300, 9]}]}]', '[{"image": 1, "faces": []}]',
+     '[{"image": "a", "faces": [{"box": [1, 2, 3, 4], "score": NaN}]}]',
+     '[{"image": "a", "faces": [{"box": [1, 2, 3, 4], "score": 7}]}]'],
 )  # fmt: skip
 def test_files_without_boxes(tmp_path, content):
     path = tmp_path / "boxes.json"
     path.write_text(content)
-    with pytest.raises(ValueError, match="box"):
+    with pytest.raises(ValueError, match=r"boxes\.json.*(box|score)"):
         BoxesFromFile(path)
+
+
+def test_the_last_part_of_a_name_serves_only_where_one_image_has_it(tmp_path):
+    faces = [{"box": [1, 2, 30, 40], "score": 0.0}]
+    write_json(tmp_path / "boxes.json", [{"image": f"{folder}/a.jpg", "faces": faces} for folder in "xy"])
+    boxes = BoxesFromFile(tmp_path / "boxes.json")
+    assert boxes.detect(EMPTY, 68, "x/a.jpg")[0].score == 0
+    with pytest.raises(ValueError, match="names no boxes of 'a.jpg'"):
+        boxes.detect(EMPTY, 68, "a.jpg")
 
 
 def test_unknown_detectors(tmp_path):
@@ -249,10 +262,9 @@ def test_measuring_prints_the_facts(tmp_path, capsys):
 
 
 def test_every_data_set_has_a_box():
-    for name in ("300W", "COFW", "WFLW"):
-        points = dataset_of(name).layout.points
+    for dataset in DATASETS.values():
         for row in CASCADES.values():
-            assert {29: 29, 68: 68, 98: 68}[points] in row.fits
+            assert _fit(row.fits, dataset.layout.points) in row.fits.values()
 
 
 def test_boxes_file_of_predictions_reads(tmp_path):

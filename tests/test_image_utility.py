@@ -8,6 +8,7 @@ from config import CROPS, LAYOUT_68, Augmentation
 from image_utility import (
     compose,
     crop_matrix,
+    decode_image,
     degrade,
     from_targets,
     invert,
@@ -179,8 +180,34 @@ def test_unreadable_pictures_are_named(content, tmp_path):
         read_image(tmp_path / "bad.jpg")
 
 
+def encoded(progressive=0):
+    noise = np.random.default_rng(0).integers(0, 255, (99, 99, 3), dtype=np.uint8)
+    return cv2.imencode(".jpg", noise, [cv2.IMWRITE_JPEG_PROGRESSIVE, progressive])[1].tobytes()
+
+
+@pytest.mark.parametrize("progressive", [0, 1])
+def test_what_follows_a_jpeg_does_not_matter(progressive):
+    """A phone's motion photo has a video there, which holds any bytes; fill bytes stand between segments."""
+    whole = encoded(progressive)
+    filled = whole[:2] + b"\xff\xff" + whole[2:]
+    for data in (whole, whole + b"\xff\xda\xff\xda no end", whole + whole[:200], filled):
+        assert decode_image(data, "x.jpg").shape == (99, 99, 3)
+
+
+@pytest.mark.parametrize("progressive", [0, 1])
+def test_a_whole_preview_does_not_make_a_cut_jpeg_whole(progressive):
+    preview = encoded()
+    segment = b"\xff\xe1" + (len(preview) + 2).to_bytes(2, "big") + preview
+    whole = encoded(progressive)
+    data = whole[:2] + segment + whole[2:]
+    assert decode_image(data, "x.jpg").shape == (99, 99, 3)
+    for cut in (len(data) - 2, len(data) - len(whole) // 2, len(segment) + 10, 1000, 21, 20, 3, 2):
+        with pytest.raises(ValueError, match="x.jpg is a truncated JPEG"):
+            decode_image(data[:cut], "x.jpg")
+
+
 def test_a_truncated_jpeg_is_an_error(tmp_path):
-    whole = cv2.imencode(".jpg", np.random.default_rng(0).integers(0, 255, (99, 99, 3), dtype=np.uint8))[1].tobytes()
+    whole = encoded()
     (tmp_path / "cut.jpg").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(ValueError, match="cut.jpg is a truncated JPEG"):
         read_image(tmp_path / "cut.jpg")

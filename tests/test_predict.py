@@ -1,6 +1,7 @@
 """predict.py and what it is made of: the three stages, confidence, drawing, files, and whatever is no picture."""
 
 import csv
+import errno
 import json
 import os
 import struct
@@ -199,6 +200,10 @@ def test_best_weights(tmp_path, monkeypatch, weights):
     assert best_weights().parent.name == "c"
 
 
+def test_a_network_that_is_open_serves_as_weights(predictor):
+    assert Predictor(predictor.network, confidence=False).predict(data.astronaut())[0].confidence is None
+
+
 # --------------------------------------------------------------------------------------------------------------------
 # Crops of pictures that were not prepared
 # --------------------------------------------------------------------------------------------------------------------
@@ -269,9 +274,10 @@ def test_confidence_by_hand_and_through_a_file(tmp_path):
     assert path.name == "x.confidence.json"
     with pytest.raises(ValueError, match="does not fit"):
         calibration_of(tmp_path / "x.keras", 3)
-    path.write_text("{}")
-    with pytest.raises(ValueError, match="not a calibration"):
-        calibration_of(tmp_path / "x.keras", 2)
+    for text in ("{}", "[" * 100_000, f'{{"error": 5, "slope": {10**400}, "offsets": [1, 2]}}'):
+        path.write_text(text)
+        with pytest.raises(ValueError, match="not a calibration.*photos.calibrate"):
+            calibration_of(tmp_path / "x.keras", 2)
 
 
 def test_calibration_from_end_to_end(weights, prepared_300w, tmp_path, capsys):
@@ -356,11 +362,19 @@ def test_wide_pictures_are_read(tmp_path, predictor):
     assert predictor.predict(path) == []
 
 
+def test_only_our_own_limit_is_told(tmp_path):
+    header = b"IHDR" + struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
+    (tmp_path / "bomb.png").write_bytes(b"\x89PNG\r\n\x1a\n" + png_chunk(header) + png_chunk(b"IDAT"))
+    with pytest.raises(ValueError, match="At most 100,000,000 pixels are right$"):
+        read_photo(tmp_path / "bomb.png")
+
+
 BAD = {
     "text.jpg": (lambda path: path.write_text("no picture"), "no known format"),
     "empty.png": (lambda path: path.touch(), "no known format"),
     "cut.jpg": (lambda path: _cut(save(path, ramp(200, 300))), "truncated"),
     "cut.png": (lambda path: _cut(save(path, ramp(200, 300))), "cut short"),
+    "text.png": (lambda path: _add_text(save(path, ramp())), "broken"),
     "moving.gif": (lambda path: _animate(path), "animated"),
     "moving.webp": (lambda path: _animate(path), "animated"),
 }
@@ -368,6 +382,12 @@ BAD = {
 
 def _cut(path):
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def _add_text(path):
+    """A compressed text of many megabytes before the last chunk."""
+    whole, text = path.read_bytes(), b"zTXtcomment\x00\x00" + zlib.compress(bytes(70_000_000))
+    path.write_bytes(whole[:33] + png_chunk(text) + whole[33:])
 
 
 def _animate(path):
@@ -439,7 +459,7 @@ def test_a_refused_path_is_told(weights, tmp_path, capsys, monkeypatch):
 
 
 def test_folders_are_gone_through_and_closed_ones_named(tmp_path, monkeypatch):
-    for file in ("b/x.JPG", "a.png", ".hidden.png", "notes.txt", "b/c/y.mp4", "closed/z.png"):
+    for file in ("b/x.JPG", "a.png", ".hidden.png", ".git/b/w.png", "notes.txt", "b/c/y.mp4", "closed/z.png"):
         (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / file).touch()
     walk = os.walk
@@ -452,6 +472,53 @@ def test_folders_are_gone_through_and_closed_ones_named(tmp_path, monkeypatch):
     found = predict.find_files(["camera", str(tmp_path), "one.png"])
     names = [str(Path(name).relative_to(tmp_path)) if name.startswith("/") else name for name in found]
     assert names == ["camera", "a.png", "b/c/y.mp4", "b/x.JPG", "closed", "one.png"]
+
+
+def test_a_picture_that_cannot_be_drawn_costs_only_its_drawing(weights, tmp_path, capsys):
+    """Wider than a JPEG may be, and a folder in the place of a drawing; what comes after them is done."""
+    save(tmp_path / "a_wide.png", np.full((4, 70_000, 3), 90, np.uint8))
+    for name in ("b", "c"):
+        save(tmp_path / f"{name}.png", ramp())
+    (tmp_path / "out/drawn/b.jpg").mkdir(parents=True)
+    inputs = [tmp_path / f"{name}.png" for name in ("a_wide", "b", "c")]
+    assert run(weights, tmp_path / "out", *inputs, detector="whole-image") == 1
+    told = capsys.readouterr().err.strip().splitlines()
+    assert len(told) == 2 and "a_wide" in told[0] and "b.jpg" in told[1]
+    assert len(json.loads((tmp_path / "out/landmarks.json").read_text())) == 3
+    assert (tmp_path / "out/drawn/c.jpg").is_file()
+
+
+def test_a_picture_that_cannot_be_aligned_costs_only_itself(weights, tmp_path, capsys, monkeypatch):
+    align = Predictor.align
+
+    def refuse(self, images, found, *passes):
+        if any(image.shape[0] == 77 for image in images):
+            raise cv2.error("no such matrix")
+        return align(self, images, found, *passes)
+
+    monkeypatch.setattr(Predictor, "align", refuse)
+    for name, height in (("a", 40), ("b", 77), ("c", 40)):
+        save(tmp_path / f"{name}.png", ramp(height))
+    inputs = [tmp_path / f"{name}.png" for name in "abc"]
+    assert run(weights, tmp_path / "out", *inputs, detector="whole-image") == 1
+    assert "b.png: no such matrix" in capsys.readouterr().err
+    entries = json.loads((tmp_path / "out/landmarks.json").read_text())
+    assert [Path(entry["image"]).name for entry in entries] == ["a.png", "c.png"]
+
+
+def test_a_full_disk_and_inputs_that_all_fail_keep_the_old_landmarks(weights, tmp_path, capsys, monkeypatch):
+    save(tmp_path / "x.png", ramp())
+    (tmp_path / "landmarks.json").write_text("old")
+    assert run(weights, tmp_path, tmp_path / "none.png") == 1
+    assert "no input could be read" in capsys.readouterr().err
+
+    def full(path, image):
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr(predict, "write_image", full)
+    assert run(weights, tmp_path, tmp_path / "x.png") == 1
+    assert "No space left" in capsys.readouterr().err
+    assert (tmp_path / "landmarks.json").read_text() == "old"
 
 
 def test_csv_and_whole_images(weights, tmp_path):
@@ -503,5 +570,7 @@ def test_drawing_goes_where_the_landmarks_are_and_changes_nothing_else():
 
 
 def test_drawing_far_outside_the_picture():
-    far = Face(np.full((68, 2), 1e7) + np.arange(136).reshape(68, 2), np.array([1e7, 1e7, 1e7 + 9, 1e7 + 9]), 1.0, None)
-    assert draw_faces(np.zeros((20, 20, 3), np.uint8), [far], LAYOUT_68).shape == (20, 20, 3)
+    shape = np.arange(136).reshape(68, 2)
+    far = Face(np.full((68, 2), 1e7) + shape, np.array([1e7, 1e7, 1e7 + 9, 1e7 + 9]), 1.0, None)
+    farther = Face(shape * 1e30, np.array([-1e12, -1e12, 1e12, 1e12]), 1.0, None)
+    assert draw_faces(np.zeros((20, 20, 3), np.uint8), [far, farther], LAYOUT_68).shape == (20, 20, 3)

@@ -106,7 +106,7 @@ def test_missing_file_names_its_neighbours(tmp_path):
 # --------------------------------------------------------------------------------------------------------------------
 
 
-def write_onnx(path, outputs=136, domain="", location=None, shape=("batch", SIZE, SIZE, 3)):
+def write_onnx(path, outputs=136, domain="", location=None, shape=("batch", SIZE, SIZE, 3), keepdims=0):
     """An ONNX file from the mean colour to `outputs` numbers: ReduceMean, then MatMul with ones."""
     onnx = pytest.importorskip("onnx")
     pytest.importorskip("onnxruntime")
@@ -118,10 +118,10 @@ def write_onnx(path, outputs=136, domain="", location=None, shape=("batch", SIZE
         for key, value in (("location", location), ("offset", "0"), ("length", str(12 * outputs))):
             matrix.external_data.add(key=key, value=value)
     nodes = [
-        helper.make_node("ReduceMean", ["image"], ["mean"], axes=[1, 2], keepdims=0),
+        helper.make_node("ReduceMean", ["image"], ["mean"], axes=[1, 2], keepdims=keepdims),
         helper.make_node("MatMul", ["mean", "matrix"], ["landmarks"], domain=domain),
     ]
-    ends = ("image", list(shape)), ("landmarks", ["batch", outputs])
+    ends = ("image", list(shape)), ("landmarks", None)
     image, landmarks = (helper.make_tensor_value_info(name, tensor_type, dims) for name, dims in ends)
     graph = helper.make_graph(nodes, "graph", [image], [landmarks], [matrix])
     opsets = [helper.make_opsetid("", 15)] + ([helper.make_opsetid(domain, 1)] if domain else [])
@@ -165,8 +165,27 @@ def test_data_outside_the_folder_is_refused(tmp_path):
 
 
 def test_input_that_is_no_square_image(tmp_path):
-    with pytest.raises(ValueError, match=r"x.onnx: .*square RGB images. Received .*16, 20, 3"):
-        load_network(write_onnx(tmp_path / "x.onnx", shape=("batch", 16, 20, 3)))
+    for sides in ((16, 20), ("side", "side")):
+        with pytest.raises(ValueError, match=r"x.onnx: .*square RGB images. Received .*(16, 20|'side', 'side'), 3"):
+            load_network(write_onnx(tmp_path / "x.onnx", shape=("batch", *sides, 3)))
+
+
+@pytest.mark.parametrize("kept", [0, 1])
+def test_outputs_of_another_shape(tmp_path, kept):
+    """A map (1, 1, 1, 136) in the place of (1, 136), and an odd number of outputs."""
+    path = write_onnx(tmp_path / "x.onnx", outputs=136 + 1 - kept, keepdims=kept)
+    with pytest.raises(ValueError, match="x.onnx: (it predicts no landmarks|cannot reshape)"):
+        load_network(path)
+
+
+@pytest.mark.parametrize(
+    "settings", ['{"method": "l2", "crop": {}}', '{"method": "l2", "crop": "square", "dataset": ["300W"]}']
+)
+def test_settings_of_another_type(tmp_path, settings):
+    path = write_onnx(tmp_path / "x.onnx")
+    description_path(path).write_text(f'{{"settings": {settings}}}')
+    with pytest.raises(ValueError, match=r"x\.onnx: unknown (method or crop|data set)"):
+        load_network(path)
 
 
 @pytest.mark.parametrize("suffix, package", [(".onnx", "onnxruntime"), (".tflite", "ai_edge_litert")])

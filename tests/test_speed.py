@@ -4,8 +4,14 @@ import time
 
 import numpy as np
 import pytest
+from skimage import data
 
+import benchmark
 from benches.inference import latencies
+from benches.speed import program_memory
+from benches.stages import STAGES, Stopwatch, resized_pictures, stage_times
+from image_utility import read_image, write_image
+from tests.test_predict import weights  # noqa: F401  a fixture
 
 
 def test_runs_take_turns_and_a_batch_is_timed():
@@ -27,8 +33,7 @@ def test_runs_take_turns_and_a_batch_is_timed():
 
 
 def test_stopwatch_adds_the_calls_of_a_stage():
-    stage_speed = pytest.importorskip("benches.stages", exc_type=ImportError)
-    watch = stage_speed.Stopwatch()
+    watch = Stopwatch()
     sleep = watch.timed("sleep", time.sleep)
     sleep(0.01)
     sleep(0.02)
@@ -37,9 +42,32 @@ def test_stopwatch_adds_the_calls_of_a_stage():
 
 
 def test_pictures_of_the_sizes_that_are_timed(tmp_path):
-    stage_speed = pytest.importorskip("benches.stages", exc_type=ImportError)
-    from image_utility import read_image, write_image
-
     write_image(tmp_path / "tall.jpg", np.full((90, 60, 3), 200, np.uint8))
-    files = stage_speed.resized_pictures(tmp_path / "tall.jpg", tmp_path)
+    files = resized_pictures(tmp_path / "tall.jpg", tmp_path)
     assert [read_image(file).shape for file in files.values()] == [(480, 640, 3), (3000, 4000, 3)]
+
+
+def test_every_stage_of_a_picture_is_timed(weights, tmp_path):  # noqa: F811
+    write_image(tmp_path / "astronaut.jpg", data.astronaut())
+    times, counts = stage_times(weights, {"512 x 512": tmp_path / "astronaut.jpg"}, rounds=2)
+    of_picture = times["512 x 512"]
+    assert list(of_picture) == [*STAGES, "all"] and counts["512 x 512"] >= 1
+    assert all(len(values) == 2 and min(values) > 0 for values in of_picture.values())
+    for number, everything in enumerate(of_picture["all"]):
+        assert sum(of_picture[stage][number] for stage in STAGES) <= everything
+    write_image(tmp_path / "black.jpg", np.zeros((90, 90, 3), np.uint8))
+    with pytest.raises(ValueError, match="no face was found in the picture at small"):
+        stage_times(weights, {"small": tmp_path / "black.jpg"}, rounds=1)
+
+
+def test_memory_of_a_program():
+    small, large = (program_memory(f"import sys\nassert sys.argv[1:] == ['3', 'x']\nx = b'1' * {n}", 3, "x")
+                    for n in (1, 200_000_000))  # fmt: skip
+    assert 150 < large - small < 250
+
+
+def test_what_is_no_picture_shows_before_the_long_part(weights, tmp_path, capsys, monkeypatch):  # noqa: F811
+    monkeypatch.setattr("benches.inference.set_keras_threads", lambda threads: None)
+    words = ["inference", "--weights", str(weights), "--picture", str(tmp_path / "none.jpg")]
+    assert benchmark.main(words) == 1
+    assert "none.jpg" in capsys.readouterr().err

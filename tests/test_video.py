@@ -9,11 +9,11 @@ import pytest
 from skimage import data
 
 import predict
+from benches.measure_jitter import KnownBox, jitter, lag, make_clip, motion, track
 from config import CAMERA_RATE, CROPS, LAYOUT_68, TRACKING, Copy
 from image_utility import crop_image, landmark_box, transform
 from photos.face_detector import FoundFace
 from photos.face_tracker import FaceFilter, FaceTracker, OneEuroFilter
-from photos.measure_jitter import KnownBox, jitter, lag, make_clip, motion, track
 from photos.predictor import Face, Predictor
 from photos.video_files import Video, VideoWriter
 from safe_files import write_json
@@ -340,6 +340,37 @@ def test_frames_and_no_smoothing(sure_weights, tmp_path):
         assert predict.main([*words, "--frames", "5", *more]) == 0
         results.append(json.loads((tmp_path / "landmarks.json").read_text()))
     assert len(results[0]) == 5 and results[0][0] == results[1][0] and results[0][4] != results[1][4]
+
+
+@pytest.mark.parametrize("frames", ["0", "-3", "many"])
+def test_a_wrong_number_of_frames(frames, capsys):
+    with pytest.raises(SystemExit) as ended:
+        predict.main(["x.avi", "--out", "out", f"--frames={frames}"])
+    assert ended.value.code == 2 and "1 or more is right" in capsys.readouterr().err
+
+
+def test_a_video_without_frames_and_boxes_for_a_video(sure_weights, tmp_path, capsys, monkeypatch):
+    clip = write_clip(tmp_path / "x.avi", 8)
+    words = [str(clip), "--out", str(tmp_path / "out"), "--weights", str(sure_weights)]
+    write_json(tmp_path / "boxes.json", [{"image": str(clip), "faces": [{"box": [1, 2, 30, 40]}]}])
+    assert predict.main([*words, "--detector", str(tmp_path / "boxes.json")]) == 1
+    assert "x.avi is a video. Received boxes from a file" in capsys.readouterr().err
+    monkeypatch.setattr(Video, "frames", lambda self, most: iter(()))
+    assert predict.main(words) == 1
+    assert "x.avi ends early. Received 0 frames" in capsys.readouterr().err
+    assert not list((tmp_path / "out").rglob("*.*"))
+
+
+def test_interrupted_before_anything_is_done(sure_weights, tmp_path, monkeypatch, capsys):
+    def interrupted(self, frame, seconds):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(FaceTracker, "update", interrupted)
+    (tmp_path / "landmarks.json").write_text("old")
+    clip = write_clip(tmp_path / "x.avi", 8)
+    assert predict.main([str(clip), "--out", str(tmp_path), "--weights", str(sure_weights)]) == 130
+    assert (tmp_path / "landmarks.json").read_text() == "old" and not list(tmp_path.rglob("*.mp4"))
+    assert "interrupted" in capsys.readouterr().err
 
 
 def test_interrupted_keeps_what_is_done(sure_weights, tmp_path, monkeypatch, capsys):

@@ -16,6 +16,7 @@ from skimage import data
 
 import web_demo
 from config import DEMO_PIXELS
+from safe_files import write_json
 from tests.test_predict import weights  # noqa: F401  a fixture
 
 ROOT = Path(__file__).parent.parent
@@ -58,6 +59,37 @@ def test_the_choice_of_weights(tmp_path, monkeypatch):
         (tmp_path / file).touch()
     assert web_demo.find_demo_weights("mine.h5") == ["mine.h5", "pre_trained_models/x.onnx", "runs/a/best.keras"]
     assert web_demo.find_demo_weights("runs/a/best.keras")[0] == "runs/a/best.keras"
+
+
+def test_the_best_weights_come_first(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    good = {"a/best": 5.0, "b/best": 4.0, "b/last": 4.0, "c/best": None}
+    for name, nme in good.items():
+        file = tmp_path / "runs" / f"{name}.keras"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+        write_json(file.with_name("settings.json"), {"settings": {"dataset": "300W"}, "validation": {"nme": nme}})
+    (tmp_path / "pre_trained_models").mkdir()
+    (tmp_path / "pre_trained_models/old.h5").touch()
+    expected = [
+        "pre_trained_models/old.h5",
+        *(f"runs/{name}.keras" for name in ("b/best", "b/last", "a/best", "c/best")),
+    ]
+    assert web_demo.find_demo_weights(None) == expected
+
+
+def test_a_broken_file_stops_the_page_only_where_it_was_asked_for(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs/broken.keras").write_text("no network")
+    launched = []
+    monkeypatch.setattr(web_demo, "launch", lambda files, port: launched.append(files))
+    monkeypatch.setattr(web_demo.signal, "signal", lambda *_: None)
+    monkeypatch.setenv("GRADIO_TEMP_DIR", "")
+    monkeypatch.setenv("GRADIO_ANALYTICS_ENABLED", "")
+    assert web_demo.main([]) == 0 and launched == [["runs/broken.keras"]]
+    assert web_demo.main(["--weights", "runs/broken.keras"]) == 1
+    assert "broken.keras: cannot be read as a model" in capsys.readouterr().err
 
 
 def page_folders():

@@ -1,6 +1,6 @@
 """What the One-Euro filter does to a face in a video whose motion is known.
 
-    python -m photos.measure_jitter --weights runs/acr/best.keras --picture face.jpg
+    python -m benches.measure_jitter --weights runs/acr/best.keras --picture face.jpg
 
 One still face is moved through a clip by matrices of sub-pixel shifts, turns and sizes, and each frame gets noise. The
 landmarks of the still picture, moved by the same matrices, are what a perfect tracker would say, whatever the network
@@ -164,7 +164,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             jitters = "".join(f"{jitter(tracked[span], truth[span]):10.3f}" for span in spans)
             print(f"{title:<14}{jitters}{lag(tracked[resting:], truth[resting:]):13.2f}")
     except (ValueError, OSError, ImportError) as error:
-        print(f"measure_jitter.py: {error}", file=sys.stderr)
+        print(f"benches.measure_jitter: {error}", file=sys.stderr)
         return 1
     return 0
 

@@ -1,7 +1,7 @@
 """How the cascades' boxes lie to the landmarks' boxes, how many faces they find, and what their boxes cost.
 
-    python -m photos.measure_detector --dataset 300W --raw DIR
-    python -m photos.measure_detector --dataset 300W --raw DIR --split test --weights runs/acr/best.keras
+    python -m benches.measure_detector --dataset 300W --raw DIR
+    python -m benches.measure_detector --dataset 300W --raw DIR --split test --weights runs/acr/best.keras
 
 The first, on training faces, prints the facts of config.CASCADES. The second prints the NME from detector boxes beside
 that from the landmarks' boxes.
@@ -19,6 +19,7 @@ from face_readers import BadFace, FaceRecord, find_parts, read_face, read_part
 from image_utility import landmark_box, overlap
 from metrics import failure_rate, nme, normaliser_distance
 from photos.face_detector import CascadeDetector, FoundFace, RawBox
+from photos.predictor import Predictor
 
 MATCH = 0.4  # a box whose middle lies within this share of the longer side from the landmarks' box's shows the face
 SIZES = (0.5, 2.0)  # and whose side is in this range of it
@@ -98,12 +99,10 @@ def found_face(found: list[FoundFace], landmarks: np.ndarray) -> FoundFace | Non
 
 def compare(dataset: Dataset, records: Sequence[FaceRecord], weights: str) -> None:
     """Prints the NME from detector boxes, after each pass, beside that from the landmarks' boxes."""
-    from photos.predictor import Predictor
-
     predictor = Predictor(weights)
     if predictor.layout != dataset.layout:
         raise ValueError(f"{weights} is not for {dataset.title}. Received {predictor.network.points} landmarks")
-    plain = Predictor(weights, confidence=False)
+    plain = Predictor(predictor.network, confidence=False)
     truth, hits, faces_found = [], [], 0
     predicted = {title: [] for title in ("landmark boxes", *(f"detector, {n + 1} passes" for n in range(PASSES)))}
     predicted |= {f"{title}, mean of copies": [] for title in list(predicted)}
@@ -148,7 +147,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         else:
             measure(dataset, records)
     except (ValueError, OSError, ImportError) as error:
-        print(f"measure_detector.py: {error}", file=sys.stderr)
+        print(f"benches.measure_detector: {error}", file=sys.stderr)
         return 1
     return 0
 
