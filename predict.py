@@ -6,7 +6,8 @@
 
 DIR then holds landmarks.json (or .csv), and in drawn/ a picture of every picture and a video of every video. A camera
 runs until Ctrl-C. The exit status is 0 where all went well, 1 where some input failed (the others are done), 2 after
-wrong usage, 130 when interrupted. In Python: Predictor("runs/acr/best.keras").predict("photo.jpg").
+wrong usage, 130 when interrupted. Where no input could be read an older landmarks.json stays as it was. In Python:
+Predictor("runs/acr/best.keras").predict("photo.jpg").
 """
 
 import argparse
@@ -33,6 +34,7 @@ from safe_files import replace_file
 
 __all__ = ["Face", "Predictor", "main"]
 
+FFMPEG_QUIET = "-8"
 PROBLEMS = (OSError, ValueError, cv2.error)  # of one input; the others are done
 
 
@@ -218,6 +220,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     path = options.out / f"landmarks.{options.format}"
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # what is wrong with a file is told by us, once
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", FFMPEG_QUIET)
     try:
         predictor = Predictor(options.weights, detector_of(options.detector))
         job = Job(predictor, options.out, not options.no_smoothing, options.frames)

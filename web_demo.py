@@ -35,7 +35,7 @@ from image_utility import read_photo
 from optional_packages import import_package
 from photos.face_detector import DETECTORS, detector_of
 from photos.overlay import draw_faces
-from photos.predictor import Face, Predictor, best_weights, rank_of
+from photos.predictor import UNKNOWN, Face, Predictor, best_weights, rank_of
 
 HOST = "127.0.0.1"
 WEIGHTS_SUFFIXES = {".keras", *LEGACY_SUFFIXES, *EXPORT_SUFFIXES.values()}
@@ -46,14 +46,20 @@ ROWS = ["landmark", "x", "y", "confidence"]
 def find_demo_weights(given: str | None) -> list[str]:
     """The weights that can be chosen: what was given, then those of pre_trained_models/ and of runs/, best ones first.
 
+    Those that do not tell how good they are come last.
+
     Raises:
         FileNotFoundError: there are none.
     """
-    files = [Path(given)] if given else []
-    for folder in (WEIGHTS_DIR, RUNS_DIR):
-        found = (file for file in Path(folder).rglob("*") if file.suffix in WEIGHTS_SUFFIXES)
-        files += sorted(found, key=lambda file: (rank_of(file), file))
-    return list(dict.fromkeys(map(str, files))) or [str(best_weights())]
+    ranked = [
+        (rank_of(file) == UNKNOWN, folder, rank_of(file), file)
+        for folder in (WEIGHTS_DIR, RUNS_DIR)
+        for file in Path(folder).rglob("*")
+        if file.suffix in WEIGHTS_SUFFIXES
+    ]
+    files = [given] if given else []
+    files += [str(file) for *_, file in sorted(ranked)]
+    return list(dict.fromkeys(files)) or [str(best_weights())]
 
 
 @functools.lru_cache(maxsize=2)

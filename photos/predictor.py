@@ -19,6 +19,8 @@ from photos.confidence import calibration_of, copy_moves, map_back, spread_of
 from photos.face_detector import CascadeDetector, Detector, FoundFace
 from runtime import LandmarkNetwork, load_network
 
+UNKNOWN = (np.inf, np.inf)  # rank of weights that do not tell how good they are
+
 
 @dataclass(frozen=True)
 class Face:
@@ -160,7 +162,7 @@ def _next_region(landmarks: np.ndarray, before: np.ndarray, image: np.ndarray) -
 
 
 def rank_of(weights: Path) -> tuple[float, float]:
-    """How good a weights file says to be: its data set's row in config.py, its validation NME; infinite if unknown.
+    """How good a weights file says to be: its data set's row in config.py, its validation NME; or UNKNOWN.
 
     The record is that of `cnn_model.settings_of`: beside the file, or settings.json in its folder.
     """
@@ -170,7 +172,7 @@ def rank_of(weights: Path) -> tuple[float, float]:
         record = json.loads((beside if beside.is_file() else weights.parent / SETTINGS_FILE).read_bytes())
         return order.index(record["settings"]["dataset"]), float(record["validation"]["nme"])
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return np.inf, np.inf
+        return UNKNOWN
 
 
 def best_weights() -> Path:
@@ -180,7 +182,7 @@ def best_weights() -> Path:
         FileNotFoundError: there are none that say how good they are.
     """
     known = sorted((rank_of(file), file) for file in Path(WEIGHTS_DIR).rglob("*.keras"))
-    if not known or known[0][0][0] == np.inf:
+    if not known or known[0][0] == UNKNOWN:
         raise FileNotFoundError(
             f"no weights in {WEIGHTS_DIR}. Name a file with --weights, or train: python train.py --dataset 300W "
             "--save-path runs/acr, then --weights runs/acr/best.keras"

@@ -1,6 +1,7 @@
 """The clocks of the tables of speed, on functions whose time is known."""
 
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -60,6 +61,7 @@ def test_every_stage_of_a_picture_is_timed(weights, tmp_path):  # noqa: F811
         stage_times(weights, {"small": tmp_path / "black.jpg"}, rounds=1)
 
 
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Linux tells it there")
 def test_memory_of_a_program():
     small, large = (program_memory(f"import sys\nassert sys.argv[1:] == ['3', 'x']\nx = b'1' * {n}", 3, "x")
                     for n in (1, 200_000_000))  # fmt: skip
