@@ -318,7 +318,7 @@ def draw_shape_modes(path: str | os.PathLike, comparison) -> None:
     """Draws mean shapes of real and rendered faces, and the first modes of each, two standard deviations to both sides.
 
     Args:
-        comparison: a synthetic_faces.distribution.ShapeComparison.
+        comparison: a synthetic_faces.gallery.distribution.ShapeComparison.
     """
     figure = Figure(figsize=(2.4 * (1 + SHAPE_MODES), 5.6), dpi=DOTS, layout="constrained")
     axes = figure.subplots(2, 1 + SHAPE_MODES)

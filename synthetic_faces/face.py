@@ -64,7 +64,7 @@ class SyntheticFace:
 
 
 def render_face(seed: int, size: int = 256) -> SyntheticFace:
-    """Renders one face. The same seed and size give the same pixels; another size gives the same face, larger.
+    """Renders one face. The same seed and size give the same pixels; another size, the same face.
 
     Args:
         seed: which face, a whole number from 0. size: side of the picture in pixels, 1 at least.
