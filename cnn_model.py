@@ -17,7 +17,7 @@ from pathlib import Path
 
 import keras
 
-from config import CROPS, EXPORT_SUFFIXES, LEGACY_CROP, PACKAGE, SETTINGS_FILE, WEIGHTS_DIR, network_of
+from config import CROPS, EXPORT_SUFFIXES, LEGACY_CROP, PACKAGE, SETTINGS_FILE, WEIGHTS_DIR, Network, network_of
 from legacy_h5 import read_legacy_h5
 
 LEGACY_SUFFIXES = (".h5", ".hdf5")
@@ -33,7 +33,7 @@ class CNNModel:
         """Build a network with random weights.
 
         Args:
-            arch: a `config.ModelArch` or its string.
+            arch: a `config.ModelArch` or its string; or a `config.Network`, a row of its own.
             output_len: numbers the network predicts, 2N for N landmarks.
             input_size: pixels along a side of the input; None takes the network's own, 224.
             batch_norm: momentum of BatchNorm's moving statistics. Keras' own for MobileNetV2, 0.999, lags behind a run
@@ -46,14 +46,15 @@ class CNNModel:
         Raises:
             ValueError: no such network.
         """
-        network = network_of(arch)
+        network = arch if isinstance(arch, Network) else network_of(arch)
         size = input_size or network.input_size
         image = keras.Input((size, size, 3), name="image")  # (batch, size, size, 3)
         backbone = _backbone(network, image, batch_norm)
         features = keras.layers.GlobalAveragePooling2D(name="pool")(backbone.output)  # (batch, channels)
         features = keras.layers.Dropout(network.dropout, name="dropout")(features)
+        start = keras.initializers.VarianceScaling(2.0 * network.head**2, "fan_in", "uniform")  # He-uniform at head 1
         landmarks = keras.layers.Dense(  # (batch, output_len)
-            output_len, kernel_initializer="he_uniform", dtype="float32", name="landmarks"
+            output_len, kernel_initializer=start, dtype="float32", name="landmarks"
         )(features)
         return keras.Model(image, landmarks, name=str(network.arch))
 

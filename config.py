@@ -543,7 +543,8 @@ class ModelArch(enum.StrEnum):
 class Network:
     """One network: its Keras application, its head, and the name its weights are stored under.
 
-    The head is global average pooling, dropout, and a linear layer of 2N outputs (He-uniform).
+    The head is global average pooling, dropout, and a linear layer of 2N outputs. `head` is the share of the He-uniform
+    range in which its weights start.
     """
 
     arch: ModelArch
@@ -551,6 +552,7 @@ class Network:
     dropout: float
     stem: str
     input_size: int = 224
+    head: float = 1.0
 
 
 NETWORKS = {
@@ -634,6 +636,9 @@ class Recipe:
     decay: "cosine" to 0, or "constant".
     ema: length of the weights' moving average as a share of all steps, 0 for none. batch_norm: the same of BatchNorm's
         moving statistics. Keras' own momentum of 0.999 is a thousand steps, far too long for a run of a few thousand.
+    dropout, head: instead of the network's own. Features left out at random are noise in the landmarks, which hides
+        small errors from the loss. Weights of the full He-uniform range start with landmarks all over the picture,
+        elsewhere for every face, and that takes thousands of steps to unlearn.
     """
 
     name: str
@@ -647,6 +652,8 @@ class Recipe:
     weight_decay: float = 0.0
     ema: float = 0.0
     batch_norm: float = 0.01
+    dropout: float | None = None
+    head: float | None = None
     augmentation: Augmentation = field(default_factory=Augmentation)
 
     def steps_per_epoch(self, faces: int) -> int:
@@ -671,9 +678,9 @@ RECIPES = {
     recipe.name: recipe
     for recipe in (
         Recipe("quick", 64, epochs=30, batch_size=32, learning_rate=2e-3, warm_up=0.05, decay="cosine",
-               weight_decay=1e-4, ema=0.05, augmentation=SMALL_MOVES),
+               weight_decay=1e-4, ema=0.05, dropout=0.0, head=0.05, augmentation=SMALL_MOVES),
         Recipe("faces", 112, epochs=80, batch_size=32, learning_rate=2e-3, repeats=4, warm_up=0.03, decay="cosine",
-               weight_decay=1e-4, ema=0.05),
+               weight_decay=1e-4, ema=0.05, dropout=0.0, head=0.05),
         Recipe("original", 224, epochs=150, batch_size=32, learning_rate=1e-3, repeats=4),
     )
 }  # fmt: skip

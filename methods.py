@@ -36,7 +36,7 @@ from pose_balance import mean_of_bins, pose_bins
 
 def build_regression(network: Network, dataset: Dataset, input_size: int, batch_norm: float) -> keras.Model:
     """A network with 2N linear outputs."""
-    return CNNModel().get_model(network.arch, dataset.outputs, input_size=input_size, batch_norm=batch_norm)
+    return CNNModel().get_model(network, dataset.outputs, input_size, batch_norm)
 
 
 def encode_regression(landmarks: np.ndarray, size: int) -> np.ndarray:

@@ -108,6 +108,9 @@ class Train:
             if value < least:
                 raise ValueError(f"{name} is too small. Received {value}; {least} or more is right")
         self.recipe = dataclasses.replace(recipe_of(self.dataset, recipe), **changes)
+        of_recipe = {name: getattr(self.recipe, name) for name in ("dropout", "head")}
+        of_recipe = {name: value for name, value in of_recipe.items() if value is not None}
+        self.network = dataclasses.replace(self.network, **of_recipe)
         if precision == "auto":
             precision = "mixed_bfloat16" if _on_gpu() else "float32"
         self.precision = precision

@@ -86,32 +86,33 @@ def render_parameters(parameters: FaceParameters, size: int = 256) -> SyntheticF
     size = operator.index(size)
     if size < 1:
         raise ValueError(f"a picture has a side of one pixel at least. Received size={size!r}; 1 or more is right")
+    head = Head(parameters)
     if parameters.mirrored:
-        return _mirrored(render_parameters(parameters.mirror(), size), parameters)
+        mirror = parameters.mirror()
+        drawn = _photograph(Head(mirror), mirror, size)
+        image, nearest = (np.ascontiguousarray(picture[:, ::-1]) for picture in drawn)
+    else:
+        image, nearest = _photograph(head, parameters, size)
+    return SyntheticFace(image, parameters, subsets_of(parameters), Truth(head, Camera.of(parameters.pose)), nearest)
+
+
+def _photograph(head: Head, parameters: FaceParameters, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """The picture of a face that is not mirrored, and how near the surface is that each sample of it sees."""
     rng = np.random.default_rng(parameters.texture_seed)
     side = round(OVERSAMPLING * size)
     detail = float(np.clip(size / FULL_DETAIL, LEAST_DETAIL, MOST_DETAIL))
-    head, camera, look = Head(parameters), Camera.of(parameters.pose), parameters.look
-    truth = Truth(head, camera)
+    camera, look = Camera.of(parameters.pose), parameters.look
     behind = background(parameters, rng, side)
     light = Light.of(parameters, behind.mean(axis=(0, 1)), rng)
-    view = render(build(parameters, rng, detail), camera, light, side)
+    view = render(build(head, parameters, rng, detail), camera, light, side)
     nearest = view.near.copy()
     if look.glasses:
         nearest[put_on_glasses(view, head, parameters, camera)] = np.inf
     if look.cover:
-        middle = truth.landmarks("68")[27:, :2].mean(axis=0) * side - 0.5
+        middle = Truth(head, camera).landmarks("68")[27:, :2].mean(axis=0) * side - 0.5
         nearest[put_before(view, parameters, rng, middle, camera.scale * side)] = np.inf
     nearest = cv2.erode(nearest, np.ones((3, 3)))  # at an edge the farther surface counts
-    image = develop(view, parameters, behind, size, rng)
-    return SyntheticFace(image, parameters, subsets_of(parameters), truth, nearest)
-
-
-def _mirrored(face: SyntheticFace, parameters: FaceParameters) -> SyntheticFace:
-    """The mirror image of a face; its truth is drawn anew from the mirrored parameters."""
-    truth = Truth(Head(parameters), Camera.of(parameters.pose))
-    image, nearest = (np.ascontiguousarray(picture[:, ::-1]) for picture in (face.image, face._nearest))
-    return SyntheticFace(image, parameters, face.subsets, truth, nearest)
+    return develop(view, parameters, behind, size, rng), nearest
 
 
 def subsets_of(parameters: FaceParameters) -> tuple[str, ...]:

@@ -52,7 +52,8 @@ class Head:
         self.mouth_y = self.nose_base + p.mouth_gap * (1 - 0.12 * self.smile)
         self.gaze = parameters.pose.gaze_x, parameters.pose.gaze_y
         self._rows = np.linspace(-np.pi / 2, np.pi / 2, 513)
-        even = (self.height(self._rows) - p.crown) / (self.chin - p.crown)
+        self._heights, self._half_widths = self.height(self._rows), self.half_width(self._rows)
+        even = (self._heights - p.crown) / (self.chin - p.crown)
         self._shares = EVEN_ROWS * even + (1 - EVEN_ROWS) * (self._rows / np.pi + 0.5)
         self.mouth_half = p.mouth_half * (1 - 0.1 * self.open) * (1 - 0.35 * self.pucker)
 
@@ -109,12 +110,6 @@ class Head:
         z = self.rim(row) + self.front(row) * np.maximum(ahead, 0) + self.back(row) * np.minimum(ahead, 0)
         return np.stack(np.broadcast_arrays(x, self.height(row), z), axis=-1).astype(np.result_type(row, turn))
 
-    def place(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Frontal coordinates to row and turn."""
-        row, n = self.row_of(y), self.person.flatness
-        share = np.clip(np.abs(x) / np.maximum(self.half_width(row), 1e-6), 0, 1) ** n
-        return row, np.sign(x) * np.arctan2(share ** (1 / n), (1 - share) ** (1 / n))
-
     def skin(self, row: np.ndarray, turn: np.ndarray) -> np.ndarray:
         """The head with its relief (..., 3); the relief ends at the sides."""
         point = self.base(row, turn)
@@ -134,8 +129,11 @@ class Head:
 
     def shares(self, places: np.ndarray) -> np.ndarray:
         """Frontal coordinates (n, 2) to shares (n, 2) of the mesh's breadth and height."""
-        row, turn = self.place(places[:, 0], places[:, 1])
-        return np.stack([(turn / TURN + 1) / 2, np.interp(row, self._rows, self._shares)], axis=-1)
+        (x, y), n = places.T, self.person.flatness
+        half_width = np.interp(y, self._heights, self._half_widths)
+        across = np.minimum(np.abs(x) / np.maximum(half_width, 1e-6), 1)
+        turn = np.sign(x) * np.arctan2(across, (1 - across**n) ** (1 / n))
+        return np.stack([(turn / TURN + 1) / 2, np.interp(y, self._heights, self._shares)], axis=-1)
 
     def surface(self, places: np.ndarray) -> np.ndarray:
         """The points (n, 3) of the mesh at frontal coordinates (n, 2)."""

@@ -188,7 +188,7 @@ def _nearest(samples: _Samples, side: int, behind: np.ndarray | None = None) -> 
         further = slice(None) if behind is None else near < behind[corner + step]
         np.maximum.at(nearest, corner[further] + step, key[further])
     seen = nearest.reshape(framed, framed)[1:-1, 1:-1].ravel()
-    pixels = np.flatnonzero(seen)
+    pixels = np.flatnonzero(seen != 0)  # several times faster than of the numbers themselves
     return pixels, seen[pixels] & ((1 << _INDEX_BITS) - 1)
 
 
@@ -213,14 +213,13 @@ def _solved(screen, cells, samples: _Samples, pixels, chosen, side) -> tuple[Hit
 
 def _cells(screen: np.ndarray) -> np.ndarray:
     """Every grid cell's bilinear form (8, cells): x, y at its corner, their slopes along u and v, and across both."""
-
-    def change(plane: np.ndarray, axis: int) -> np.ndarray:
-        return np.diff(plane, axis=axis, append=np.take(plane, [-1], axis=axis))
-
-    planes = [np.ascontiguousarray(screen[..., k]) for k in (0, 1)]
-    across, down = [change(plane, 1) for plane in planes], [change(plane, 0) for plane in planes]
-    both = [change(plane, 0) for plane in across]
-    return np.stack([*planes, *across, *down, *both]).reshape(8, -1)
+    cells = np.zeros((4, 2, *screen.shape[:2]), np.float32)
+    planes, across, down, both = cells  # each of x and of y; the last row and column begin no cell
+    planes[:] = screen[..., 0], screen[..., 1]
+    np.subtract(planes[..., 1:], planes[..., :-1], out=across[..., :-1])
+    np.subtract(planes[:, 1:], planes[:, :-1], out=down[:, :-1])
+    np.subtract(across[:, 1:], across[:, :-1], out=both[:, :-1])
+    return cells.reshape(8, -1)
 
 
 def _in_cells(cells: np.ndarray, shape: tuple[int, ...], u: np.ndarray, v: np.ndarray):

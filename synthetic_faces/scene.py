@@ -28,9 +28,9 @@ class View:
     near: np.ndarray
 
 
-def build(parameters: FaceParameters, rng: np.random.Generator, detail: float) -> list[Sheet]:
+def build(head: Head, parameters: FaceParameters, rng: np.random.Generator, detail: float) -> list[Sheet]:
     """All sheets of a face in camera coordinates, the face itself first. detail: of paint, 1 for 256 pixels."""
-    head, camera = Head(parameters), Camera.of(parameters.pose)
+    camera = Camera.of(parameters.pose)
     canvas = paint_face(head, parameters, rng, round(detail * PAINT_ROWS), round(detail * PAINT_COLUMNS))
     points = head.mesh
     hollow = 1 - np.clip(4.0 * (_blurred(points[..., 2]) - points[..., 2]), -0.15, 0.4)
