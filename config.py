@@ -639,6 +639,7 @@ class Recipe:
     dropout, head: instead of the network's own. Features left out at random are noise in the landmarks, which hides
         small errors from the loss. Weights of the full He-uniform range start with landmarks all over the picture,
         elsewhere for every face, and that takes thousands of steps to unlearn.
+    mean_face: whether the head's bias starts at the mean of the training faces.
     """
 
     name: str
@@ -654,6 +655,7 @@ class Recipe:
     batch_norm: float = 0.01
     dropout: float | None = None
     head: float | None = None
+    mean_face: bool = False
     augmentation: Augmentation = field(default_factory=Augmentation)
 
     def steps_per_epoch(self, faces: int) -> int:
@@ -678,9 +680,9 @@ RECIPES = {
     recipe.name: recipe
     for recipe in (
         Recipe("quick", 64, epochs=30, batch_size=32, learning_rate=2e-3, warm_up=0.05, decay="cosine",
-               weight_decay=1e-4, ema=0.05, dropout=0.0, head=0.05, augmentation=SMALL_MOVES),
+               weight_decay=1e-4, ema=0.05, dropout=0.0, head=0.05, mean_face=True, augmentation=SMALL_MOVES),
         Recipe("faces", 112, epochs=80, batch_size=32, learning_rate=2e-3, repeats=4, warm_up=0.03, decay="cosine",
-               weight_decay=1e-4, ema=0.05, dropout=0.0, head=0.05),
+               weight_decay=1e-4, ema=0.05, dropout=0.0, head=0.05, mean_face=True),
         Recipe("original", 224, epochs=150, batch_size=32, learning_rate=1e-3, repeats=4),
     )
 }  # fmt: skip

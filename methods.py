@@ -81,7 +81,17 @@ def make_anisotropic_loss(a: float, b: float) -> Callable[..., AnisotropicLoss]:
     return lambda data_dir, dataset, crop: AnisotropicLoss(dataset.layout.neighbours, dataset.layout.corners, a, b)
 
 
-def start_at_mean(model: keras.Model, batches: TrainingBatches) -> None:
+def start_at_mean_face(model: keras.Model, batches: TrainingBatches) -> None:
+    """Starts the head's bias at the mean target of the training faces, where the recipe says so."""
+    if batches.recipe.mean_face:
+        model.layers[-1].bias.assign(batches.encode(batches.landmarks, batches.size).mean(axis=0))
+
+
+def start_at_zero(model: keras.Model, batches: TrainingBatches) -> None:
+    """Leaves the head's bias at 0, whatever the recipe says: the network learns the face itself."""
+
+
+def start_at_bins(model: keras.Model, batches: TrainingBatches) -> None:
     """Starts the head's bias at the mean target of the pose bins, so that the rest learns the displacement from it.
 
     This is the same as displacement targets with the mean added behind the network: errors are differences, Adam sees
@@ -112,7 +122,7 @@ class Method:
     build: Callable[[Network, Dataset, int, float], keras.Model] = build_regression
     encode: Callable[[np.ndarray, int], np.ndarray] = encode_regression
     decode: Callable[[np.ndarray, int], np.ndarray] = from_targets
-    start: Callable[[keras.Model, TrainingBatches], None] = lambda model, batches: None
+    start: Callable[[keras.Model, TrainingBatches], None] = start_at_mean_face
     balance: Callable[[Sequence[int]], int] | None = None
 
 
@@ -133,12 +143,12 @@ METHODS = {
         Method("smooth_l1", loss=lambda data_dir, dataset, crop: SmoothL1Loss()),
         Method("wing", loss=lambda data_dir, dataset, crop: WingLoss()),
         # the anisotropic paper's own method, and the other rows of its Table 4
-        Method("anisotropic", loss=make_anisotropic_loss(*ANISOTROPY), start=start_at_mean, balance=min),
-        Method("anisotropic_direct", loss=make_anisotropic_loss(*ANISOTROPY)),
-        Method("anisotropic_displacement", loss=make_anisotropic_loss(*ANISOTROPY), start=start_at_mean),
-        Method("anisotropic_replicate", loss=make_anisotropic_loss(*ANISOTROPY), start=start_at_mean, balance=max),
+        Method("anisotropic", loss=make_anisotropic_loss(*ANISOTROPY), start=start_at_bins, balance=min),
+        Method("anisotropic_direct", loss=make_anisotropic_loss(*ANISOTROPY), start=start_at_zero),
+        Method("anisotropic_displacement", loss=make_anisotropic_loss(*ANISOTROPY), start=start_at_bins),
+        Method("anisotropic_replicate", loss=make_anisotropic_loss(*ANISOTROPY), start=start_at_bins, balance=max),
         *(
-            Method(f"anisotropic_{a:g}_{b:g}", loss=make_anisotropic_loss(a, b), start=start_at_mean, balance=min)
+            Method(f"anisotropic_{a:g}_{b:g}", loss=make_anisotropic_loss(a, b), start=start_at_bins, balance=min)
             for a, b in ANISOTROPY_ABLATION
         ),
     )

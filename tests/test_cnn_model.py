@@ -1,6 +1,7 @@
 """The networks, and that weights files are read exactly and nothing in them is executed."""
 
 import base64
+import dataclasses
 import json
 import marshal
 import os
@@ -158,9 +159,19 @@ def test_parameters_and_head(arch, output_len, parameters):
     assert model.input_shape == (None, 224, 224, 3) and model.output_shape == (None, output_len)
     assert [layer.name for layer in model.layers[-3:]] == ["pool", "dropout", "landmarks"]
     assert model.get_layer("dropout").rate == config.NETWORKS[arch].dropout
-    assert isinstance(model.get_layer("landmarks").kernel_initializer, keras.initializers.HeUniform)
+    kernel = model.get_layer("landmarks").kernel.numpy()
+    he_uniform = np.sqrt(6 / len(kernel))
+    assert 0.95 * he_uniform < np.abs(kernel).max() <= he_uniform
     kinds = {type(layer).__name__ for layer in model.layers}
     assert not kinds & {"Rescaling", "Normalization"}
+
+
+def test_a_row_of_its_own_changes_the_head():
+    network = dataclasses.replace(config.NETWORKS[ModelArch.MNV2], dropout=0.3, head=0.1)
+    model = CNNModel().get_model(network, 136, input_size=64)
+    assert model.get_layer("dropout").rate == 0.3
+    largest = np.abs(model.get_layer("landmarks").kernel.numpy()).max()
+    assert 0.095 * np.sqrt(6 / 1280) < largest <= 0.1 * np.sqrt(6 / 1280)
 
 
 @pytest.mark.parametrize("arch", [ModelArch.RN50, ModelArch.DN121])

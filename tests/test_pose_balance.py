@@ -17,7 +17,7 @@ from config import CROPS, LAYOUT_68, RECIPES, dataset_of
 from face_batches import TrainingBatches, load_faces
 from figures import draw_strip
 from image_utility import read_image
-from methods import encode_regression, method_of, start_at_mean
+from methods import encode_regression, method_of, start_at_bins
 from pose_balance import align, mean_of_bins, pose_bins
 from test import predict_faces
 
@@ -160,9 +160,18 @@ def test_a_network_without_features_predicts_the_mean_of_the_bins(faces):
     batches = batches_of(faces)
     model = build_tiny(None, W300, 32, 0.9)
     model.layers[-1].kernel.assign(np.zeros(model.layers[-1].kernel.shape))
-    start_at_mean(model, batches)
+    start_at_bins(model, batches)
     expected = mean_of_bins(encode_regression(batches.landmarks, 32), pose_bins(faces.landmarks, 0))
     np.testing.assert_allclose(model.predict_on_batch(batches[0][0])[0], expected, atol=1e-6)
+
+
+def test_a_network_without_features_predicts_the_mean_face_where_the_recipe_says_so(faces):
+    batches = batches_of(faces)
+    model = build_tiny(None, W300, 32, 0.9)
+    for mean_face, expected in ((False, 0.0), (True, encode_regression(batches.landmarks, 32).mean(axis=0))):
+        batches.recipe = dataclasses.replace(batches.recipe, mean_face=mean_face)
+        method_of("acr").start(model, batches)
+        np.testing.assert_allclose(model.layers[-1].bias.numpy(), expected, atol=1e-7)
 
 
 def test_the_bias_is_the_same_as_displacement_targets(faces):
@@ -174,7 +183,7 @@ def test_the_bias_is_the_same_as_displacement_targets(faces):
         dense = [keras.layers.Dense(16, "relu"), keras.layers.Dense(W300.outputs)]
         model = keras.Sequential([keras.Input((32, 32, 3)), keras.layers.Flatten(), *dense])
         if at_mean:
-            start_at_mean(model, batches)
+            start_at_bins(model, batches)
             mean = keras.ops.convert_to_numpy(model.layers[-1].bias)
         shift = 0.0 if at_mean else mean
         optimizer = keras.optimizers.AdamW(2e-3, weight_decay=1e-2)
