@@ -31,6 +31,7 @@ from config import (
     LAST_FILE,
     LOG_FILE,
     NETWORKS,
+    ONE_CORE_AN_OPERATION,
     RECIPES,
     RUNS_DIR,
     SEED,
@@ -324,6 +325,12 @@ def _tensorboard(folder: Path) -> list[keras.callbacks.Callback]:
     return [keras.callbacks.TensorBoard(folder / "tensorboard", write_graph=False)]
 
 
+def _one_core_an_operation() -> None:
+    """Tells TensorFlow, before it computes anything, how to share the cores, unless the user has said it already."""
+    os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
+    os.environ.setdefault("TF_NUM_INTEROP_THREADS", str(os.cpu_count() or 1))
+
+
 def _free_folder(stem: str) -> Path:
     """runs/<stem>, or with a number behind it where that holds a run already."""
     number, folder = 1, Path(RUNS_DIR) / stem
@@ -392,6 +399,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         stem = f"{dataset.name}_{network_of(options.arch).stem}_{options.method}"
         save_path = Path(options.save_path or _free_folder(stem))
         run = run_of(options, save_path)
+        if run.recipe.input_size <= ONE_CORE_AN_OPERATION:
+            _one_core_an_operation()
         if dataset.name == DatasetName.synthetic:
             prepare_embedded(options.data_dir, options.crop)
         validation = run.train(weight_path=options.weights, resume=options.resume)
