@@ -266,7 +266,7 @@ class Train:
                 0.0, steps - warm_up, warmup_target=recipe.learning_rate, warmup_steps=warm_up
             )
         average = {"use_ema": True, "ema_momentum": momentum_of(recipe.ema, steps)} if recipe.ema else {}
-        optimizer = keras.optimizers.AdamW(rate, weight_decay=recipe.weight_decay, **average)
+        optimizer = keras.optimizers.AdamW(rate, weight_decay=recipe.weight_decay, epsilon=recipe.epsilon, **average)
         optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
         return optimizer
 
