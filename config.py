@@ -625,6 +625,10 @@ class Augmentation:
     occlusion_side: tuple[float, float] = (0.1, 0.45)  # shares of the crop's side
 
 
+BLUR_REACH = 3  # standard deviations to each side of a pixel that its blur takes in
+NOISE_ROOM = 128  # places to each side from which a face's part of the noise plane is taken
+
+
 @dataclass(frozen=True)
 class Recipe:
     """Everything a training run needs beside its data, network and method.
@@ -634,6 +638,7 @@ class Recipe:
     decay: "cosine" to 0, or "constant".
     ema: length of the weights' moving average as a share of all steps, 0 for none. batch_norm: the same of BatchNorm's
         moving statistics. Keras' own momentum of 0.999 is a thousand steps, far too long for a run of a few thousand.
+    fused: steps that a GPU does between two looks from the host; an epoch is a multiple of it.
     """
 
     name: str
@@ -647,11 +652,12 @@ class Recipe:
     weight_decay: float = 0.0
     ema: float = 0.0
     batch_norm: float = 0.01
+    fused: int = 1
     augmentation: Augmentation = field(default_factory=Augmentation)
 
     def steps_per_epoch(self, faces: int) -> int:
         """Steps in which an epoch shows each of so many faces `repeats` times."""
-        return max(1, round(faces * self.repeats / self.batch_size))
+        return max(1, round(faces * self.repeats / (self.batch_size * self.fused))) * self.fused
 
 
 # Rendered faces are turned, lit, covered and blurred already.

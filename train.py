@@ -45,9 +45,11 @@ from config import (
     momentum_of,
     network_of,
     recipe_of,
+    row_of,
 )
 from data_helper import prepare_embedded
-from face_batches import Faces, TrainingBatches, load_faces, read_index
+from device_sampler import DeviceSampler
+from face_batches import Faces, HostSampler, TrainingBatches, load_faces, read_index
 from figures import draw_curves
 from methods import METHODS, method_of
 from metrics import nme
@@ -56,6 +58,8 @@ from progress import Progress
 from run_settings import open_run
 from safe_files import folder_lock, write_json, write_text
 from test import Test, predict_faces
+
+SAMPLERS = {"host": HostSampler, "device": DeviceSampler}  # where the moved faces are made
 
 
 class Train:
@@ -72,10 +76,12 @@ class Train:
         seed: of weights, order and moves.
         faces: how many of the training faces to use, drawn at random; all by default. The eigenbases stay those of all
             prepared labels.
+        sampler: what makes the moved faces: "host" (OpenCV), "device" (`keras.ops`, from faces in its memory), or
+            "auto": the device where it is a GPU.
         workers: threads that make batches.
 
     Raises:
-        ValueError: an unknown network, data set, method, recipe or crop.
+        ValueError: an unknown network, data set, method, recipe, crop or sampler.
     """
 
     def __init__(
@@ -94,6 +100,7 @@ class Train:
         learning_rate: float | None = None,
         precision: str = "auto",
         faces: int | None = None,
+        sampler: str = "auto",
         workers: int = 1,
     ):
         self.network = network_of(arch)
@@ -111,6 +118,10 @@ class Train:
         if precision == "auto":
             precision = "mixed_bfloat16" if _on_gpu() else "float32"
         self.precision = precision
+        if sampler == "auto":
+            sampler = "device" if _on_gpu() else "host"
+        self.sampler = sampler
+        self.make_sampler = row_of(SAMPLERS, sampler, "sampler")
         self.faces = faces
 
     def train(self, weight_path: str | os.PathLike | None = None, resume: bool = False) -> dict:
@@ -224,7 +235,14 @@ class Train:
             bins = pose_bins(faces.landmarks, self.dataset.pose_mode)
             balanced = {"bins": bins, "balance": self.method.balance}
         return TrainingBatches(
-            faces, self.crop, self.recipe, self.method.encode, self.seed, workers=self.workers, **balanced
+            faces,
+            self.crop,
+            self.recipe,
+            self.method.encode,
+            self.seed,
+            sampler=self.make_sampler,
+            workers=self.workers,
+            **balanced,
         )
 
     def compiled(self, steps_per_epoch: int) -> tuple[keras.Model, keras.losses.Loss]:
@@ -237,6 +255,7 @@ class Train:
             loss,
             metrics=self.method.metrics(loss),
             jit_compile=False if slow_to_jit else "auto",
+            steps_per_execution=1 if keras.backend.backend() == "torch" else self.recipe.fused,  # torch cannot
         )
         model.optimizer.build(model.trainable_variables)
         return model, loss
@@ -280,6 +299,7 @@ class Train:
             "precision": self.precision,
             "seed": self.seed,
             "faces_used": self.faces,
+            "sampler": self.sampler,
         }
 
 
@@ -347,6 +367,7 @@ def parse_options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--weights", help="weights to start from (.keras or .h5)")
     parser.add_argument("--precision", default="auto", help="Keras dtype policy; auto: bfloat16 on a GPU")
     parser.add_argument("--faces", type=int, help="how many of the training faces to use, drawn at random")
+    parser.add_argument("--sampler", default="auto", choices=["auto", *SAMPLERS], help="where moved faces are made")
     parser.add_argument("--workers", type=int, default=1, help="threads that make batches")
     parser.add_argument("--resume", action="store_true", help="go on with the run in --save-path")
     options = parser.parse_args(arguments)
@@ -376,6 +397,7 @@ def run_of(options: argparse.Namespace, save_path: str | os.PathLike) -> Train:
         learning_rate=options.learning_rate,
         precision=options.precision,
         faces=options.faces,
+        sampler=options.sampler,
         workers=options.workers,
     )
 
