@@ -282,6 +282,7 @@ class DatasetName(enum.StrEnum):
     wflw = "wflw"
     aflw = "aflw"
     synthetic = "synthetic"
+    youtube = "youtube_faces"
 
 
 @dataclass(frozen=True)
@@ -291,6 +292,7 @@ class Part:
     path: folder or file below the set's root. split: train, test or private. subset: the test subset it forms, or "".
     count: official number of faces. validation: how many of them are held out for choosing.
     extra: taken only when asked for (--extra). section: which part of the file it is, where one file holds several.
+    clips: its pictures are frames, CLIP_NUMBER; those of one clip stay on one side of every split.
     """
 
     path: str
@@ -300,6 +302,7 @@ class Part:
     validation: int = 0
     extra: bool = False
     section: str = ""
+    clips: bool = False
 
     @property
     def name(self) -> str:
@@ -317,6 +320,7 @@ class Dataset:
     normaliser: the one that its NME is reported with first. recipe: how it is trained where nothing else is said.
     render_size: side of its pictures in pixels where the project renders them, else 0.
     pose_mode: the shape mode, from 0, that turns the head to the side, along which poses are balanced.
+    terms: what its authors allow.
     """
 
     name: DatasetName
@@ -329,6 +333,7 @@ class Dataset:
     recipe: str = "faces"
     render_size: int = 0
     pose_mode: int = 0
+    terms: str = "research use"
 
     @property
     def outputs(self) -> int:
@@ -437,6 +442,15 @@ DATASETS = {
             },
             recipe="quick",
             render_size=128,
+            terms="made by this project, Apache-2.0",
+        ),
+        Dataset(  # landmarks of a machine: to start a training from, never to evaluate on
+            DatasetName.youtube,
+            "YouTube-Faces",
+            LAYOUT_68,
+            reader="pts",
+            parts=(Part("youtube_faces", "train", 4232, validation=150, clips=True),),
+            subsets={},
         ),
     )
 }

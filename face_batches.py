@@ -75,6 +75,27 @@ class Faces:
             boxes=None if self.boxes is None else self.boxes[chosen],
         )
 
+    def joined(self, others: "Faces") -> "Faces":
+        """These faces and those of another data set with the same landmarks, as faces of this one.
+
+        Raises:
+            ValueError: the other data set has other landmarks.
+        """
+        if others.dataset.layout != self.dataset.layout:
+            raise ValueError(
+                f"faces of {others.dataset.title} cannot join those of {self.dataset.title}. Received "
+                f"{others.dataset.layout.points} landmarks; the same {self.dataset.layout.points} are right"
+            )
+        return dataclasses.replace(
+            self,
+            names=self.names + others.names,
+            images=self.images + others.images,
+            landmarks=np.concatenate([self.landmarks, others.landmarks]),
+            matrices=np.concatenate([self.matrices, others.matrices]),
+            subsets=self.subsets + others.subsets,
+            boxes=None,
+        )
+
     def normaliser_distance(self) -> np.ndarray:
         """The data set's own normaliser (faces,) of every face, in image pixels."""
         dataset = self.dataset

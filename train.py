@@ -76,6 +76,7 @@ class Train:
         seed: of weights, order and moves.
         faces: how many of the training faces to use, drawn at random; all by default. The eigenbases stay those of all
             prepared labels.
+        also: other prepared data sets with the same landmarks, whose training faces are shown as well.
         sampler: what makes the moved faces: "host" (OpenCV), "device" (`keras.ops`, from faces in its memory), or
             "auto": the device where it is a GPU.
         workers: threads that make batches.
@@ -100,6 +101,7 @@ class Train:
         learning_rate: float | None = None,
         precision: str = "auto",
         faces: int | None = None,
+        also: Sequence[DatasetName | str] = (),
         sampler: str = "auto",
         workers: int = 1,
     ):
@@ -123,6 +125,7 @@ class Train:
         self.sampler = sampler
         self.make_sampler = row_of(SAMPLERS, sampler, "sampler")
         self.faces = faces
+        self.also = [dataset_of(name) for name in also]
 
     def train(self, weight_path: str | os.PathLike | None = None, resume: bool = False) -> dict:
         """Trains, and returns the validation figures of the best epoch: "nme" (percent), "normaliser", "n", "epoch".
@@ -230,6 +233,8 @@ class Train:
         faces = load_faces(self.data_dir, self.dataset.name, "train", self.recipe.input_size)
         if self.faces is not None:
             faces = faces.sample(self.faces, self.seed)
+        for dataset in self.also:
+            faces = faces.joined(load_faces(self.data_dir, dataset.name, "train", self.recipe.input_size))
         balanced = {}
         if self.method.balance:
             bins = pose_bins(faces.landmarks, self.dataset.pose_mode)
@@ -299,6 +304,7 @@ class Train:
             "precision": self.precision,
             "seed": self.seed,
             "faces_used": self.faces,
+            "also": [dataset.title for dataset in self.also],
             "sampler": self.sampler,
         }
 
@@ -316,14 +322,19 @@ def _on_gpu() -> bool:
 
 
 def _set_weights(model: keras.Model, path: str | os.PathLike) -> None:
-    """Weights of a file into a model of the same build.
+    """Weights of a file into a model of the same build, whatever its input size.
+
+    Where only the head differs, since the file's network predicts other landmarks, the new head is left as it is.
 
     Raises:
-        ValueError: the file is of another network or landmark count.
+        ValueError: the file is of another network.
     """
     weights = load_model(path).get_weights()
     found, expected = [w.shape for w in weights], [tuple(w.shape) for w in model.weights]
-    if found != expected:
+    if found[:-2] == expected[:-2] and found[-2][0] == expected[-2][0] and found != expected:
+        print(f"{path} predicts {found[-1][0] // 2} landmarks: all is taken from it but the head, which starts anew")
+        weights[-2:] = model.get_weights()[-2:]
+    elif found != expected:
         raise ValueError(
             f"{path} does not fit this network. Received {len(found)} arrays and an output of {found[-1]}; "
             f"{len(expected)} arrays and an output of {expected[-1]} are right"
@@ -367,6 +378,7 @@ def parse_options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--weights", help="weights to start from (.keras or .h5)")
     parser.add_argument("--precision", default="auto", help="Keras dtype policy; auto: bfloat16 on a GPU")
     parser.add_argument("--faces", type=int, help="how many of the training faces to use, drawn at random")
+    parser.add_argument("--also", nargs="+", default=[], metavar="DATASET", help="train on its faces too (prepared)")
     parser.add_argument("--sampler", default="auto", choices=["auto", *SAMPLERS], help="where moved faces are made")
     parser.add_argument("--workers", type=int, default=1, help="threads that make batches")
     parser.add_argument("--resume", action="store_true", help="go on with the run in --save-path")
@@ -397,6 +409,7 @@ def run_of(options: argparse.Namespace, save_path: str | os.PathLike) -> Train:
         learning_rate=options.learning_rate,
         precision=options.precision,
         faces=options.faces,
+        also=options.also,
         sampler=options.sampler,
         workers=options.workers,
     )
