@@ -8,6 +8,7 @@ average pooling, dropout and a linear layer.
 finds the file that a path means, `settings_of` how it was trained.
 """
 
+import io
 import json
 import os
 import textwrap
@@ -15,7 +16,9 @@ import warnings
 import zipfile
 from pathlib import Path
 
+import h5py
 import keras
+import numpy as np
 
 from config import CROPS, EXPORT_SUFFIXES, LEGACY_CROP, PACKAGE, SETTINGS_FILE, WEIGHTS_DIR, network_of
 from legacy_h5 import read_legacy_h5
@@ -197,6 +200,37 @@ def parse_settings(record: str | bytes, source: str | os.PathLike) -> dict:
 # --------------------------------------------------------------------------------------------------------------------
 # .keras archives
 # --------------------------------------------------------------------------------------------------------------------
+
+
+def write_half(source, path) -> None:
+    """Copies a `.keras` file with its kernels in float16; what has one axis (biases, BatchNorm) stays float32.
+
+    `load_model` reads it as any other: Keras casts what it reads to the layers' own float32.
+    """
+    with zipfile.ZipFile(source) as archive, zipfile.ZipFile(path, "w") as copy:
+        for name in archive.namelist():
+            data = archive.read(name)
+            copy.writestr(name, _half(data) if name == "model.weights.h5" else data)
+
+
+def _half(weights: bytes) -> bytes:
+    """An HDF5 file of weights with every float32 array of two axes or more in float16."""
+    target = io.BytesIO()
+    with h5py.File(io.BytesIO(weights)) as file, h5py.File(target, "w") as copy:
+
+        def write(name, item):
+            if isinstance(item, h5py.Group):
+                made = copy.require_group(name)
+            else:
+                made = copy.create_dataset(
+                    name, data=item[()].astype(np.float16) if item.dtype == np.float32 and item.ndim > 1 else item[()]
+                )
+            made.attrs.update(item.attrs)
+
+        copy.attrs.update(file.attrs)
+        file.visititems(write)
+    return target.getvalue()
+
 
 ARCHIVE = {"metadata.json", "config.json", "model.weights.h5"}
 MODULES = ("keras", "keras.layers", "keras.initializers", "keras.regularizers", "keras.constraints")

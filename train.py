@@ -174,6 +174,12 @@ class Train:
         def validate(network: keras.Model) -> float:
             return float(np.mean(nme(predict(network, held_out), held_out.landmarks, distance)))
 
+        begun = time.monotonic() - record["training"]["seconds"]
+
+        def keep() -> None:
+            record["training"]["seconds"] = round(time.monotonic() - begun, 1)
+            write_json(self.save_path / SETTINGS_FILE, record)
+
         def on_best(row: dict) -> None:
             record["validation"] = {
                 "nme": row["val_nme"],
@@ -181,7 +187,7 @@ class Train:
                 "n": len(held_out),
                 "epoch": row["epoch"],
             }
-            write_json(self.save_path / SETTINGS_FILE, record)
+            keep()
 
         faces = {"train": batches.faces.summary(), "validation": held_out.summary()}
         if self.method.balance:
@@ -216,8 +222,11 @@ class Train:
                 )
         except KeyboardInterrupt:
             self._finish(averages, state)
+            keep()
             raise
         self._finish(averages, state)
+        if done < self.recipe.epochs:
+            keep()
         return record["validation"]
 
     def _finish(self, averages: Averages, state: TrainingState) -> None:
