@@ -2,9 +2,9 @@
 
     python benchmark.py throughput --dataset 300W --raw DIR --data-dir data
 
-compares training images/s of the real pipeline, its moved faces made on the host and on the device, with the same network
-on random arrays already in memory and with an eager loop as the original's, and measures preparation and peak memory;
-KERAS_BACKEND=jax or torch measures them there (without the eager loop, which is TensorFlow's).
+compares training images/s of the real pipeline, its moved faces made on the host and on the device, with the same
+network on random arrays already in memory and with an eager loop as the original's, and measures preparation and peak
+memory; KERAS_BACKEND=jax or torch measures them there (without the eager loop, which is TensorFlow's).
 
     python benchmark.py steps --dataset 300W
 

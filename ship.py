@@ -82,8 +82,8 @@ def ship(
     measured = _nme(load_model(run / BEST_FILE), settings, held_out)
     if abs(record["validation"]["nme"] - measured) > SHIPPED_SHIFT:
         raise ValueError(
-            f"{run / BEST_FILE} is not what its record says. Received a validation NME of {measured:.4f} %; "
-            f"{SETTINGS_FILE} has {record['validation']['nme']:.4f}. Are the validation faces in {data_dir} those of the run?"
+            f"{run / BEST_FILE} is not what its record says. Received a validation NME of {measured:.4f} %; it has "
+            f"{record['validation']['nme']:.4f}. Are the validation faces in {data_dir} those of the run?"
         )
     stored = {"precision": "float16"}
 
