@@ -17,7 +17,7 @@ from face_batches import Faces
 from image_utility import invert, noise_plane
 
 LUMA = (0.299, 0.587, 0.114)  # Rec. 601, as OpenCV's
-MOST_PIXELS = 2**31 - 1  # that an int32 can count
+LARGEST_INDEX = 2**31 - 1  # of an int32
 
 
 class DeviceSampler:
@@ -35,10 +35,10 @@ class DeviceSampler:
         self.size = size
         self._extents = np.array([image.shape[1::-1] for image in faces.images], np.int32)  # (faces, 2) width, height
         ends = np.cumsum(self._extents.prod(axis=1, dtype=np.int64))
-        if ends[-1] > MOST_PIXELS:
+        if ends[-1] > LARGEST_INDEX:
             raise ValueError(
-                f"the faces are too many for one device. Received {ends[-1]} pixels, at most {MOST_PIXELS} are right; "
-                "take --sampler host or a smaller --input-size"
+                f"too many faces for one device. Received {ends[-1]} pixels; at most {LARGEST_INDEX} are right, so "
+                "take --sampler host, or a smaller --input-size"
             )
         self._starts = np.concatenate([[0], ends[:-1]]).astype(np.int32)  # (faces,)
         self._pixels = ops.convert_to_tensor(np.concatenate([image.reshape(-1, 3) for image in faces.images]))

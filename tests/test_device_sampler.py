@@ -70,8 +70,8 @@ def test_blur_is_opencv_s_up_to_the_border(sigma):
 
 
 def test_more_pixels_than_can_be_counted_are_an_error(faces, monkeypatch):
-    monkeypatch.setattr(device_sampler, "MOST_PIXELS", 1000)
-    with pytest.raises(ValueError, match=r"too many for one device. Received \d+ pixels.*--sampler host"):
+    monkeypatch.setattr(device_sampler, "LARGEST_INDEX", 1000)
+    with pytest.raises(ValueError, match=r"too many faces for one device. Received \d+ pixels.*--sampler host"):
         DeviceSampler(faces, 48)
 
 
