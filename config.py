@@ -887,6 +887,7 @@ DEMO_KEPT_SECONDS = 60  # until an upload is deleted
 # What a shipped file's name ends in, by method: the original's names where it has one; else the method's own
 SHIPPED_NAMES = types.MappingProxyType({"acr": "ACRLoss", "l2": "base", "l1": "L1"})
 SHIPPED_SHIFT = 0.005  # percentage points of validation NME by which float16 may differ from float32
+MACHINE_SHIFT = 0.05  # the same between the machine of the training and another: GPUs round products to TF32
 CARD_FACES = 5  # how many of the worst faces a model card names
 CARD_POSES = 3  # bins of head pose that it tells apart
 

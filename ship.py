@@ -25,6 +25,7 @@ from config import (
     CARD_FACES,
     CARD_POSES,
     DATA_DIR,
+    MACHINE_SHIFT,
     SETTINGS_FILE,
     SHIPPED_NAMES,
     SHIPPED_SHIFT,
@@ -36,6 +37,7 @@ from config import (
 from face_batches import Faces, load_faces, read_index
 from methods import method_of
 from model_card import model_card
+from photos.confidence import calibration_path
 from pose_balance import pose_bins
 from run_settings import read_record
 from safe_files import replace_file, write_json, write_text
@@ -56,6 +58,8 @@ def ship(
     run: str | os.PathLike, data_dir: str | os.PathLike = DATA_DIR, folder: str | os.PathLike = WEIGHTS_DIR
 ) -> Path:
     """Writes weights, record and card of a run, each whole or not at all; returns the path of the weights.
+
+    A calibration of the weights' confidence goes with them.
 
     The record comes last: weights without one are not chosen by predict.py.
 
@@ -80,9 +84,9 @@ def ship(
     dataset, path = dataset_of(settings["dataset"]), shipped_path(settings, folder)
     held_out = load_faces(data_dir, dataset.name, "validation", settings["input_size"])
     measured = _nme(load_model(run / BEST_FILE), settings, held_out)
-    if abs(record["validation"]["nme"] - measured) > SHIPPED_SHIFT:
+    if abs(record["validation"]["nme"] - measured) > MACHINE_SHIFT:
         raise ValueError(
-            f"{run / BEST_FILE} is not what its record says. Received a validation NME of {measured:.4f} %; it has "
+            f"{run / BEST_FILE} is not what its record says. Received a validation NME of {measured:.4f} %, not "
             f"{record['validation']['nme']:.4f}. Are the validation faces in {data_dir} those of the run?"
         )
     stored = {"precision": "float16"}
@@ -101,6 +105,9 @@ def ship(
     stored |= {"name": path.name, "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
     record["validation"] |= {"nme": _nme(model, settings, held_out), "nme_float32": measured}
     record |= {"file": stored, "parameters": model.count_params(), **_tested(model, settings, data_dir)}
+    calibrated = calibration_path(run / BEST_FILE)
+    if calibrated.is_file():
+        write_text(calibration_path(path), calibrated.read_text(encoding="utf-8"))
     write_text(path.with_suffix(".md"), model_card(record))
     write_json(path.with_suffix(".json"), record)
     return path

@@ -11,13 +11,14 @@ from test_train import run_of, tiny  # noqa: F401  a fixture
 
 import ship
 from cnn_model import CNNModel, load_model, write_half
-from config import WEIGHTS_DIR
+from config import CONFIDENCE_SUFFIX, WEIGHTS_DIR
 from photos.predictor import best_weights
 from ship import shipped_path
 from test import Test
 from train import _set_weights
 
-SHIPPED = sorted((Path(__file__).parents[1] / WEIGHTS_DIR).rglob("*.json"))
+HERE = Path(__file__).parents[1] / WEIGHTS_DIR
+SHIPPED = sorted(path for path in HERE.rglob("*.json") if not path.name.endswith(CONFIDENCE_SUFFIX))
 
 
 @pytest.mark.parametrize(
@@ -38,12 +39,14 @@ def test_names_are_the_original_s(arch, size, method, expected):
 @pytest.fixture
 def shipped(tiny, prepared_300w, tmp_path):  # noqa: F811
     run_of(prepared_300w, tmp_path / "run").train()
+    (tmp_path / "run/best.confidence.json").write_text("{}")
     return ship.ship(tmp_path / "run", prepared_300w, tmp_path / WEIGHTS_DIR)
 
 
 def test_a_shipped_file_is_half_as_large_and_as_good(shipped, prepared_300w, tmp_path, monkeypatch):
     path, record = shipped, json.loads(shipped.with_suffix(".json").read_text())
     assert path.relative_to(tmp_path) == Path(WEIGHTS_DIR, "300w/mnv2_32/300w_mnv2_32_ACRLoss.keras")
+    assert path.with_suffix(".confidence.json").read_text() == "{}"
     assert record["file"]["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
     before = json.loads((tmp_path / "run/settings.json").read_text())
     if record["file"]["precision"] == "float16":
