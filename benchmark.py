@@ -2,8 +2,9 @@
 
     python benchmark.py throughput --dataset 300W --raw DIR --data-dir data
 
-compares training images/s of the real pipeline with the same network on random arrays already in memory and with an
-eager loop as the original's, and measures preparation and peak memory.
+compares training images/s of the real pipeline, its moved faces made on the host and on the device, with the same
+network on random arrays already in memory and with an eager loop as the original's, and measures preparation and peak
+memory; KERAS_BACKEND=jax or torch measures them there (without the eager loop, which is TensorFlow's).
 
     python benchmark.py steps --dataset 300W
 
@@ -31,6 +32,7 @@ from benches.losses import bench_losses
 from benches.speed import step_times, throughput
 from config import CROPS, DATA_DIR, DEFAULT_CROP, NETWORKS, RECIPES, SEED, TITLES, ModelArch
 from methods import METHODS
+from train import SAMPLERS
 
 
 def losses(options: argparse.Namespace) -> None:
@@ -60,7 +62,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     throughput_of.set_defaults(run=throughput)
     steps_of = tables.add_parser("steps", help="what each loss adds to a training step")
     steps_of.set_defaults(run=step_times)
+    add = throughput_of.add_argument
+    add("--samplers", type=names, default=[*SAMPLERS], help="host, device, or both with a comma between")
     for table, block in ((throughput_of, 10), (steps_of, 30)):
+        table.add_argument("--recipe", choices=sorted(RECIPES), help="for its fused steps and moves")
         table.add_argument("--arch", default=ModelArch.MNV2, choices=[*map(str, NETWORKS)], help="the network")
         table.add_argument("--input-size", type=int, default=224, help="side of the input in pixels")
         table.add_argument("--batch-size", type=int, default=32, help="images of a step")

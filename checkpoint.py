@@ -215,7 +215,9 @@ class StopOnNaN(keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None):
         if not np.isfinite(logs["loss"]):
             step = self._epoch * self.batches.steps_per_epoch + batch
+            seen = range(step + 1 - self.model.steps_per_execution, step + 1)  # fused steps have one end
+            names = dict.fromkeys(name for each in seen for name in self.batches.names(each))
             raise FloatingPointError(
                 f"the loss is {logs['loss']} at epoch {self._epoch + 1}, step {step}. The batch's faces: "
-                f"{', '.join(self.batches.names(step))}"
+                f"{', '.join(names)}"
             )

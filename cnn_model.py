@@ -8,6 +8,7 @@ average pooling, dropout and a linear layer.
 finds the file that a path means, `settings_of` how it was trained.
 """
 
+import io
 import json
 import os
 import textwrap
@@ -15,7 +16,9 @@ import warnings
 import zipfile
 from pathlib import Path
 
+import h5py
 import keras
+import numpy as np
 
 from config import CROPS, EXPORT_SUFFIXES, LEGACY_CROP, PACKAGE, SETTINGS_FILE, WEIGHTS_DIR, Network, network_of
 from legacy_h5 import read_legacy_h5
@@ -23,6 +26,7 @@ from legacy_h5 import read_legacy_h5
 LEGACY_SUFFIXES = (".h5", ".hdf5")
 LEGACY_SETTINGS = {"method": "l2", "crop": LEGACY_CROP}
 LEGACY_FOLDER = "ACRLoss"  # the original keeps its weights below this folder; ours lie with or without it
+_HEAD = "head_scale"
 LONGEST_REASON = 500  # characters of an error that a broken file causes; Keras prints whole configurations
 
 
@@ -52,11 +56,17 @@ class CNNModel:
         backbone = _backbone(network, image, batch_norm)
         features = keras.layers.GlobalAveragePooling2D(name="pool")(backbone.output)  # (batch, channels)
         features = keras.layers.Dropout(network.dropout, name="dropout")(features)
-        start = keras.initializers.VarianceScaling(2.0 * network.head**2, "fan_in", "uniform")  # He-uniform at head 1
+        if network.head != 1:
+            features = keras.layers.Rescaling(network.head, name=_HEAD)(features)
         landmarks = keras.layers.Dense(  # (batch, output_len)
-            output_len, kernel_initializer=start, dtype="float32", name="landmarks"
+            output_len, kernel_initializer="he_uniform", dtype="float32", name="landmarks"
         )(features)
         return keras.Model(image, landmarks, name=str(network.arch))
+
+
+def head_scale(model: keras.Model) -> float:
+    """What a network multiplies its pooled features by before the last layer."""
+    return next((layer.scale for layer in model.layers if layer.name == _HEAD), 1.0)
 
 
 def _backbone(network, image, batch_norm):
@@ -198,6 +208,37 @@ def parse_settings(record: str | bytes, source: str | os.PathLike) -> dict:
 # --------------------------------------------------------------------------------------------------------------------
 # .keras archives
 # --------------------------------------------------------------------------------------------------------------------
+
+
+def write_half(source, path) -> None:
+    """Copies a `.keras` file with its kernels in float16; what has one axis (biases, BatchNorm) stays float32.
+
+    `load_model` reads it as any other: Keras casts what it reads to the layers' own float32.
+    """
+    with zipfile.ZipFile(source) as archive, zipfile.ZipFile(path, "w") as copy:
+        for name in archive.namelist():
+            data = archive.read(name)
+            copy.writestr(name, _half(data) if name == "model.weights.h5" else data)
+
+
+def _half(weights: bytes) -> bytes:
+    """An HDF5 file of weights with every float32 array of two axes or more in float16."""
+    target = io.BytesIO()
+    with h5py.File(io.BytesIO(weights)) as file, h5py.File(target, "w") as copy:
+
+        def write(name, item):
+            if isinstance(item, h5py.Group):
+                made = copy.require_group(name)
+            else:
+                made = copy.create_dataset(
+                    name, data=item[()].astype(np.float16) if item.dtype == np.float32 and item.ndim > 1 else item[()]
+                )
+            made.attrs.update(item.attrs)
+
+        copy.attrs.update(file.attrs)
+        file.visititems(write)
+    return target.getvalue()
+
 
 ARCHIVE = {"metadata.json", "config.json", "model.weights.h5"}
 MODULES = ("keras", "keras.layers", "keras.initializers", "keras.regularizers", "keras.constraints")

@@ -282,6 +282,7 @@ class DatasetName(enum.StrEnum):
     wflw = "wflw"
     aflw = "aflw"
     synthetic = "synthetic"
+    youtube = "youtube_faces"
 
 
 @dataclass(frozen=True)
@@ -291,6 +292,7 @@ class Part:
     path: folder or file below the set's root. split: train, test or private. subset: the test subset it forms, or "".
     count: official number of faces. validation: how many of them are held out for choosing.
     extra: taken only when asked for (--extra). section: which part of the file it is, where one file holds several.
+    clips: its pictures are frames, CLIP_NUMBER; those of one clip stay on one side of every split.
     """
 
     path: str
@@ -300,6 +302,7 @@ class Part:
     validation: int = 0
     extra: bool = False
     section: str = ""
+    clips: bool = False
 
     @property
     def name(self) -> str:
@@ -317,6 +320,7 @@ class Dataset:
     normaliser: the one that its NME is reported with first. recipe: how it is trained where nothing else is said.
     render_size: side of its pictures in pixels where the project renders them, else 0.
     pose_mode: the shape mode, from 0, that turns the head to the side, along which poses are balanced.
+    terms: what its authors allow.
     """
 
     name: DatasetName
@@ -329,6 +333,7 @@ class Dataset:
     recipe: str = "faces"
     render_size: int = 0
     pose_mode: int = 0
+    terms: str = "research use"
 
     @property
     def outputs(self) -> int:
@@ -437,6 +442,15 @@ DATASETS = {
             },
             recipe="quick",
             render_size=128,
+            terms="made by this project, Apache-2.0",
+        ),
+        Dataset(  # landmarks of a machine: to start a training from, never to evaluate on
+            DatasetName.youtube,
+            "YouTube-Faces",
+            LAYOUT_68,
+            reader="pts",
+            parts=(Part("youtube_faces", "train", 4232, validation=150, clips=True),),
+            subsets={},
         ),
     )
 }
@@ -543,8 +557,8 @@ class ModelArch(enum.StrEnum):
 class Network:
     """One network: its Keras application, its head, and the name its weights are stored under.
 
-    The head is global average pooling, dropout, and a linear layer of 2N outputs. `head` is the share of the He-uniform
-    range in which its weights start.
+    The head is global average pooling, dropout, and a linear layer of 2N outputs (He-uniform). `head` multiplies the
+    pooled features before that layer, and with it both what the head says at the start and what a step changes of it.
     """
 
     arch: ModelArch
@@ -627,6 +641,10 @@ class Augmentation:
     occlusion_side: tuple[float, float] = (0.1, 0.45)  # shares of the crop's side
 
 
+BLUR_REACH = 3  # standard deviations to each side of a pixel that its blur takes in
+NOISE_ROOM = 128  # places to each side from which a face's part of the noise plane is taken
+
+
 @dataclass(frozen=True)
 class Recipe:
     """Everything a training run needs beside its data, network and method.
@@ -638,9 +656,11 @@ class Recipe:
         moving statistics. Keras' own momentum of 0.999 is a thousand steps, far too long for a run of a few thousand.
     epsilon: Adam's. Gradients of losses in sides of the crop are so small that Keras' own 1e-7 holds many weights back.
     dropout, head: instead of the network's own. Features left out at random are noise in the landmarks, which hides
-        small errors from the loss. Weights of the full He-uniform range start with landmarks all over the picture,
-        elsewhere for every face, and that takes thousands of steps to unlearn.
+        small errors from the loss. Unscaled features start with landmarks all over the picture, elsewhere for every
+        face; and since they are never negative, a step of Adam moves all weights of a coordinate the same way, which
+        throws the whole face about by far more than the errors that are to be learned.
     mean_face: whether the head's bias starts at the mean of the training faces.
+    fused: steps that a GPU does between two looks from the host; an epoch is a multiple of it.
     """
 
     name: str
@@ -658,11 +678,12 @@ class Recipe:
     dropout: float | None = None
     head: float | None = None
     mean_face: bool = False
+    fused: int = 1
     augmentation: Augmentation = field(default_factory=Augmentation)
 
     def steps_per_epoch(self, faces: int) -> int:
         """Steps in which an epoch shows each of so many faces `repeats` times."""
-        return max(1, round(faces * self.repeats / self.batch_size))
+        return max(1, round(faces * self.repeats / (self.batch_size * self.fused))) * self.fused
 
 
 # Rendered faces are turned, lit, covered and blurred already.
@@ -681,11 +702,14 @@ SMALL_MOVES = Augmentation(
 RECIPES = {
     recipe.name: recipe
     for recipe in (
-        Recipe("quick", 64, epochs=20, batch_size=32, learning_rate=2e-3, repeats=3, warm_up=0.05, decay="cosine",
+        Recipe("quick", 64, epochs=15, batch_size=32, learning_rate=2e-3, repeats=3, warm_up=0.05, decay="cosine",
                weight_decay=1e-4, ema=0.05, epsilon=1e-10, dropout=0.0, head=0.05, mean_face=True,
                augmentation=SMALL_MOVES),
         Recipe("faces", 112, epochs=80, batch_size=32, learning_rate=2e-3, repeats=4, warm_up=0.03, decay="cosine",
                weight_decay=1e-4, ema=0.05, epsilon=1e-10, dropout=0.0, head=0.05, mean_face=True),
+        # about ten minutes on an H200; not yet measured there
+        Recipe("gpu", 224, epochs=40, batch_size=128, learning_rate=2e-3, repeats=32, warm_up=0.05, decay="cosine",
+               weight_decay=1e-4, ema=0.05, epsilon=1e-10, dropout=0.0, head=0.05, mean_face=True, fused=10),
         Recipe("original", 224, epochs=150, batch_size=32, learning_rate=1e-3, repeats=4),
     )
 }  # fmt: skip
@@ -871,6 +895,18 @@ DEMO_PORT = 7860
 DEMO_BYTES = 20_000_000  # of an upload
 DEMO_PIXELS = 40_000_000  # of its picture
 DEMO_KEPT_SECONDS = 60  # until an upload is deleted
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Shipped weights
+# --------------------------------------------------------------------------------------------------------------------
+
+# What a shipped file's name ends in, by method: the original's names where it has one; else the method's own
+SHIPPED_NAMES = types.MappingProxyType({"acr": "ACRLoss", "l2": "base", "l1": "L1"})
+SHIPPED_SHIFT = 0.005  # percentage points of validation NME by which float16 may differ from float32
+MACHINE_SHIFT = 0.05  # the same between the machine of the training and another: GPUs round products to TF32
+CARD_FACES = 5  # how many of the worst faces a model card names
+CARD_POSES = 3  # bins of head pose that it tells apart
 
 
 # --------------------------------------------------------------------------------------------------------------------

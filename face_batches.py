@@ -13,17 +13,16 @@ import keras
 import numpy as np
 
 import metrics
-from config import INDEX_VERSION, Augmentation, Crop, Dataset, DatasetName, Recipe, dataset_of
+from config import INDEX_VERSION, Crop, Dataset, DatasetName, Recipe, dataset_of
 from image_utility import (
     compose,
     crop_matrix,
-    degrade,
+    disturb,
     invert,
     longer_side,
     mirror_landmarks,
-    occlude,
     read_image,
-    recolour,
+    sample_disturbances,
     sample_geometry,
     shrink,
     transform,
@@ -74,6 +73,27 @@ class Faces:
             matrices=self.matrices[chosen],
             subsets=[self.subsets[i] for i in chosen],
             boxes=None if self.boxes is None else self.boxes[chosen],
+        )
+
+    def joined(self, others: "Faces") -> "Faces":
+        """These faces and those of another data set with the same landmarks, as faces of this one.
+
+        Raises:
+            ValueError: the other data set has other landmarks.
+        """
+        if others.dataset.layout != self.dataset.layout:
+            raise ValueError(
+                f"faces of {others.dataset.title} cannot join those of {self.dataset.title}. Received "
+                f"{others.dataset.layout.points} landmarks; the same {self.dataset.layout.points} are right"
+            )
+        return dataclasses.replace(
+            self,
+            names=self.names + others.names,
+            images=self.images + others.images,
+            landmarks=np.concatenate([self.landmarks, others.landmarks]),
+            matrices=np.concatenate([self.matrices, others.matrices]),
+            subsets=self.subsets + others.subsets,
+            boxes=None,
         )
 
     def normaliser_distance(self) -> np.ndarray:
@@ -188,6 +208,31 @@ def crop_batches(faces: Faces, crop: Crop, size: int, batch_size: int) -> Iterat
         yield to_network(images), matrices
 
 
+class HostSampler:
+    """Applies drawn moves with OpenCV: stored faces in, images of training out.
+
+    Its twin, `device_sampler.DeviceSampler`, does the same on a GPU.
+
+    Args:
+        faces: the training faces. size: side of the images in pixels.
+    """
+
+    def __init__(self, faces: Faces, size: int):
+        self.faces, self.size = faces, size
+
+    def __call__(self, chosen: Sequence[int], matrices: np.ndarray, disturbances: np.ndarray) -> np.ndarray:
+        """Images (batch, size, size, 3), float32 in [0, 1].
+
+        Args:
+            chosen: indices of the faces. matrices: (batch, 2, 3) from stored faces to images.
+            disturbances: (batch,) of type image_utility.DISTURBANCE.
+        """
+        images = np.empty((len(chosen), self.size, self.size, 3), np.uint8)
+        for image, face, matrix, disturbance in zip(images, chosen, matrices, disturbances, strict=True):
+            image[:] = disturb(warp(self.faces.images[face], matrix, self.size), disturbance)
+        return to_network(images)
+
+
 class TrainingBatches(keras.utils.PyDataset):
     """Moved training faces without end: batch `step` depends on the seed and `step` alone.
 
@@ -203,6 +248,7 @@ class TrainingBatches(keras.utils.PyDataset):
         bins: indices of the faces of each bin; all faces are one bin where None.
         balance: from the bins' sizes to how many faces of each a round shows: `min` leaves faces of larger bins out,
             others in each round, `max` shows those of smaller bins repeatedly.
+        sampler: what applies the drawn moves, made of faces and size: `HostSampler` or `DeviceSampler`.
 
     Attributes:
         landmarks: (faces, points, 2) in crop pixels, not moved.
@@ -218,11 +264,13 @@ class TrainingBatches(keras.utils.PyDataset):
         seed: int,
         bins: Sequence[np.ndarray] | None = None,
         balance: Callable[[Sequence[int]], int] = max,
+        sampler: Callable[[Faces, int], Callable] = HostSampler,
         **kwargs,
     ):
         super().__init__(**kwargs)
         self.faces, self.recipe, self.encode = faces, recipe, encode
         self.seed, self.first_step, self.size = seed, 0, recipe.input_size
+        self.sampler = sampler(faces, self.size)
         matrices = faces.crop_matrices(crop, self.size)  # image -> crop
         self.landmarks = transform(faces.landmarks, matrices)  # (faces, points, 2) in crop pixels
         self._from_stored = compose(matrices, invert(faces.matrices))  # stored -> crop
@@ -263,10 +311,8 @@ class TrainingBatches(keras.utils.PyDataset):
         landmarks = transform(self.landmarks[chosen], moves)  # (batch, points, 2)
         landmarks[flips] = mirror_landmarks(landmarks[flips], self.faces.dataset.layout)
         matrices = compose(moves, self._from_stored[chosen])  # (batch, 2, 3)
-        images = np.empty((len(chosen), self.size, self.size, 3), np.uint8)
-        for image, face, matrix in zip(images, chosen, matrices, strict=True):
-            image[:] = _disturb(warp(self.faces.images[face], matrix, self.size), rng, self.recipe.augmentation)
-        return to_network(images), self.encode(landmarks, self.size)
+        disturbances = sample_disturbances(rng, len(chosen), self.recipe.augmentation, self.size)
+        return self.sampler(chosen, matrices, disturbances), self.encode(landmarks, self.size)
 
 
 def _drawn(rng: np.random.Generator, members: np.ndarray, count: int) -> np.ndarray:
@@ -274,8 +320,3 @@ def _drawn(rng: np.random.Generator, members: np.ndarray, count: int) -> np.ndar
     times, rest = divmod(count, len(members))
     drawn = [rng.choice(members, rest, replace=False)] if rest else []
     return np.concatenate([*[members] * times, *drawn])
-
-
-def _disturb(image: np.ndarray, rng: np.random.Generator, augmentation: Augmentation) -> np.ndarray:
-    """Everything that leaves landmarks where they are: light, colour, blur, noise, occlusion."""
-    return occlude(degrade(recolour(image, rng, augmentation), rng, augmentation), rng, augmentation)

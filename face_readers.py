@@ -218,16 +218,19 @@ def _pts_face(dataset: Dataset, part: Part, root: Path, picture: str, annotation
     if problem:
         return BadFace(f"{part.path}/{annotation}", problem, part)
     name = f"{part.path}/{picture}"
-    return FaceRecord(name, part, folder / picture, None, landmarks, _photo(name), _subsets(part))
+    return FaceRecord(name, part, folder / picture, None, landmarks, _photo(name, part), _subsets(part))
 
 
-def _photo(name: str) -> str:
-    """The photograph that a 300W picture was annotated in.
+def _photo(name: str, part: Part) -> str:
+    """The photograph, or the clip, that a 300W picture was annotated in.
 
     AFW and HELEN name faces PHOTO_FACE after Flickr's number of the photograph, in all their folders alike. Other
-    folders count their pictures (image_0001 is someone else in every folder): there the whole name stands for it.
+    folders count their pictures (image_0001 is someone else in every folder): there the whole name stands for it. A
+    frame of a clip goes with all frames of the clip.
     """
     stem = PurePosixPath(name).stem
+    if part.clips:
+        return str(PurePosixPath(name).with_name(re.sub(r"_\d+$", "", stem)))
     flickr = re.match(r"(\d+)_\d+", stem)
     return flickr.group(1) if flickr else str(PurePosixPath(name).with_suffix(""))
 

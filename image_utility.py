@@ -4,6 +4,7 @@ Everything geometric is one 2x3 matrix that maps (x, y, 1) of a source to 0-base
 matrix moves the image (`warp`) and its landmarks (`transform`), and its inverse brings predictions back.
 """
 
+import functools
 import io
 import os
 import struct
@@ -14,7 +15,17 @@ import cv2
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from config import ANIMATED_FORMATS, MOST_PIXELS, STORED_FACE, Augmentation, Crop, Layout
+from config import (
+    ANIMATED_FORMATS,
+    BLUR_REACH,
+    MOST_PIXELS,
+    NOISE_ROOM,
+    SEED,
+    STORED_FACE,
+    Augmentation,
+    Crop,
+    Layout,
+)
 from safe_files import replace_file
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -327,44 +338,92 @@ def mirror_landmarks(landmarks: np.ndarray, layout: Layout) -> np.ndarray:
     return landmarks[..., list(layout.partners), :]
 
 
-def recolour(image: np.ndarray, rng: np.random.Generator, augmentation: Augmentation) -> np.ndarray:
-    """Random light and colour of uint8 (height, width, 3): one table for each channel, and sometimes no colour."""
-    if rng.random() < augmentation.grey:
+DISTURBANCE = np.dtype(
+    [
+        ("grey", np.bool_),  # a colourless face
+        ("gamma", np.float32),  # exponent of the levels, which run from 0 to 1
+        ("contrast", np.float32),  # factor about the middle level
+        ("gain", np.float32, 3),  # factor of each channel
+        ("blur", np.float32),  # sigma in pixels; 0 leaves the face sharp
+        ("noise", np.float32),  # sigma in grey levels of 255; 0 for none
+        ("noise_at", np.int32, 2),  # left, top of the part of the noise plane that is added
+        ("cover", np.int32, 4),  # left, top, right, bottom of the covering rectangle; empty where nothing covers
+        ("patch", np.bool_),  # whether it shows a part of the same face, or one colour
+        ("patch_at", np.int32, 2),  # left, top of that part
+        ("colour", np.int32, 3),
+    ]
+)  # of one face: all that leaves its landmarks where they are
+
+
+def sample_disturbances(rng: np.random.Generator, count: int, augmentation: Augmentation, size: int) -> np.ndarray:
+    """Random light, colour, blur, noise and cover of faces in crops of `size`: (count,) of type DISTURBANCE."""
+    drawn = np.zeros(count, DISTURBANCE)
+    drawn["grey"] = rng.random(count) < augmentation.grey
+    drawn["gamma"] = 2 ** rng.uniform(-augmentation.gamma, augmentation.gamma, count)
+    drawn["contrast"] = 1 + rng.uniform(-augmentation.contrast, augmentation.contrast, count)
+    brightness = 1 + rng.uniform(-augmentation.brightness, augmentation.brightness, (count, 1))
+    drawn["gain"] = brightness * (1 + rng.uniform(-augmentation.colour, augmentation.colour, (count, 3)))
+    sigma = rng.uniform(*augmentation.blur_sigma, count) * size / augmentation.blur_input
+    drawn["blur"] = np.where(rng.random(count) < augmentation.blur, sigma, 0)
+    sigma = rng.uniform(*augmentation.noise_sigma, count)
+    drawn["noise"] = np.where(rng.random(count) < augmentation.noise, sigma, 0)
+    drawn["noise_at"] = rng.integers(0, NOISE_ROOM, (count, 2))
+    sides = (rng.uniform(*augmentation.occlusion_side, (count, 2)) * size).astype(int)
+    corners = rng.integers(0, size - sides)
+    covered = rng.random((count, 1)) < augmentation.occlusion
+    drawn["cover"] = np.where(covered, np.concatenate([corners, corners + sides], axis=1), 0)
+    drawn["patch"] = rng.random(count) < 0.5
+    drawn["patch_at"] = rng.integers(0, size - sides)
+    drawn["colour"] = rng.integers(0, 256, (count, 3))
+    return drawn
+
+
+@functools.cache
+def noise_plane(size: int) -> np.ndarray:
+    """Gaussian noise of sigma 1, (size + NOISE_ROOM, size + NOISE_ROOM, 3) float32, the same one every time.
+
+    A face takes the part of it that DISTURBANCE names, so that every sampler and backend adds the same noise.
+    """
+    side = size + NOISE_ROOM
+    return np.random.default_rng(SEED).standard_normal((side, side, 3), np.float32)
+
+
+def disturb(image: np.ndarray, disturbance: np.void) -> np.ndarray:
+    """uint8 (size, size, 3) under one face's DISTURBANCE: recoloured, blurred, noisy and covered, in this order."""
+    return occlude(degrade(recolour(image, disturbance), disturbance), disturbance)
+
+
+def recolour(image: np.ndarray, disturbance: np.void) -> np.ndarray:
+    """Light and colour of uint8 (height, width, 3): no colour where it is grey, then one table for each channel."""
+    if disturbance["grey"]:
         image = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
-    level = np.linspace(0, 1, 256)[:, None]  # (256, 1)
-    level = level**2 ** rng.uniform(-augmentation.gamma, augmentation.gamma)
-    level = (level - 0.5) * (1 + rng.uniform(-augmentation.contrast, augmentation.contrast)) + 0.5
-    level = level * (1 + rng.uniform(-augmentation.brightness, augmentation.brightness))
-    level = level * (1 + rng.uniform(-augmentation.colour, augmentation.colour, 3))  # (256, 3)
+    level = np.linspace(0, 1, 256)[:, None] ** disturbance["gamma"]  # (256, 1)
+    level = ((level - 0.5) * disturbance["contrast"] + 0.5) * disturbance["gain"]  # (256, 3)
     table = np.clip(level * 255 + 0.5, 0, 255).astype(np.uint8)
     return cv2.LUT(image, table.reshape(1, 256, 3))
 
 
-def degrade(image: np.ndarray, rng: np.random.Generator, augmentation: Augmentation) -> np.ndarray:
-    """Random blur and sensor noise of uint8 (height, width, 3)."""
-    if rng.random() < augmentation.blur:
-        sigma = rng.uniform(*augmentation.blur_sigma) * len(image) / augmentation.blur_input
-        image = cv2.GaussianBlur(image, (0, 0), sigma)
-    if rng.random() < augmentation.noise:
-        noise = np.empty(image.shape, np.int16)
-        cv2.setRNGSeed(int(rng.integers(2**31)))  # OpenCV's generator is the fast one; ours makes it repeatable
-        cv2.randn(noise, 0, rng.uniform(*augmentation.noise_sigma))
+def degrade(image: np.ndarray, disturbance: np.void) -> np.ndarray:
+    """Blur and sensor noise of uint8 (size, size, 3)."""
+    if disturbance["blur"]:
+        radius = int(np.ceil(BLUR_REACH * disturbance["blur"]))
+        image = cv2.GaussianBlur(image, (2 * radius + 1, 2 * radius + 1), float(disturbance["blur"]))
+    if disturbance["noise"]:
+        size, (left, top) = len(image), disturbance["noise_at"]
+        noise = noise_plane(size)[top : top + size, left : left + size] * disturbance["noise"]
         image = cv2.add(image, noise, dtype=cv2.CV_8U)
     return image
 
 
-def occlude(image: np.ndarray, rng: np.random.Generator, augmentation: Augmentation) -> np.ndarray:
-    """Sometimes a rectangle over uint8 (height, width, 3): one colour, or a patch of the same image moved there."""
-    if rng.random() >= augmentation.occlusion:
+def occlude(image: np.ndarray, disturbance: np.void) -> np.ndarray:
+    """A rectangle over uint8 (height, width, 3): one colour, or a patch of the same image moved there."""
+    left, top, right, bottom = disturbance["cover"]
+    if right <= left or bottom <= top:
         return image
-    height, width = image.shape[:2]
-    box_width, box_height = (rng.uniform(*augmentation.occlusion_side, 2) * (width, height)).astype(int)
-    left, top = rng.integers(0, width - box_width), rng.integers(0, height - box_height)
-    if rng.random() < 0.5:
-        patch = rng.integers(0, 256, 3)
-    else:
-        from_left, from_top = rng.integers(0, width - box_width), rng.integers(0, height - box_height)
-        patch = image[from_top : from_top + box_height, from_left : from_left + box_width].copy()
-    image = image.copy()
-    image[top : top + box_height, left : left + box_width] = patch
-    return image
+    patch = disturbance["colour"]
+    if disturbance["patch"]:
+        from_left, from_top = disturbance["patch_at"]
+        patch = image[from_top : from_top + bottom - top, from_left : from_left + right - left]
+    covered = image.copy()
+    covered[top:bottom, left:right] = patch
+    return covered

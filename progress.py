@@ -15,7 +15,7 @@ class Progress(keras.callbacks.Callback):
         self._bar = tqdm(total=self.epochs * self.steps, initial=self.done * self.steps, unit="step", smoothing=0.05)
 
     def on_train_batch_end(self, batch, logs=None):
-        self._bar.update()
+        self._bar.update(self.model.steps_per_execution)
         self._bar.set_postfix_str(f"loss {logs['loss']:.5f}", refresh=False)
 
     def on_epoch_end(self, epoch, logs=None):

@@ -1,7 +1,10 @@
 """What a run was: its settings, versions and commit, kept beside its weights and held against a run that goes on."""
 
 import json
+import os
 import platform
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -19,7 +22,8 @@ def open_run(folder: Path, settings: dict, resume: bool) -> dict:
         settings: everything that was resolved for this run.
 
     Returns:
-        "settings", "versions", "commit", and "validation": the best figures so far, None before the first epoch.
+        "settings", "versions", "commit", "training" ("command", "machine" and "seconds" so far), and "validation": the
+        best figures so far, None before the first epoch.
 
     Raises:
         FileExistsError: the folder holds a run, and `resume` is False.
@@ -33,7 +37,14 @@ def open_run(folder: Path, settings: dict, resume: bool) -> dict:
     if there and not resume:
         raise FileExistsError(f"{folder} holds a run already. Go on with --resume, or take another --save-path")
     if not resume:
-        return {"settings": settings, "versions": _versions(), "commit": _commit(), "validation": None}
+        training = {"command": shlex.join(["python", *sys.argv]), "machine": _machine(), "seconds": 0.0}
+        return {
+            "settings": settings,
+            "versions": _versions(),
+            "commit": _commit(),
+            "training": training,
+            "validation": None,
+        }
     record = read_record(file)
     stored = record["settings"]
     different = different_settings(stored, settings)
@@ -70,6 +81,32 @@ def _versions() -> dict[str, str]:
     backend = keras.backend.backend()
     versions = {"python": platform.python_version(), "keras": keras.__version__, "numpy": np.__version__}
     return {**versions, backend: sys.modules[backend].__version__}
+
+
+def _machine() -> dict:
+    """What computes: "cores", "processor", and "gpu", the first one's name or None."""
+    processors = Path("/proc/cpuinfo")
+    text = processors.read_text(encoding="utf-8") if processors.is_file() else ""
+    model = re.search(r"model name\s*: (.+)", text)
+    return {"cores": os.cpu_count(), "processor": model.group(1) if model else platform.machine(), "gpu": _gpu()}
+
+
+def _gpu() -> str | None:
+    """The name of the backend's first GPU."""
+    backend = keras.backend.backend()
+    if backend == "jax":
+        import jax
+
+        first = jax.devices()[0]
+        return first.device_kind if first.platform == "gpu" else None
+    if backend == "torch":
+        import torch
+
+        return torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    import tensorflow as tf
+
+    found = tf.config.list_physical_devices("GPU")
+    return tf.config.experimental.get_device_details(found[0]).get("device_name") if found else None
 
 
 def _commit() -> str | None:

@@ -21,7 +21,7 @@ import keras
 import numpy as np
 
 from checkpoint import Averages, Checkpoint, Snapshots, StopOnNaN, TrainingState, log_csv
-from cnn_model import load_model
+from cnn_model import head_scale, load_model
 from config import (
     BEST_FILE,
     CROPS,
@@ -46,9 +46,11 @@ from config import (
     momentum_of,
     network_of,
     recipe_of,
+    row_of,
 )
 from data_helper import prepare_embedded
-from face_batches import Faces, TrainingBatches, load_faces, read_index
+from device_sampler import DeviceSampler
+from face_batches import Faces, HostSampler, TrainingBatches, load_faces, read_index
 from figures import draw_curves
 from methods import METHODS, method_of
 from metrics import nme
@@ -57,6 +59,8 @@ from progress import Progress
 from run_settings import open_run
 from safe_files import folder_lock, write_json, write_text
 from test import Test, predict_faces
+
+SAMPLERS = {"host": HostSampler, "device": DeviceSampler}  # where the moved faces are made
 
 
 class Train:
@@ -73,10 +77,13 @@ class Train:
         seed: of weights, order and moves.
         faces: how many of the training faces to use, drawn at random; all by default. The eigenbases stay those of all
             prepared labels.
+        also: other prepared data sets with the same landmarks, whose training faces are shown as well.
+        sampler: what makes the moved faces: "host" (OpenCV), "device" (`keras.ops`, from faces in its memory), or
+            "auto": the device where it is a GPU.
         workers: threads that make batches.
 
     Raises:
-        ValueError: an unknown network, data set, method, recipe or crop.
+        ValueError: an unknown network, data set, method, recipe, crop or sampler.
     """
 
     def __init__(
@@ -95,6 +102,8 @@ class Train:
         learning_rate: float | None = None,
         precision: str = "auto",
         faces: int | None = None,
+        also: Sequence[DatasetName | str] = (),
+        sampler: str = "auto",
         workers: int = 1,
     ):
         self.network = network_of(arch)
@@ -115,7 +124,12 @@ class Train:
         if precision == "auto":
             precision = "mixed_bfloat16" if _on_gpu() else "float32"
         self.precision = precision
+        if sampler == "auto":
+            sampler = "device" if _on_gpu() else "host"
+        self.sampler = sampler
+        self.make_sampler = row_of(SAMPLERS, sampler, "sampler")
         self.faces = faces
+        self.also = [dataset_of(name) for name in also]
 
     def train(self, weight_path: str | os.PathLike | None = None, resume: bool = False) -> dict:
         """Trains, and returns the validation figures of the best epoch: "nme" (percent), "normaliser", "n", "epoch".
@@ -164,6 +178,12 @@ class Train:
         def validate(network: keras.Model) -> float:
             return float(np.mean(nme(predict(network, held_out), held_out.landmarks, distance)))
 
+        begun = time.monotonic() - record["training"]["seconds"]
+
+        def keep() -> None:
+            record["training"]["seconds"] = round(time.monotonic() - begun, 1)
+            write_json(self.save_path / SETTINGS_FILE, record)
+
         def on_best(row: dict) -> None:
             record["validation"] = {
                 "nme": row["val_nme"],
@@ -171,7 +191,7 @@ class Train:
                 "n": len(held_out),
                 "epoch": row["epoch"],
             }
-            write_json(self.save_path / SETTINGS_FILE, record)
+            keep()
 
         faces = {"train": batches.faces.summary(), "validation": held_out.summary()}
         if self.method.balance:
@@ -206,8 +226,11 @@ class Train:
                 )
         except KeyboardInterrupt:
             self._finish(averages, state)
+            keep()
             raise
         self._finish(averages, state)
+        if done < self.recipe.epochs:
+            keep()
         return record["validation"]
 
     def _finish(self, averages: Averages, state: TrainingState) -> None:
@@ -223,12 +246,21 @@ class Train:
         faces = load_faces(self.data_dir, self.dataset.name, "train", self.recipe.input_size)
         if self.faces is not None:
             faces = faces.sample(self.faces, self.seed)
+        for dataset in self.also:
+            faces = faces.joined(load_faces(self.data_dir, dataset.name, "train", self.recipe.input_size))
         balanced = {}
         if self.method.balance:
             bins = pose_bins(faces.landmarks, self.dataset.pose_mode)
             balanced = {"bins": bins, "balance": self.method.balance}
         return TrainingBatches(
-            faces, self.crop, self.recipe, self.method.encode, self.seed, workers=self.workers, **balanced
+            faces,
+            self.crop,
+            self.recipe,
+            self.method.encode,
+            self.seed,
+            sampler=self.make_sampler,
+            workers=self.workers,
+            **balanced,
         )
 
     def compiled(self, steps_per_epoch: int) -> tuple[keras.Model, keras.losses.Loss]:
@@ -241,6 +273,7 @@ class Train:
             loss,
             metrics=self.method.metrics(loss),
             jit_compile=False if slow_to_jit else "auto",
+            steps_per_execution=1 if keras.backend.backend() == "torch" else self.recipe.fused,  # torch cannot
         )
         model.optimizer.build(model.trainable_variables)
         return model, loss
@@ -284,6 +317,8 @@ class Train:
             "precision": self.precision,
             "seed": self.seed,
             "faces_used": self.faces,
+            "also": [dataset.title for dataset in self.also],
+            "sampler": self.sampler,
         }
 
 
@@ -300,18 +335,26 @@ def _on_gpu() -> bool:
 
 
 def _set_weights(model: keras.Model, path: str | os.PathLike) -> None:
-    """Weights of a file into a model of the same build.
+    """Weights of a file into a model of the same build, whatever its input size.
+
+    Where only the head differs, since the file's network predicts other landmarks, the new head is left as it is.
 
     Raises:
-        ValueError: the file is of another network or landmark count.
+        ValueError: the file is of another network.
     """
-    weights = load_model(path).get_weights()
+    source = load_model(path)
+    weights = source.get_weights()
     found, expected = [w.shape for w in weights], [tuple(w.shape) for w in model.weights]
-    if found != expected:
+    if found[:-2] == expected[:-2] and found[-2][0] == expected[-2][0] and found != expected:
+        print(f"{path} predicts {found[-1][0] // 2} landmarks: all is taken from it but the head, which starts anew")
+        weights[-2:] = model.get_weights()[-2:]
+    elif found != expected:
         raise ValueError(
             f"{path} does not fit this network. Received {len(found)} arrays and an output of {found[-1]}; "
             f"{len(expected)} arrays and an output of {expected[-1]} are right"
         )
+    else:
+        weights[-2] *= head_scale(source) / head_scale(model)
     model.set_weights(weights)
 
 
@@ -357,6 +400,8 @@ def parse_options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--weights", help="weights to start from (.keras or .h5)")
     parser.add_argument("--precision", default="auto", help="Keras dtype policy; auto: bfloat16 on a GPU")
     parser.add_argument("--faces", type=int, help="how many of the training faces to use, drawn at random")
+    parser.add_argument("--also", nargs="+", default=[], metavar="DATASET", help="train on its faces too (prepared)")
+    parser.add_argument("--sampler", default="auto", choices=["auto", *SAMPLERS], help="where moved faces are made")
     parser.add_argument("--workers", type=int, default=1, help="threads that make batches")
     parser.add_argument("--resume", action="store_true", help="go on with the run in --save-path")
     options = parser.parse_args(arguments)
@@ -386,6 +431,8 @@ def run_of(options: argparse.Namespace, save_path: str | os.PathLike) -> Train:
         learning_rate=options.learning_rate,
         precision=options.precision,
         faces=options.faces,
+        also=options.also,
+        sampler=options.sampler,
         workers=options.workers,
     )
 

@@ -46,21 +46,30 @@ PLAIN_LOSS = "l2"  # the cheapest there is, which the others are held against
 
 
 class BlockClock(keras.callbacks.Callback):
-    """Seconds from the end of the warm-up to the end of a block."""
+    """Steps from the end of the warm-up to the end of a block, and their seconds. Fused steps end together."""
+
+    def on_train_begin(self, logs=None):
+        self._started = None
 
     def on_train_batch_end(self, batch, logs=None):
-        if batch == WARM_UP - 1:
-            self._started = time.perf_counter()
+        now = time.perf_counter()
+        if self._started is None and batch >= WARM_UP - 1:
+            self._started, self._first = now, batch
+        elif self._started is not None:
+            self.steps, self.seconds = batch - self._first, now - self._started
 
-    def on_train_end(self, logs=None):
-        self.seconds = time.perf_counter() - self._started
+
+def block_steps(model: keras.Model, steps: int) -> int:
+    """The steps of a block and of the warm-up before it: whole executions, and one more for the warm-up."""
+    fused = model.steps_per_execution
+    return (-(-WARM_UP // fused) - (-steps // fused)) * fused
 
 
 def training_block(model: keras.Model, steps: int, images: int, **data) -> float:
     """Images per second of `steps` training steps of so many images, after the warm-up; `data` is what `fit` is fed."""
     clock = BlockClock()
-    model.fit(**data, steps_per_epoch=WARM_UP + steps, verbose=0, shuffle=False, callbacks=[clock])
-    return steps * images / clock.seconds
+    model.fit(**data, steps_per_epoch=block_steps(model, steps), verbose=0, shuffle=False, callbacks=[clock])
+    return clock.steps * images / clock.seconds
 
 
 def original_block(model: keras.Model, faces: Faces, labels_path: Path, steps: int) -> float:
@@ -106,11 +115,40 @@ def preparation(dataset: Dataset, raw_dir: str | None) -> tuple[float, float]:
         return len(read_index(folder, dataset)["faces"]) / seconds, peak
 
 
+def batch_times(batches: TrainingBatches, count: int) -> list[float]:
+    """Milliseconds that each of some batches takes until its images are there."""
+    times = []
+    for step in range(count):
+        started = time.perf_counter()
+        images, _ = batches[step]
+        np.asarray(keras.ops.convert_to_numpy(images[:1, :1, :1]))  # waits for the device
+        times.append(1000 * (time.perf_counter() - started))
+    return times
+
+
 def training_memory(options: argparse.Namespace) -> float:
     """Trains a few steps; gives the peak memory of this process in MiB."""
     model, batches = training_of(options)
     training_block(model, 3, options.batch_size, x=batches)
     return peak_memory()
+
+
+def device_memory() -> float | None:
+    """The most memory that this process has held on its first GPU, in MiB; None without one."""
+    backend = keras.backend.backend()
+    if backend == "jax":
+        import jax
+
+        statistics = jax.local_devices()[0].memory_stats()  # None on a CPU
+        return statistics["peak_bytes_in_use"] / 2**20 if statistics else None
+    if backend == "torch":
+        import torch
+
+        return torch.cuda.max_memory_allocated() / 2**20 if torch.cuda.is_available() else None
+    import tensorflow as tf
+
+    found = tf.config.list_physical_devices("GPU")
+    return tf.config.experimental.get_memory_info("GPU:0")["peak"] / 2**20 if found else None
 
 
 def peak_memory() -> float:
@@ -140,13 +178,17 @@ def program_memory(program: str, threads: int, *arguments: str | Path) -> float:
     return int(done.stdout.split()[-1]) / 1024
 
 
-def training_of(options: argparse.Namespace, method: str = "acr") -> tuple[keras.Model, TrainingBatches]:
+def training_of(
+    options: argparse.Namespace, method: str = "acr", sampler: str = "auto"
+) -> tuple[keras.Model, TrainingBatches]:
     """The compiled network and the batches of a training."""
     run = Train(
         options.arch,
         options.dataset,
         save_path=".",
         method=method,
+        sampler=sampler,
+        recipe=options.recipe,
         data_dir=options.data_dir,
         input_size=options.input_size,
         batch_size=options.batch_size,
@@ -183,27 +225,37 @@ def throughput(options: argparse.Namespace) -> None:
     """Prints the table of `python benchmark.py throughput`."""
     dataset, size = dataset_of(options.dataset), options.input_size
     batch_size, steps = options.batch_size, options.steps
-    model, batches = training_of(options)
-    eager, _ = training_of(options)
+    trainings = {sampler: training_of(options, sampler=sampler) for sampler in options.samplers}
+    model, batches = next(iter(trainings.values()))
     rng = np.random.default_rng(SEED)
-    count = batch_size * (WARM_UP + steps)
+    count = batch_size * block_steps(model, steps)
     in_memory = {
         "x": rng.random((count, size, size, 3), np.float32),
         "y": rng.uniform(-0.5, 0.5, (count, dataset.outputs)).astype(np.float32),
         "batch_size": batch_size,
     }
-    labels_path = labels_folder(options.data_dir, dataset, DEFAULT_CROP)
     ways = {
-        "pipeline": lambda: training_block(model, steps, batch_size, x=batches),
-        "random arrays in memory": lambda: training_block(model, steps, batch_size, **in_memory),
-        "eager loop, batch of 3": lambda: original_block(eager, batches.faces, labels_path, steps),
+        f"pipeline, {sampler} sampler": functools.partial(training_block, network, steps, batch_size, x=moved)
+        for sampler, (network, moved) in trainings.items()
     }
+    pipeline = next(iter(ways))
+    ways["random arrays in memory"] = functools.partial(training_block, model, steps, batch_size, **in_memory)
+    if keras.backend.backend() == "tensorflow":
+        labels_path, (eager, _) = labels_folder(options.data_dir, dataset, DEFAULT_CROP), training_of(options)
+        ways["eager loop, batch of 3"] = lambda: original_block(eager, batches.faces, labels_path, steps)
     speeds = interleaved(ways, options.blocks)
     print_machine(options, f"{len(batches.faces)} {dataset.title} faces")
     for name, values in speeds.items():
         print(row(f"training, {name}", values, "images/s"))
     for name in list(ways)[1:]:
-        print(row(f"pipeline / {name}", speeds["pipeline"] / speeds[name], "times"))
+        print(row(f"{pipeline} / {name}", speeds[pipeline] / speeds[name], "times"))
+    for sampler, (_, moved) in trainings.items():
+        print(row(f"a batch alone, {sampler} sampler", batch_times(moved, steps), "ms"))
+    on_device = device_memory()
+    if on_device is not None:  # another process would find the GPU's memory taken
+        print(row("peak memory of all trainings on the GPU", [on_device], "MiB"))
+        print(row("peak memory of all trainings on the host", [peak_memory()], "MiB"))
+        return
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:  # its memory is its own
         print(row("peak memory of training", [pool.submit(training_memory, options).result()], "MiB"))
     if options.raw or dataset.reader == "synthetic":

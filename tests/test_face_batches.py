@@ -146,3 +146,15 @@ def test_a_lost_stored_face_is_named(prepared_300w, tmp_path):
     (tmp_path / "data/w300" / row["file"]).write_bytes(b"")
     with pytest.raises(ValueError, match=row["file"].rsplit("/")[-1]):
         load_faces(tmp_path / "data", "300W", row["split"])
+
+
+def test_faces_of_another_set_join_where_the_landmarks_are_the_same(prepared_300w, faces):
+    others = load_faces(prepared_300w, "300W", "test", 48)
+    both = faces.joined(others)
+    assert len(both) == len(faces) + len(others) and both.names[len(faces) :] == others.names
+    np.testing.assert_array_equal(both.landmarks[-1], others.landmarks[-1])
+    np.testing.assert_array_equal(both.matrices[-1], others.matrices[-1])
+    assert len(both.crop_matrices(CROPS["square"], 48)) == len(both)
+    other_points = dataclasses.replace(others, dataset=dataset_of("WFLW"))
+    with pytest.raises(ValueError, match="WFLW cannot join those of 300W. Received 98 landmarks; the same 68"):
+        faces.joined(other_points)

@@ -7,6 +7,7 @@ import cv2
 import h5py
 import numpy as np
 import pytest
+from conftest import write_face
 from scipy.io import savemat
 from scipy.optimize import linear_sum_assignment
 
@@ -340,3 +341,11 @@ def test_flip_partners_fit_the_mean_face(title):
     rows, best = linear_sum_assignment(residuals)
     ours = residuals[rows, partners].sum()
     assert ours <= residuals[rows, best].sum() + 1e-12, np.flatnonzero(best != partners)
+
+
+def test_frames_of_a_clip_stand_for_one_photo(tmp_path):
+    for stem in ("test_Ann_Lee_01", "test_Ann_Lee_40", "test_Bo_Ek_01"):
+        write_face(tmp_path / "youtube_faces", stem, seed=1, size=64)
+    dataset = dataset_of("YouTube-Faces")
+    first, second, other = read_part(dataset, dataset.parts[0], tmp_path)
+    assert first.photo == second.photo == "youtube_faces/test_Ann_Lee" != other.photo

@@ -6,16 +6,17 @@ import pytest
 
 from config import CROPS, LAYOUT_68, Augmentation
 from image_utility import (
+    DISTURBANCE,
     compose,
     crop_matrix,
     decode_image,
-    degrade,
+    disturb,
     from_targets,
     invert,
     mirror_landmarks,
     occlude,
     read_image,
-    recolour,
+    sample_disturbances,
     sample_geometry,
     shrink,
     to_targets,
@@ -127,13 +128,14 @@ def test_moves_stay_in_their_ranges():
     assert 0.45 < flips.mean() < 0.55
 
 
+ALWAYS = Augmentation(blur=1, noise=1, occlusion=1, grey=1)
+
+
 def test_the_same_seed_gives_the_same_face():
     image = np.random.default_rng(4).integers(0, 255, (64, 64, 3), dtype=np.uint8)
 
     def disturbed(seed):
-        rng = np.random.default_rng(seed)
-        always = Augmentation(blur=1, noise=1, occlusion=1)
-        return occlude(degrade(recolour(image, rng, always), rng, always), rng, always)
+        return disturb(image, sample_disturbances(np.random.default_rng(seed), 1, ALWAYS, 64)[0])
 
     np.testing.assert_array_equal(disturbed(1), disturbed(1))
     assert (disturbed(1) != disturbed(2)).any()
@@ -141,10 +143,37 @@ def test_the_same_seed_gives_the_same_face():
 
 def test_disturbing_leaves_the_source_alone():
     image = np.full((64, 64, 3), 100, np.uint8)
-    always = Augmentation(blur=1, noise=1, occlusion=1, grey=1)
-    for disturb in (recolour, degrade, occlude):
-        disturb(image, np.random.default_rng(0), always)
+    for disturbance in sample_disturbances(np.random.default_rng(0), 8, ALWAYS, 64):
+        disturb(image, disturbance)
     assert (image == 100).all()
+
+
+def test_disturbances_stay_in_their_ranges():
+    ranges = Augmentation(grey=0.2, blur=0.3, noise=0.4, occlusion=0.5)
+    drawn = sample_disturbances(np.random.default_rng(6), 4000, ranges, 112)
+    covered = drawn["cover"][:, 2] > drawn["cover"][:, 0]
+    shares = [drawn["grey"].mean(), (drawn["blur"] > 0).mean(), (drawn["noise"] > 0).mean(), covered.mean()]
+    np.testing.assert_allclose(shares, [0.2, 0.3, 0.4, 0.5], atol=0.03)
+    blurred, noisy = drawn["blur"][drawn["blur"] > 0], drawn["noise"][drawn["noise"] > 0]
+    assert 0.5 <= blurred.min() and blurred.max() <= 1.5 and 2 <= noisy.min() and noisy.max() <= 12
+    assert 2**-0.4 <= drawn["gamma"].min() and drawn["gamma"].max() <= 2**0.4
+    cover, patch = drawn["cover"][covered], drawn["patch_at"][covered]
+    sides = cover[:, 2:] - cover[:, :2]
+    assert cover.min() >= 0 and cover.max() <= 112 and (patch + sides).max() <= 112
+    assert int(0.1 * 112) <= sides.min() and sides.max() <= 0.45 * 112
+
+
+def test_a_cover_by_hand():
+    image = np.arange(4 * 4 * 3, dtype=np.uint8).reshape(4, 4, 3)
+    cover = np.zeros((), DISTURBANCE)
+    np.testing.assert_array_equal(occlude(image, cover), image)
+    cover["cover"], cover["colour"] = (1, 0, 3, 1), (7, 8, 9)
+    expected = image.copy()
+    expected[0, 1:3] = (7, 8, 9)
+    np.testing.assert_array_equal(occlude(image, cover), expected)
+    cover["patch"], cover["patch_at"] = True, (2, 3)
+    expected[0, 1:3] = image[3, 2:4]
+    np.testing.assert_array_equal(occlude(image, cover), expected)
 
 
 def test_a_flip_twice_is_no_flip():

@@ -181,7 +181,8 @@ def test_a_nan_stops_the_run_and_names_the_faces(tiny, prepared_300w, tmp_path, 
         targets[0] = np.nan
         return targets
 
-    monkeypatch.setitem(methods.METHODS, "l2", dataclasses.replace(methods.METHODS["l2"], encode=encode))
+    row = dataclasses.replace(methods.METHODS["l2"], encode=encode, start=methods.start_at_zero)
+    monkeypatch.setitem(methods.METHODS, "l2", row)
     with pytest.raises(FloatingPointError, match=r"loss is nan at epoch 1, step 0.*helen/trainset|afw"):
         run_of(prepared_300w, tmp_path / "run", method="l2").train()
     assert not (tmp_path / "run/last.keras").exists()  # its weights are NaN

@@ -1,0 +1,120 @@
+"""The card of a shipped network: what made it, how good it is, where it fails. All figures come from its record."""
+
+from config import FAILURE_THRESHOLDS, dataset_of, network_of
+
+
+def model_card(record: dict) -> str:
+    """Markdown of the record that ship.py writes beside a weights file."""
+    parts = [_head(record), _training(record)]
+    parts += [_figures(record), _failures(record)] if "test" in record else [_validated(record)]
+    return "\n\n".join([*parts, _cautions(record), _terms(record)]) + "\n"
+
+
+def _head(record: dict) -> str:
+    settings, file = record["settings"], record["file"]
+    size = settings["input_size"]
+    return "\n".join(
+        [
+            f"# {file['name']}",
+            "",
+            f"{network_of(settings['arch']).application} with method `{settings['method']}`: {settings['points']} "
+            f"landmarks of {settings['dataset']} from a crop of {size} x {size} pixels (`{settings['crop']}`), "
+            f"{record['parameters']:,} parameters.",
+            "",
+            f"Weights in {file['precision']}, {file['bytes'] / 2**20:.1f} MiB, SHA-256 `{file['sha256']}`.",
+        ]
+    )
+
+
+def _training(record: dict) -> str:
+    settings, training = record["settings"], record["training"]
+    machine = training["machine"]
+    faces, recipe = record["faces"]["train"]["n"], settings["recipe"]
+    sets = " and ".join([settings["dataset"], *settings.get("also", [])])
+    rows = {
+        "faces": f"{faces:,} of {sets}, moved anew {recipe['repeats']} times in each of {recipe['epochs']} epochs",
+        "recipe": f"`{recipe['name']}`: batch {recipe['batch_size']}, rate {recipe['learning_rate']:g} "
+        f"({recipe['decay']}), seed {settings['seed']}, {settings['precision']}",
+        "started from": f"`{settings['start_weights']}`" if settings["start_weights"] else "random weights",
+        "commit": f"`{record['commit']}`",
+        "command": f"`{training['command']}`",
+        "time": f"{training['seconds'] / 60:.1f} minutes on {machine['gpu'] or machine['processor']}, "
+        f"{machine['cores']} cores",
+    }
+    return _section("Training", _table(["", ""], [[name, text] for name, text in rows.items()]))
+
+
+def _validated(record: dict) -> str:
+    validation = record["validation"]
+    return _section(
+        "Figures",
+        f"{validation['normaliser']} NME {validation['nme']:.3f} % on the {validation['n']} validation faces, on which "
+        "the epoch was chosen. No test faces were at hand.",
+    )
+
+
+def _figures(record: dict) -> str:
+    """Errors by subset, normaliser, part and pose."""
+    test, validation = record["test"], record["validation"]
+    measures = [f"{name}@{threshold:g}" for name in ("fr", "auc") for threshold in FAILURE_THRESHOLDS]
+    rows = []
+    for title, evaluation in (("one look", test), ("mean with the mirrored crop", record["test_flip"])):
+        for normaliser, block in evaluation["normalisers"].items():
+            for subset, row in block["subsets"].items():
+                count = f"{row['n']} of {row['n_official']}" if row["n_official"] else str(row["n"])
+                numbers = [f"{row['nme']:.2f}", f"{row['median']:.2f}", *(f"{row[name]:.4f}" for name in measures)]
+                rows.append([title, normaliser, subset, count, *numbers])
+    header = ["", "normaliser", "subset", "faces", "NME %", "median %", *(name.upper() for name in measures)]
+    full = test["subsets"]["full"]
+    missing = ", ".join(f"{part['part']} ({part['count']})" for part in record["missing"])
+    texts = [
+        _table(header, rows),
+        f"Validation ({validation['n']} faces, on which the epoch was chosen): {validation['nme']:.3f} %.",
+        f"By part of the face ({test['normaliser']} NME % of all {full['n']} faces):",
+        _table([*test["parts"]], [[f"{error:.2f}" for error in test["parts"].values()]]),
+        "By head pose, in bins of equal width along the shape mode that turns the head, from side to side:",
+        _table(["faces", "NME %"], [[str(pose["n"]), f"{pose['nme']:.2f}"] for pose in record["poses"]]),
+    ]
+    if missing:
+        texts.insert(1, f"Not at hand when this was measured: {missing}.")
+    return _section("Figures on test faces", "\n\n".join(texts))
+
+
+def _failures(record: dict) -> str:
+    full = record["test"]["subsets"]["full"]
+    shares = ", ".join(f"{full[f'fr@{limit:g}']:.1%} above {limit:g} %" for limit in FAILURE_THRESHOLDS)
+    worst = _table(["face", "NME %"], [[f"`{face['image']}`", f"{face['nme']:.2f}"] for face in record["worst"]])
+    return _section("Where it fails", f"Of {full['n']} test faces {shares}. The worst of them:\n\n{worst}")
+
+
+def _cautions(record: dict) -> str:
+    points = [
+        "Skin tone, age and gender are not annotated in the training or test faces, so errors by group were not "
+        "measured, and nothing says that they are equal. Measure on your own people before you rely on it.",
+        "Training faces are photographs from the web; faces seen from the side are few among them; the figures by "
+        "pose, where there are any, show what that costs. Beyond a profile it gives landmarks all the same.",
+        "Landmarks behind hands, hair, masks or glasses are guesses from the rest of the face.",
+        "Figures hold for a crop around the true landmarks' box; a detector's box adds to them.",
+        "It finds points. It does not tell who somebody is, and what points say of feelings or health was not tested.",
+    ]
+    return _section("Mind", "\n".join(f"- {point}" for point in points))
+
+
+def _terms(record: dict) -> str:
+    settings = record["settings"]
+    sets = [dataset_of(name) for name in (settings["dataset"], *settings.get("also", []))]
+    lines = [f"- {dataset.title}: {dataset.terms}." for dataset in sets]
+    if settings["start_weights"]:
+        lines.append("- and those of the data that the start weights were trained on.")
+    text = "Weights follow the terms of the faces they were trained on:"
+    return _section("Terms", f"{text}\n\n" + "\n".join(lines))
+
+
+def _section(title: str, text: str) -> str:
+    return f"## {title}\n\n{text}"
+
+
+def _table(header: list[str], rows: list[list[str]]) -> str:
+    """A Markdown table."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)

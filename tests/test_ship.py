@@ -1,0 +1,135 @@
+"""Shipped weights: their names, what they lose in float16, their record and card; and those that lie here."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from test_train import run_of, tiny  # noqa: F401  a fixture
+
+import ship
+from cnn_model import CNNModel, load_model, write_half
+from config import CONFIDENCE_SUFFIX, WEIGHTS_DIR
+from photos.predictor import best_weights
+from ship import shipped_path
+from test import Test
+from train import _set_weights
+
+HERE = Path(__file__).parents[1] / WEIGHTS_DIR
+SHIPPED = sorted(path for path in HERE.rglob("*.json") if not path.name.endswith(CONFIDENCE_SUFFIX))
+
+
+@pytest.mark.parametrize(
+    ("arch", "size", "method", "expected"),
+    [
+        ("mobileNetV2", 224, "acr", "300w/mnv2/300w_mnv2_ACRLoss.keras"),
+        ("mobileNetV2", 112, "acr", "300w/mnv2_112/300w_mnv2_112_ACRLoss.keras"),
+        ("EfficientNet-B0", 224, "l2", "300w/EF_0/300w_EF0_base.keras"),
+        ("EfficientNet-B3", 224, "l1", "300w/EF_3/300w_EF3_L1.keras"),
+        ("EfficientNet-B3", 224, "wing", "300w/EF_3/300w_EF3_wing.keras"),
+    ],
+)
+def test_names_are_the_original_s(arch, size, method, expected):
+    settings = {"dataset": "300W", "arch": arch, "input_size": size, "method": method}
+    assert shipped_path(settings, "w") == Path("w") / expected
+
+
+@pytest.fixture
+def shipped(tiny, prepared_300w, tmp_path):  # noqa: F811
+    run_of(prepared_300w, tmp_path / "run").train()
+    (tmp_path / "run/best.confidence.json").write_text("{}")
+    return ship.ship(tmp_path / "run", prepared_300w, tmp_path / WEIGHTS_DIR)
+
+
+def test_a_shipped_file_is_half_as_large_and_as_good(shipped, prepared_300w, tmp_path, monkeypatch):
+    path, record = shipped, json.loads(shipped.with_suffix(".json").read_text())
+    assert path.relative_to(tmp_path) == Path(WEIGHTS_DIR, "300w/mnv2_32/300w_mnv2_32_ACRLoss.keras")
+    assert path.with_suffix(".confidence.json").read_text() == "{}"
+    assert record["file"]["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+    before = json.loads((tmp_path / "run/settings.json").read_text())
+    if record["file"]["precision"] == "float16":
+        assert abs(record["validation"]["nme"] - before["validation"]["nme"]) <= 0.005
+    result = Test().test_model("300W", path, data_dir=prepared_300w)
+    assert result["subsets"]["full"]["nme"] == pytest.approx(record["test"]["subsets"]["full"]["nme"], rel=1e-4)
+    assert sum(pose["n"] for pose in record["poses"]) == result["subsets"]["full"]["n"]
+    monkeypatch.chdir(tmp_path)
+    assert best_weights() == path.relative_to(tmp_path)
+
+
+def test_the_card_tells_what_the_record_holds(shipped):
+    card, record = shipped.with_suffix(".md").read_text(), json.loads(shipped.with_suffix(".json").read_text())
+    for section in ("Training", "Figures on test faces", "Where it fails", "Mind", "Terms"):
+        assert f"## {section}\n" in card
+    test = record["test"]
+    assert record["file"]["sha256"] in card and "300W: research use." in card
+    assert f"| one look | inter-ocular | full | 6 of 689 | {test['subsets']['full']['nme']:.2f} |" in card
+    for error in test["parts"].values():
+        assert f"| {error:.2f} |" in card or f" {error:.2f} |" in card
+    assert record["worst"][0]["image"] in card and "lfpw/testset (224)" in card
+
+
+def test_kernels_are_halved_and_read_as_float32(tmp_path):
+    model = CNNModel().get_model("mobileNetV2", 136, input_size=32)
+    model.save(tmp_path / "whole.keras")
+    write_half(tmp_path / "whole.keras", tmp_path / "half.keras")
+    assert (tmp_path / "half.keras").stat().st_size < 0.56 * (tmp_path / "whole.keras").stat().st_size
+    read = load_model(tmp_path / "half.keras")
+    assert {weight.dtype for weight in read.weights} == {"float32"}
+    for one, other in zip(model.get_weights(), read.get_weights(), strict=True):
+        np.testing.assert_array_equal(other, one if one.ndim == 1 else one.astype(np.float16))
+    other_size = CNNModel().get_model("mobileNetV2", 136, input_size=64)
+    _set_weights(other_size, tmp_path / "half.keras")  # the input grows, the weights fit
+    np.testing.assert_array_equal(other_size.get_weights()[0], read.get_weights()[0])
+
+
+def test_weights_that_float16_spoils_stay_float32(tiny, prepared_300w, tmp_path, monkeypatch):  # noqa: F811
+    def spoil(source, path):
+        write_half(source, path)
+        model = load_model(path)
+        model.set_weights([2 * array for array in model.get_weights()])
+        model.save(path)
+
+    run_of(prepared_300w, tmp_path / "run").train()
+    monkeypatch.setattr(ship, "write_half", spoil)
+    path = ship.ship(tmp_path / "run", prepared_300w, tmp_path / "out")
+    assert json.loads(path.with_suffix(".json").read_text())["file"]["precision"] == "float32"
+    assert path.read_bytes() == (tmp_path / "run/best.keras").read_bytes()
+
+
+def test_a_folder_without_a_run_is_an_error(prepared_300w, tmp_path, capsys):
+    assert ship.main([str(tmp_path), "--data-dir", str(prepared_300w)]) == 1
+    assert "holds no run" in capsys.readouterr().err
+
+
+def test_weights_of_another_run_are_refused(shipped, prepared_300w, tmp_path):
+    model = load_model(tmp_path / "run/best.keras")
+    model.set_weights([0 * array for array in model.get_weights()])
+    model.save(tmp_path / "run/best.keras")
+    with pytest.raises(ValueError, match="is not what its record says. Received a validation NME of"):
+        ship.ship(tmp_path / "run", prepared_300w, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("record", SHIPPED, ids=lambda path: path.stem)
+def test_the_weights_here_are_those_of_their_records(record):
+    content = json.loads(record.read_text())
+    weights = record.with_suffix(".keras")
+    assert hashlib.sha256(weights.read_bytes()).hexdigest() == content["file"]["sha256"]
+    assert load_model(weights).count_params() == content["parameters"]
+    assert record.with_suffix(".md").is_file()
+
+
+def test_start_weights_of_other_landmarks_leave_the_head(tmp_path, capsys):
+    def network(outputs):
+        layers = [keras.Input((8,)), keras.layers.Dense(4), keras.layers.Dense(outputs)]
+        return keras.Sequential(layers)
+
+    source, target = network(136), network(196)
+    source.save(tmp_path / "68.keras")
+    head = target.get_weights()[-2:]
+    _set_weights(target, tmp_path / "68.keras")
+    assert "predicts 68 landmarks" in capsys.readouterr().out
+    for one, other in zip(target.get_weights(), [*source.get_weights()[:2], *head], strict=True):
+        np.testing.assert_array_equal(one, other)
