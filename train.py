@@ -71,12 +71,12 @@ class Train:
         precision: a Keras dtype policy, or "auto": bfloat16 where there is a GPU, float32 elsewhere (on a CPU it gains
             nothing).
         seed: of weights, order and moves.
-        faces: how many of the training faces to use, drawn at random; all by default. The eigenbases stay those of all
-            prepared labels.
+        faces: how many of the training faces to use, drawn at random, the same for every seed; all by default. The
+            eigenbases stay those of all prepared labels.
         workers: threads that make batches.
 
     Raises:
-        ValueError: an unknown network, data set, method, recipe or crop.
+        ValueError: an unknown network, data set, method, recipe or crop, or a number that is too small.
     """
 
     def __init__(
@@ -104,9 +104,9 @@ class Train:
         self.data_dir, self.save_path, self.seed, self.workers = Path(data_dir), Path(save_path), seed, workers
         asked = {"epochs": epochs, "input_size": input_size, "batch_size": batch_size, "learning_rate": learning_rate}
         changes = {name: value for name, value in asked.items() if value is not None}
-        for name, value in changes.items():
-            least = 0 if name == "learning_rate" else 1
-            if value < least:
+        for name, value in {**changes, "seed": seed, "faces": faces}.items():
+            least = 0 if name in ("learning_rate", "seed") else 1
+            if value is not None and value < least:
                 raise ValueError(f"{name} is too small. Received {value}; {least} or more is right")
         self.recipe = dataclasses.replace(recipe_of(self.dataset, recipe), **changes)
         of_recipe = {name: getattr(self.recipe, name) for name in ("dropout", "head")}
@@ -222,7 +222,7 @@ class Train:
         """The training faces in memory, moved anew in every batch."""
         faces = load_faces(self.data_dir, self.dataset.name, "train", self.recipe.input_size)
         if self.faces is not None:
-            faces = faces.sample(self.faces, self.seed)
+            faces = faces.sample(self.faces, SEED)  # the same faces for every seed, so that runs compare
         balanced = {}
         if self.method.balance:
             bins = pose_bins(faces.landmarks, self.dataset.pose_mode)
@@ -276,6 +276,7 @@ class Train:
             "dataset": self.dataset.title,
             "arch": str(self.network.arch),
             "method": self.method.name,
+            "loss": self.method.constants(self.data_dir, self.dataset, self.crop.name),
             "crop": self.crop.name,
             "input_size": self.recipe.input_size,
             "points": self.dataset.layout.points,
