@@ -30,7 +30,7 @@ def tangents(landmarks, neighbours):
     """The unit tangent of its curve at every landmark.
 
     Args:
-        landmarks: (batch, points, 2), in sides of the crop.
+        landmarks: (batch, points, 2), in sides of the crop, or in a smaller unit such as pixels.
         neighbours: (points, 2) indices, see config.Layout.neighbours.
 
     Returns:

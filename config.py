@@ -16,7 +16,8 @@ BEST_FILE, LAST_FILE = "best.keras", "last.keras"  # weights of a run
 SETTINGS_FILE, STATE_FILE, LOG_FILE, CURVES_FILE = "settings.json", "state.npz", "log.csv", "curves.png"
 SNAPSHOTS_FILE = "snapshots.json"  # what a run made of one face in its first epochs
 SNAPSHOT_EPOCHS = (0, 1, 2, 3)  # finished epochs after which it is kept, and after the last
-STRIP_METHODS, STRIP_PIXELS = ("wing", "anisotropic"), 224  # whose snapshots are drawn, from above; side of a picture
+STRIP_METHODS = ("wing", "anisotropic_loss")  # whose snapshots are drawn, from above
+STRIP_PIXELS = 224  # side of a picture
 SEED = 7
 INDEX_VERSION = 1  # of index.json; raise it when its form changes
 JOURNAL_FILE = "journal.jsonl"  # finished faces of a preparation
@@ -65,8 +66,8 @@ class Layout:
     partners: the landmark that each landmark becomes in the mirror image.
     normalisers: name -> two groups of landmarks; the distance between the two groups' means divides the error.
     parts: facial parts for which the error is reported apart.
-    corners: points that annotators can place exactly (no direction of uncertainty): corners of eyes and mouth, pupils,
-        and a nose's tip that lies on no curve.
+    corners: points that annotators can place exactly (no direction of uncertainty): corners of eyes and mouth, pupils
+        (AFLW's eye centres lie on their lines instead), and a nose's tip that lies on no curve.
     """
 
     points: int
@@ -608,7 +609,7 @@ PCA_EPOCHS = 150  # of this many epochs
 
 LOSS_INPUT = 224  # side in pixels of the crop in whose pixels the numbers below are meant, whatever the network's input
 SMOOTH_L1_THRESHOLD = 1.0  # pixels
-WING_WIDTH, WING_CURVATURE = 10.0, 2.0  # w and epsilon of Wing loss, in pixels; its authors' values
+WING_WIDTH, WING_CURVATURE = 10.0, 2.0  # w and epsilon of Wing loss; its authors' values, of 256 px probably
 ANISOTROPY = (5.0, 3.0)  # a, b; b is published, a is garbled in our copy of the text and 5 is a reading of it
 ANISOTROPY_ABLATION = ((1.0, 1.0), (3.0, 1.0), (9.0, 3.0))  # other pairs that are compared
 POSE_BINS = 9
@@ -747,6 +748,7 @@ EVALUATION_BATCH = 32  # faces that go through the network at once
 
 BOOTSTRAP_DRAWS = 10_000
 BOOTSTRAP_INTERVAL = 0.95  # the share of the draws that the interval of a difference holds
+SMALLEST_BOOTSTRAP = 30  # faces; with fewer, percentile intervals are too narrow to judge by
 LARGEST_OVERHEAD = 0.03  # share of a training step that a loss may add
 
 # --------------------------------------------------------------------------------------------------------------------

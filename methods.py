@@ -4,6 +4,7 @@ A method that is not here does not exist; to add one, write its file and its row
 and know no method by name.
 """
 
+import inspect
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -108,6 +109,7 @@ class Method:
 
     build(network, dataset, input_size, batch_norm) -> model.
     loss(data_dir, dataset, crop) -> Keras loss. callbacks(loss, epochs), metrics(loss) -> what the loss needs besides.
+    told: the loss's constants, where making it takes more than them; see `constants`.
     encode(landmarks (batch, points, 2) in crop pixels, size) -> targets.
     decode(predictions, size) -> landmarks (batch, points, 2) in crop pixels.
     start(model, batches): what is done to a new network's weights, given its training faces.
@@ -119,29 +121,46 @@ class Method:
     loss: Callable[[str | os.PathLike, Dataset, str], keras.losses.Loss]
     callbacks: Callable[[keras.losses.Loss, int], list] = lambda loss, epochs: []
     metrics: Callable[[keras.losses.Loss], list] = lambda loss: []
+    told: dict | None = None
     build: Callable[[Network, Dataset, int, float], keras.Model] = build_regression
     encode: Callable[[np.ndarray, int], np.ndarray] = encode_regression
     decode: Callable[[np.ndarray, int], np.ndarray] = from_targets
     start: Callable[[keras.Model, TrainingBatches], None] = start_at_mean_face
     balance: Callable[[Sequence[int]], int] | None = None
 
+    def constants(self, data_dir: str | os.PathLike, dataset: Dataset, crop: str) -> dict:
+        """What the loss is made with, as JSON has it: the numbers, words and lists of its `get_config`, no arrays."""
+        if self.told is not None:
+            return self.told
+        config = self.loss(data_dir, dataset, crop).get_config()
+        return {name: value for name, value in config.items() if isinstance(value, bool | int | float | str | list)}
 
-_STAGES = {  # what ACR Loss needs besides
-    "callbacks": lambda loss, epochs: [PercentageSchedule(loss, epochs)],
-    "metrics": lambda loss: loss.metrics,
-}
+
+def _acr(name: str, make: Callable[..., ACRLoss] = make_acr_loss, **options) -> Method:
+    """A row of ACR Loss. Its constants are told: the loss itself needs eigenbases, and memory of the device."""
+    told = {key: item.default for key, item in inspect.signature(ACRLoss).parameters.items()}
+    told = {key: value for key, value in told.items() if value is not inspect.Parameter.empty} | options
+    return Method(
+        name,
+        loss=partial(make, **options),
+        callbacks=lambda loss, epochs: [PercentageSchedule(loss, epochs)],
+        metrics=lambda loss: loss.metrics,
+        told=told | {"percentages": list(PCA_PERCENTAGES)},
+    )
+
 
 METHODS = {
     method.name: method
     for method in (
-        Method("acr", loss=make_acr_loss, **_STAGES),
-        Method("acr_upright", loss=make_upright_acr_loss, **_STAGES),
+        _acr("acr"),
+        _acr("acr_upright", make_upright_acr_loss),
         # our smallest change to ACR Loss, see acr_loss.py
-        Method("acr_pixels", loss=partial(make_acr_loss, constant="tangent", unit=ACR_UNIT / LOSS_INPUT), **_STAGES),
+        _acr("acr_pixels", constant="tangent", unit=ACR_UNIT / LOSS_INPUT),
         Method("l2", loss=lambda data_dir, dataset, crop: L2Loss()),
         Method("l1", loss=lambda data_dir, dataset, crop: L1Loss()),
         Method("smooth_l1", loss=lambda data_dir, dataset, crop: SmoothL1Loss()),
         Method("wing", loss=lambda data_dir, dataset, crop: WingLoss()),
+        Method("anisotropic_loss", loss=make_anisotropic_loss(*ANISOTROPY)),  # the loss alone, as all above
         # the anisotropic paper's own method, and the other rows of its Table 4
         Method("anisotropic", loss=make_anisotropic_loss(*ANISOTROPY), start=start_at_bins, balance=min),
         Method("anisotropic_direct", loss=make_anisotropic_loss(*ANISOTROPY), start=start_at_zero),

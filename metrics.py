@@ -71,7 +71,8 @@ def normaliser_distance(
     if not distance.all():
         index = int(np.argmin(distance))
         face = repr(faces[index]) if faces is not None else f"number {index}"
-        raise ValueError(f"the {name} distance of face {face} is zero, so its error has no NME. Correct its landmarks")
+        what = "box" if name == BOX else "landmarks"
+        raise ValueError(f"the {name} distance of face {face} is zero, so its error has no NME. Correct its {what}")
     return distance
 
 

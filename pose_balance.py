@@ -59,7 +59,12 @@ def pose_bins(landmarks: np.ndarray, mode: int, count: int = POSE_BINS) -> list[
 
     Returns:
         Arrays of face indices, each rising, in the order of the pose. Together they hold every face once.
+
+    Raises:
+        ValueError: fewer faces than span the mode.
     """
+    if len(landmarks) < mode + 2:
+        raise ValueError(f"poses need at least {mode + 2} faces. Received {len(landmarks)}")
     shapes = align(np.asarray(landmarks, np.float64)).reshape(len(landmarks), -1)  # (faces, 2 * points)
     model = ShapeModel(percentage=100, clip=None).fit(shapes)
     pose = model.transform(shapes)[:, mode]  # (faces,)

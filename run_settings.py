@@ -48,6 +48,12 @@ def open_run(folder: Path, settings: dict, resume: bool) -> dict:
     record = read_record(file)
     stored = record["settings"]
     different = different_settings(stored, settings)
+    lacking = [name for name in different if name not in stored]
+    if lacking and lacking == different:
+        raise ValueError(
+            f"cannot resume {folder}: nothing says that it was trained alike. Received a record without "
+            f"{', '.join(lacking)}, which older versions did not keep; train anew elsewhere"
+        )
     if different:
         raise ValueError(
             f"cannot resume {folder} with other settings. Received { {name: settings[name] for name in different} }; "

@@ -3,7 +3,8 @@
     python test.py --dataset 300W --weights runs/acr/best.keras --out runs/acr
     python test.py --dataset 300W --weights pre_trained_models/300w/EF_3/300w_EF3_ACRLoss.h5 --out results/ef3 --flip
 
-The folder then holds metrics.json (every number with its normaliser, threshold, subset, n and official n),
+The folder then holds metrics.json (every number with its normaliser, threshold, subset, n and official n; and weights,
+crop, split and flip),
 predictions.json (landmarks in image pixels, which metrics.py reads again), ced.png and worst.png. In a notebook:
 
     Test().test_model(DatasetName.w300, "runs/acr/best.keras")
@@ -143,6 +144,7 @@ class Test:
         evaluation = metrics.evaluate(
             predicted, faces.landmarks, dataset, faces.subsets, official, faces=faces.names, boxes=faces.boxes
         )
+        evaluation |= {"weights": path.name, "crop": chosen.name, "split": split, "flip": flip}
         print(f"{path}, crop {chosen.name}, {split} split{', averaged with the mirrored crop' if flip else ''}")
         print(metrics.table(evaluation, official))
         _print_missing(faces)

@@ -75,15 +75,15 @@ class Train:
         precision: a Keras dtype policy, or "auto": bfloat16 where there is a GPU, float32 elsewhere (on a CPU it gains
             nothing).
         seed: of weights, order and moves.
-        faces: how many of the training faces to use, drawn at random; all by default. The eigenbases stay those of all
-            prepared labels.
+        faces: how many of the training faces to use, drawn at random, the same for every seed; all by default. The
+            eigenbases stay those of all prepared labels.
         also: other prepared data sets with the same landmarks, whose training faces are shown as well.
         sampler: what makes the moved faces: "host" (OpenCV), "device" (`keras.ops`, from faces in its memory), or
             "auto": the device where it is a GPU.
         workers: threads that make batches.
 
     Raises:
-        ValueError: an unknown network, data set, method, recipe, crop or sampler.
+        ValueError: an unknown network, data set, method, recipe, crop or sampler, or a number that is too small.
     """
 
     def __init__(
@@ -113,9 +113,9 @@ class Train:
         self.data_dir, self.save_path, self.seed, self.workers = Path(data_dir), Path(save_path), seed, workers
         asked = {"epochs": epochs, "input_size": input_size, "batch_size": batch_size, "learning_rate": learning_rate}
         changes = {name: value for name, value in asked.items() if value is not None}
-        for name, value in changes.items():
-            least = 0 if name == "learning_rate" else 1
-            if value < least:
+        for name, value in {**changes, "seed": seed, "faces": faces}.items():
+            least = 0 if name in ("learning_rate", "seed") else 1
+            if value is not None and value < least:
                 raise ValueError(f"{name} is too small. Received {value}; {least} or more is right")
         self.recipe = dataclasses.replace(recipe_of(self.dataset, recipe), **changes)
         of_recipe = {name: getattr(self.recipe, name) for name in ("dropout", "head")}
@@ -245,7 +245,7 @@ class Train:
         """The training faces in memory, moved anew in every batch."""
         faces = load_faces(self.data_dir, self.dataset.name, "train", self.recipe.input_size)
         if self.faces is not None:
-            faces = faces.sample(self.faces, self.seed)
+            faces = faces.sample(self.faces, SEED)  # the same faces for every seed, so that runs compare
         for dataset in self.also:
             faces = faces.joined(load_faces(self.data_dir, dataset.name, "train", self.recipe.input_size))
         balanced = {}
@@ -309,6 +309,7 @@ class Train:
             "dataset": self.dataset.title,
             "arch": str(self.network.arch),
             "method": self.method.name,
+            "loss": self.method.constants(self.data_dir, self.dataset, self.crop.name),
             "crop": self.crop.name,
             "input_size": self.recipe.input_size,
             "points": self.dataset.layout.points,

@@ -1,28 +1,30 @@
-"""Which differences are real? A paired bootstrap over test faces (Efron and Tibshirani 1993, percentile intervals).
+"""Which differences are real? A paired bootstrap over seeds and test faces (Efron and Tibshirani 1993, percentiles).
 
-The same faces are drawn for all that is compared, so that a face which is hard for everybody widens no interval.
+The same seeds and the same faces are drawn for all that is compared, so that what is hard for everybody widens no
+interval: a seed is the same order and moves of faces for all methods, and a face is the same face.
 """
 
 from typing import NamedTuple
 
 import numpy as np
 
-from config import BOOTSTRAP_DRAWS, BOOTSTRAP_INTERVAL, SEED
+from config import BOOTSTRAP_DRAWS, BOOTSTRAP_INTERVAL, SEED, SMALLEST_BOOTSTRAP
 
 DRAWS_AT_ONCE = 500  # they need 8 bytes for each face
 
 
 class Differences(NamedTuple):
-    """Differences of mean errors, row minus column, each (entries, entries), and the ends of their intervals."""
+    """Differences of mean errors, row minus column, and what is known of them.
+
+    mean, low, high: (entries, entries), the ends being those of the intervals; with one seed these are of faces alone.
+    verdict: (entries, entries) of "yes", "no", "not known". "yes": the interval leaves out zero, and the difference has
+        the same sign with every seed. "not known": one seed only, or fewer than SMALLEST_BOOTSTRAP faces.
+    """
 
     mean: np.ndarray
     low: np.ndarray
     high: np.ndarray
-
-    @property
-    def real(self) -> np.ndarray:
-        """Where the interval leaves out zero: (entries, entries), bool."""
-        return (self.low > 0) | (self.high < 0)
+    verdict: np.ndarray
 
 
 def paired_bootstrap(
@@ -30,26 +32,43 @@ def paired_bootstrap(
 ) -> Differences:
     """Differences between the mean errors of several entries on the same faces, with percentile intervals.
 
+    A draw takes as many seeds as there are, with replacement, and then as many faces. Few seeds make the part of the
+    interval that is due to them too narrow, by sqrt((n - 1) / n); hence the second condition of a "yes".
+
     Args:
-        errors: (entries, faces), of every face; where an entry was trained with several seeds, their mean.
-        draws: how often as many faces are drawn with replacement. interval: the share of draws within the interval.
+        errors: (entries, seeds, faces). draws: how often seeds and faces are drawn.
+        interval: the share of draws within the interval.
 
     Raises:
         ValueError: no face, or an error that is not finite.
     """
     errors = np.asarray(errors, np.float64)
-    if errors.ndim != 2 or not errors.size or not np.isfinite(errors).all():
-        raise ValueError(f"errors must be finite, (entries, faces). Received an array of shape {errors.shape}")
-    entries, faces = errors.shape
+    if errors.ndim != 3 or not errors.size or not np.isfinite(errors).all():
+        raise ValueError(f"errors must be finite, (entries, seeds, faces). Received an array of shape {errors.shape}")
+    entries, seeds, faces = errors.shape
     rng, means = np.random.default_rng(seed), []
     for start in range(0, draws, DRAWS_AT_ONCE):
         count = min(DRAWS_AT_ONCE, draws - start)
-        times = rng.multinomial(faces, np.full(faces, 1 / faces), size=count)  # (count, faces), how often each is drawn
-        means.append(times @ errors.T / faces)  # (count, entries)
+        of_seeds = _times(rng, seeds, count)  # (count, seeds)
+        of_faces = errors @ _times(rng, faces, count).T  # (entries, seeds, count), sums over the drawn faces
+        means.append(np.einsum("ds,esd->de", of_seeds, of_faces) / (seeds * faces))
     means = np.concatenate(means)  # (draws, entries)
+    of_seeds = errors.mean(axis=2)  # (entries, seeds)
     mean, low, high = (np.zeros((entries, entries)) for _ in range(3))
+    real = np.zeros((entries, entries), bool)
     outside = (1 - interval) / 2
     for entry in range(entries):
-        mean[entry] = (errors[entry] - errors).mean(axis=1)
+        differences = of_seeds[entry] - of_seeds  # (entries, seeds)
+        mean[entry] = differences.mean(axis=1)
         low[entry], high[entry] = np.quantile(means[:, [entry]] - means, [outside, 1 - outside], axis=0)
-    return Differences(mean, low, high)
+        worse = (low[entry] > 0) & (differences > 0).all(axis=1)
+        better = (high[entry] < 0) & (differences < 0).all(axis=1)
+        real[entry] = worse | better
+    known = seeds > 1 and faces >= SMALLEST_BOOTSTRAP
+    verdict = np.where(real, "yes", "no") if known else np.full((entries, entries), "not known")
+    return Differences(mean, low, high, verdict)
+
+
+def _times(rng: np.random.Generator, size: int, count: int) -> np.ndarray:
+    """How often each of `size` things is drawn when that many are, with replacement: (count, size), float64."""
+    return rng.multinomial(size, np.full(size, 1 / size), size=count).astype(np.float64)

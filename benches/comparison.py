@@ -8,13 +8,14 @@ import csv
 import io
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
 import metrics
-from benches.bootstrap import paired_bootstrap
+from benches.bootstrap import Differences, paired_bootstrap
 from benches.comparison_figures import draw_ceds, draw_convergence, draw_differences, draw_landmark_errors
 from config import (
     BEST_FILE,
@@ -25,6 +26,7 @@ from config import (
     METRICS_FILE,
     PREDICTIONS_FILE,
     SETTINGS_FILE,
+    SMALLEST_BOOTSTRAP,
     Dataset,
     Recipe,
 )
@@ -39,34 +41,37 @@ AGREEMENT = 1e-6  # of the mean NME of predictions.json with that of metrics.jso
 class Result:
     """What one finished run left.
 
-    record: settings.json. metrics: metrics.json. nmes: (faces,) of the test faces, in the order of the truth file.
+    settings, commit: of settings.json. faces: the summaries of the "train" and "validation" faces.
+    figures: (normaliser, subset) -> the numbers of metrics.json. landmarks: (points,) NME of each landmark.
+    best: validation NME of the epoch whose weights were tested, in percent, by the data set's own normaliser.
+    nmes: (faces,) of the test faces, in the order of the truth file.
     steps, validation: (epochs,) training steps after each epoch and the validation NME there, in percent.
     """
 
     folder: Path
-    record: dict
-    metrics: dict
+    settings: dict
+    commit: str
+    faces: dict[str, dict]
+    figures: dict[tuple[str, str], dict]
+    landmarks: np.ndarray
+    best: float
     nmes: np.ndarray
     steps: np.ndarray
     validation: np.ndarray
 
 
-@dataclass
 class Truth:
     """The test faces: names, landmarks (faces, points, 2), the data set's normaliser (faces,) and subsets' masks."""
 
-    dataset: Dataset
-    path: Path
-    names: list[str] = field(init=False)
-
-    def __post_init__(self):
-        layout, normaliser = self.dataset.layout, self.dataset.normaliser
-        entries = metrics.read_entries(self.path, layout.points)
+    def __init__(self, dataset: Dataset, path: Path):
+        self.dataset, self.path = dataset, path
+        layout, normaliser = dataset.layout, dataset.normaliser
+        entries = metrics.read_entries(path, layout.points)
         self.names = list(entries)
         self.landmarks = np.stack([entry.landmarks for entry in entries.values()])
         boxes = metrics.boxes_of(entries.values())
         self.distance = metrics.normaliser_distance(self.landmarks, layout, normaliser, self.names, boxes)
-        self.masks = metrics.subset_masks(self.dataset, [entry.subsets or () for entry in entries.values()])
+        self.masks = metrics.subset_masks(dataset, [entry.subsets or () for entry in entries.values()])
 
     def mean_face(self) -> np.ndarray:
         """(points, 2): the mean of the faces, each about its own middle and in units of its normaliser."""
@@ -78,12 +83,12 @@ def read_result(folder: Path, recipe: Recipe, truth: Truth) -> Result:
     """What a finished run left in its folder.
 
     Raises:
-        ValueError: files that are broken, of other test faces, or that contradict each other.
+        ValueError: files that are broken, of other test faces or weights, or that contradict each other.
         OSError: a file cannot be read.
     """
     record = read_record(folder / SETTINGS_FILE)
-    command = f"python test.py --dataset {truth.dataset.title} --weights {folder / BEST_FILE} --out {folder}"
-    again = f"Evaluate it again: {command}"
+    data = f"--dataset {truth.dataset.title} --data-dir {truth.path.parents[1]}"
+    again = f"Evaluate it again: python test.py {data} --weights {folder / BEST_FILE} --out {folder}"
     predictions = metrics.read_entries(folder / PREDICTIONS_FILE, truth.dataset.layout.points)
     if set(predictions) != set(truth.names):
         raise ValueError(
@@ -95,20 +100,38 @@ def read_result(folder: Path, recipe: Recipe, truth: Truth) -> Result:
     try:
         evaluation = json.loads((folder / METRICS_FILE).read_text(encoding="utf-8"))
         printed, normaliser = evaluation["subsets"]["full"]["nme"], evaluation["normaliser"]
-        faces = record["faces"]["train"]["n"]
+        figures = {
+            (name, subset): {"n": int(row["n"]), "n_official": row["n_official"]} | {m: float(row[m]) for m in MEASURES}
+            for name, block in evaluation["normalisers"].items()
+            for subset, row in block["subsets"].items()
+        }
+        landmarks = np.array(evaluation["landmarks"], np.float64)
+        of = tuple(evaluation.get(name) for name in ("weights", "crop", "split", "flip"))
+        faces = {
+            split: {key: record["faces"][split][key] for key in ("n", "sha256")} for split in ("train", "validation")
+        }
+        settings, commit, best = record["settings"], str(record["commit"]), float(record["validation"]["nme"])
+        expected = (BEST_FILE, settings["crop"], "test", False)
         with open(folder / LOG_FILE, encoding="utf-8", newline="") as file:
             epochs, validation = zip(
                 *((int(row["epoch"]), float(row["val_nme"])) for row in csv.DictReader(file)), strict=True
             )
     except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{folder} does not hold a whole run. Received {error!r}") from error
+        raise ValueError(
+            f"{folder} does not hold a whole run, or one of an older version. Received {error!r}; train it anew"
+        ) from error
+    if of != expected:
+        raise ValueError(
+            f"{folder / METRICS_FILE} is of another evaluation, or of an older version. Received weights, crop, split "
+            f"and flip {of}; {expected} is right. {again}"
+        )
     if normaliser != truth.dataset.normaliser or abs(printed - nmes.mean()) > AGREEMENT:
         raise ValueError(
             f"{folder / METRICS_FILE} and {PREDICTIONS_FILE} beside it do not agree. Received {printed} % "
             f"({normaliser}) and {nmes.mean()} % ({truth.dataset.normaliser}) on {truth.path}. {again}"
         )
-    steps = np.array(epochs) * recipe.steps_per_epoch(faces)
-    return Result(folder, record, evaluation, nmes, steps, np.array(validation))
+    steps = np.array(epochs) * recipe.steps_per_epoch(faces["train"]["n"])
+    return Result(folder, settings, commit, faces, figures, landmarks, best, nmes, steps, np.array(validation))
 
 
 class Comparison:
@@ -118,7 +141,7 @@ class Comparison:
         truth: the test faces. results: title of an entry -> its runs.
 
     Raises:
-        ValueError: runs that were trained or validated on different faces.
+        ValueError: runs that were trained or validated on different faces, or evaluated otherwise.
     """
 
     def __init__(self, truth: Truth, results: dict[str, list[Result]]):
@@ -126,12 +149,17 @@ class Comparison:
         runs = [run for entry in results.values() for run in entry]
         for run in runs:
             for split in ("train", "validation"):
-                ours, first = run.record["faces"][split], runs[0].record["faces"][split]
+                ours, first = run.faces[split], runs[0].faces[split]
                 if ours != first:
                     raise ValueError(
                         f"{run.folder} and {runs[0].folder} had different {split} faces. Received {ours} and {first}; "
                         "a comparison needs the same"
                     )
+            if run.figures.keys() != runs[0].figures.keys():
+                raise ValueError(
+                    f"{run.folder} and {runs[0].folder} were not evaluated alike. Received {list(run.figures)} and "
+                    f"{list(runs[0].figures)}; a comparison needs the same normalisers and subsets"
+                )
         self.errors = {title: np.stack([run.nmes for run in entry]) for title, entry in results.items()}
 
     def write(self, out: Path, description: str) -> list[Path]:
@@ -142,9 +170,7 @@ class Comparison:
         """
         dataset, layout = self.truth.dataset, self.truth.dataset.layout
         rows, differences = self.rows(), self.differences()
-        landmarks = {
-            title: np.mean([run.metrics["landmarks"] for run in entry], axis=0) for title, entry in self.results.items()
-        }
+        landmarks = {title: np.mean([run.landmarks for run in entry], axis=0) for title, entry in self.results.items()}
         convergence = {
             title: (entry[0].steps, np.stack([run.validation for run in entry]))
             for title, entry in self.results.items()
@@ -157,51 +183,54 @@ class Comparison:
         draw_ceds(out / "ced.png", {title: errors.ravel() for title, errors in self.errors.items()}, head)
         draw_landmark_errors(out / "landmarks.png", self.truth.mean_face(), landmarks, layout, head)
         draw_convergence(out / "convergence.png", convergence, dataset.normaliser)
-        full = paired_bootstrap(self._means())
-        draw_differences(out / "differences.png", list(self.results), full, f"{head}, all faces")
+        draw_differences(
+            out / "differences.png", list(self.results), self.found["full"], f"{head}, all faces", self._covered()
+        )
         names = ("table.md", "table.csv", "differences.csv", "convergence.csv")
         pictures = ("ced.png", "landmarks.png", "convergence.png", "differences.png")
         return [out / name for name in (*names, *pictures)]
 
-    def _means(self) -> np.ndarray:
-        """NME of every face, the mean over an entry's seeds: (entries, faces)."""
-        return np.stack([errors.mean(axis=0) for errors in self.errors.values()])
+    @cached_property
+    def found(self) -> dict[str, Differences]:
+        """Subset -> the differences between the entries there."""
+        errors = np.stack(list(self.errors.values()))  # (entries, seeds, faces)
+        return {subset: paired_bootstrap(errors[..., mask]) for subset, mask in self.truth.masks.items()}
 
     def rows(self) -> list[dict]:
         """The table: one row for each entry, normaliser and subset, with mean and standard deviation over seeds.
 
-        The deviation is that of a sample (n - 1), empty for one seed. NME is in percent, FR and AUC are fractions.
+        The deviation is that of a sample (n - 1), empty for one seed. NME is in percent, FR and AUC are fractions. The
+        validation NME is that of all validation faces, so it stands beside all test faces, with the same normaliser.
         """
-        rows = []
+        rows, all_faces = [], (self.truth.dataset.normaliser, "full")
         for title, entry in self.results.items():
-            validation = [run.record["validation"]["nme"] for run in entry]
-            for normaliser, block in entry[0].metrics["normalisers"].items():
-                for subset, numbers in block["subsets"].items():
-                    row = {"entry": title, "normaliser": normaliser, "subset": subset}
-                    row |= {"n": numbers["n"], "n_official": numbers["n_official"], "seeds": len(entry)}
-                    for measure in MEASURES:
-                        values = [run.metrics["normalisers"][normaliser]["subsets"][subset][measure] for run in entry]
-                        row |= {measure: np.mean(values), f"{measure}_std": _deviation(values)}
-                    row |= {"validation_nme": np.mean(validation), "validation_nme_std": _deviation(validation)}
-                    rows.append(row)
+            for key, numbers in entry[0].figures.items():
+                row = {"entry": title, "normaliser": key[0], "subset": key[1]}
+                row |= {"n": numbers["n"], "n_official": numbers["n_official"], "seeds": len(entry)}
+                columns = {measure: [run.figures[key][measure] for run in entry] for measure in MEASURES}
+                columns["validation_nme"] = [run.best for run in entry] if key == all_faces else []
+                for name, values in columns.items():
+                    row |= {name: np.mean(values) if values else None, f"{name}_std": _deviation(values)}
+                rows.append(row)
         return rows
 
     def differences(self) -> list[dict]:
         """For every subset and every two entries: the difference of their mean NME, its interval, and if it is real."""
-        means, titles, rows = self._means(), list(self.results), []
-        for subset, mask in self.truth.masks.items():
-            found = paired_bootstrap(means[:, mask])
+        titles, rows = list(self.results), []
+        for subset, found in self.found.items():
+            faces = int(self.truth.masks[subset].sum())
             for one in range(len(titles)):
                 for other in range(one + 1, len(titles)):
-                    mean, low, high = (float(array[one, other]) for array in found)
-                    row = {"subset": subset, "n": int(mask.sum()), "entry": titles[one], "other": titles[other]}
-                    rows.append(row | {"nme": mean, "low": low, "high": high, "real": bool(found.real[one, other])})
+                    mean, low, high, verdict = (array[one, other] for array in found)
+                    row = {"subset": subset, "n": faces, "entry": titles[one], "other": titles[other]}
+                    rows.append(row | {"nme": mean, "low": low, "high": high, "real": str(verdict)})
         return rows
 
     def _markdown(self, rows: list[dict], differences: list[dict], description: str) -> str:
         """The table and the differences, for a reader."""
         lines = [description, "", "Mean ± standard deviation over seeds; NME in percent, FR and AUC as fractions.", ""]
-        head = ["entry", "normaliser", "subset", "faces", "official", "seeds", *map(str.upper, MEASURES), "validation"]
+        head = ["entry", "normaliser", "subset", "faces", "official", "seeds", *map(str.upper, MEASURES)]
+        head.append(f"best validation NME ({self.truth.dataset.normaliser})")
         lines += [_line(head), _line(["---"] * len(head))]
         for row in rows:
             cells = [row["entry"], row["normaliser"], row["subset"], row["n"], row["n_official"] or "-", row["seeds"]]
@@ -210,10 +239,10 @@ class Comparison:
         lines += [
             "",
             f"Differences of the mean NME, in points of percent ({self.truth.dataset.normaliser}), with "
-            f"{BOOTSTRAP_INTERVAL:.0%} intervals: paired bootstrap over the test faces, {BOOTSTRAP_DRAWS:,} draws, "
-            "each face's NME averaged over the seeds first. The interval tells of other faces, not of other seeds. Of "
-            "twenty intervals about a difference that is none, one leaves out zero. All faces; differences.csv has the "
-            "subsets.",
+            f"{BOOTSTRAP_INTERVAL:.0%} intervals: paired bootstrap over {self._covered()}, {BOOTSTRAP_DRAWS:,} draws. "
+            "Real: zero lies outside, and every seed's difference has the same sign; not known with one seed or fewer "
+            f"than {SMALLEST_BOOTSTRAP} faces. With few seeds the intervals are too narrow, and of many differences "
+            "that are none some look real. All faces; differences.csv has the subsets.",
             "",
         ]
         head = ["difference", "NME", "from", "to", "real"]
@@ -221,8 +250,15 @@ class Comparison:
         for row in (row for row in differences if row["subset"] == "full"):
             numbers = [f"{row[name]:+.3f}" for name in ("nme", "low", "high")]
             pair = f"{row['entry']} − {row['other']}"
-            lines.append(_line([pair, *numbers, "yes" if row["real"] else "no"]))
+            lines.append(_line([pair, *numbers, row["real"]]))
+        lines += ["", "Runs:", ""]
+        lines += [f"- {title}: {', '.join(str(run.folder) for run in entry)}" for title, entry in self.results.items()]
         return "\n".join(lines) + "\n"
+
+    def _covered(self) -> str:
+        """What the intervals are of."""
+        seeds = len(next(iter(self.errors.values())))
+        return "seeds and test faces" if seeds > 1 else "test faces, not over seeds"
 
 
 def _deviation(values: Sequence[float]) -> float | None:
@@ -232,6 +268,8 @@ def _deviation(values: Sequence[float]) -> float | None:
 
 def _plus_minus(row: dict, name: str, decimals: int) -> str:
     """A mean and its deviation, where there is one."""
+    if row[name] is None:
+        return ""
     deviation = row[f"{name}_std"]
     return f"{row[name]:.{decimals}f}" + ("" if deviation is None else f" ± {deviation:.{decimals}f}")
 

@@ -79,7 +79,7 @@ def draw_convergence(
     for number, (entry, (steps, errors)) in enumerate(curves.items()):
         axes.plot(steps, errors.mean(axis=0), label=entry, linewidth=1.4, **_style(number))
         axes.fill_between(steps, errors.min(axis=0), errors.max(axis=0), color=f"C{number % 10}", alpha=0.15)
-    axes.set(xlabel="training steps", ylabel=f"validation NME in %, {normaliser}", yscale="log")
+    axes.set(xlabel="training steps", ylabel=f"validation NME of the averaged weights in %, {normaliser}", yscale="log")
     axes.yaxis.set_major_formatter("{x:g}")
     axes.yaxis.set_minor_formatter("{x:g}")
     axes.grid(alpha=0.25, which="both")
@@ -87,12 +87,18 @@ def draw_convergence(
     replace_file(path, figure.savefig)
 
 
-def draw_differences(path: str | os.PathLike, entries: list[str], differences: Differences, title: str) -> None:
-    """Draws the matrix of differences, row minus column, with their intervals; grey where zero lies within."""
+def draw_differences(
+    path: str | os.PathLike, entries: list[str], differences: Differences, title: str, covered: str
+) -> None:
+    """Draws the matrix of differences, row minus column, with their intervals; grey where the verdict is not "yes".
+
+    Args:
+        covered: what the intervals are over.
+    """
     count = len(entries)
     most = np.abs(differences.mean).max() or 1.0
     colours = DIFFERENCE_COLOURS(0.5 + 0.35 * differences.mean / most)  # (entries, entries, 4)
-    colours[~differences.real] = NOT_REAL
+    colours[differences.verdict != "yes"] = NOT_REAL
     colours[np.eye(count, dtype=bool)] = NOTHING
     figure = Figure(figsize=(1.25 * count + 2.2, 0.8 * count + 2.2), dpi=DOTS, layout="constrained")
     axes = figure.add_subplot()
@@ -100,13 +106,13 @@ def draw_differences(path: str | os.PathLike, entries: list[str], differences: D
     for row in range(count):
         for column in range(count):
             if row != column:
-                mean, low, high = (array[row, column] for array in differences)
+                mean, low, high = (array[row, column] for array in differences[:3])
                 axes.text(column, row, f"{mean:+.2f}\n[{low:+.2f}, {high:+.2f}]", ha="center", va="center", fontsize=7)
     axes.set_xticks(range(count), entries, rotation=30, ha="right", fontsize=8)
     axes.set_yticks(range(count), entries, fontsize=8)
     axes.set_title(
-        f"{title}\nrow minus column, points of percent, {BOOTSTRAP_INTERVAL:.0%} intervals over faces; "
-        "green: the row is better, grey: not known",
+        f"{title}\nrow minus column, points of percent, {BOOTSTRAP_INTERVAL:.0%} intervals over {covered}; "
+        "green: the row is better, grey: not real, or not known",
         fontsize=8,
     )
     replace_file(path, figure.savefig)

@@ -6,6 +6,7 @@ where they lie, if their settings.json says that they are the same.
 
 import argparse
 import itertools
+import sys
 from pathlib import Path
 
 import train
@@ -15,6 +16,7 @@ from checkpoint import read_snapshots
 from config import (
     SETTINGS_FILE,
     SNAPSHOTS_FILE,
+    STATE_FILE,
     STRIP_METHODS,
     STRIP_PIXELS,
     Dataset,
@@ -25,7 +27,7 @@ from config import (
     network_of,
 )
 from data_helper import prepare_embedded
-from face_batches import load_faces
+from face_batches import load_faces, read_index
 from figures import draw_strip
 from image_utility import transform
 from methods import method_of
@@ -50,9 +52,13 @@ def bench_losses(options: argparse.Namespace) -> list[Path]:
     """
     dataset, out = dataset_of(options.dataset), Path(options.out)
     runs = plan(options)
+    if dataset.name == DatasetName.synthetic:
+        prepare_embedded(options.data_dir, options.crop)
+    if all(face["split"] != "test" for face in read_index(options.data_dir, dataset)["faces"]):
+        raise ValueError(f"nothing to compare on. Received {options.data_dir}, where {dataset.title} has no test faces")
     with folder_lock(out, "a bench writes to"):
-        if dataset.name == DatasetName.synthetic:
-            prepare_embedded(options.data_dir, options.crop)
+        for training, _ in runs.values():
+            print(f"{training.folder}: {training.stage()}", file=sys.stderr)
         truth = Truth(dataset, Path(options.data_dir) / dataset.name / "truth_test.json")
         train_all([training for training, _ in runs.values()], options.jobs)
         results: dict[str, list[Result]] = {}
@@ -73,7 +79,7 @@ def strip(path: Path, dataset: Dataset, options: argparse.Namespace, folders: di
         options: with crop, data_dir. folders: method -> its run.
 
     Returns:
-        The file; none where one of the methods was not trained, or its run kept no snapshots.
+        The file; none where one of the methods was not trained, or the runs kept no snapshots of the same epochs.
     """
     files = {name: folders[name] / SNAPSHOTS_FILE for name in STRIP_METHODS if name in folders}
     if len(files) < len(STRIP_METHODS) or not all(file.is_file() for file in files.values()):
@@ -82,8 +88,11 @@ def strip(path: Path, dataset: Dataset, options: argparse.Namespace, folders: di
     faces = load_faces(options.data_dir, dataset.name, "validation")
     shown = faces.names.index(snapshots[STRIP_METHODS[0]]["image"])  # that of all, the runs had the same faces
     images, matrices = faces.crops(crop_of(options.crop), STRIP_PIXELS, [shown])
+    shared = set.intersection(*(set(kept["epochs"]) for kept in snapshots.values()))
+    if not shared:
+        return []
     rows = {
-        name: {epoch: transform(landmarks, matrices[0]) for epoch, landmarks in kept["epochs"].items()}
+        name: {epoch: transform(kept["epochs"][epoch], matrices[0]) for epoch in shared}
         for name, kept in snapshots.items()
     }
     draw_strip(path, images[0], transform(faces.landmarks[shown], matrices[0]), rows)
@@ -128,7 +137,7 @@ def plan(options: argparse.Namespace) -> dict[tuple[str, str, int], tuple[Traini
 
 
 def _runs_below(folders: list[str]) -> list[tuple[Path, dict]]:
-    """The folders of all runs below these, with their settings.
+    """The folders of all runs below these, with their settings; a settings.json without a state is no run's.
 
     Raises:
         ValueError: no such folder, or the record of a run is broken.
@@ -137,26 +146,34 @@ def _runs_below(folders: list[str]) -> list[tuple[Path, dict]]:
         if not Path(folder).is_dir():
             raise ValueError(f"no such folder of runs. Received {folder}")
     files = [file for folder in folders for file in sorted(Path(folder).rglob(SETTINGS_FILE))]
+    files = [file for file in files if (file.parent / STATE_FILE).is_file()]
     return [(file.parent, read_record(file)["settings"]) for file in files]
 
 
 def _same_run(made: list[tuple[Path, dict]], run: train.Train, training: Training) -> Training | None:
-    """The first finished run with the settings of this one."""
+    """The first finished run with the settings of this one; says why another that looks like it is not taken."""
     for folder, settings in made:
         found = Training(training.arguments, folder, training.epochs)
-        if not different_settings(settings, run.settings()) and found.finished():
+        different = different_settings(settings, run.settings())
+        if not different and found.finished():
             return found
+        if not any(name in settings for name in different):
+            reason = f"does not say its {', '.join(different)}, which older versions did not keep"
+            print(f"{folder} is not used: it {reason if different else f'is {found.stage()}'}", file=sys.stderr)
     return None
 
 
 def describe(dataset: Dataset, options: argparse.Namespace, results: dict[str, list[Result]]) -> str:
     """What was run, in a few lines, for the head of the table."""
     first = next(iter(results.values()))[0]
-    settings, faces = first.record["settings"], first.record["faces"]
+    settings, faces = first.settings, first.faces
     recipe = settings["recipe"]
+    commits = sorted({run.commit for entry in results.values() for run in entry})
+    warning = "" if len(commits) == 1 else "Warning, the runs are of different commits: "
     return (
         f"{dataset.title}: {', '.join(options.archs)} at {settings['input_size']} px, recipe {recipe['name']}, "
         f"{recipe['epochs']} epochs ({int(first.steps[-1]):,} steps of {recipe['batch_size']} faces), crop "
         f"{settings['crop']}, {settings['precision']}, seeds {', '.join(map(str, options.seeds))}. Trained on "
-        f"{faces['train']['n']} faces; the best epoch chosen on {faces['validation']['n']} validation faces."
+        f"{faces['train']['n']} faces; the best epoch chosen on {faces['validation']['n']} validation faces. "
+        f"{warning or 'Commit '}{', '.join(commits)}."
     )

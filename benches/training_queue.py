@@ -21,6 +21,7 @@ from worker_process import follow_parent
 
 OUTPUT_FILE = "output.txt"  # in the folder of a run: what its processes have printed
 POLL = 0.2  # seconds between looks at the trainings
+REDRAW = 10.0  # seconds after which the bar is drawn anew though no epoch has ended, for the time left
 SIDE_BY_SIDE = {  # environment of trainings that share a machine: one thread each, and no more GPU memory than needed
     "TF_NUM_INTRAOP_THREADS": "1",
     "TF_NUM_INTEROP_THREADS": "1",
@@ -60,6 +61,15 @@ class Training:
             return False
         return min(file.stat().st_mtime_ns for file in results) >= weights.stat().st_mtime_ns
 
+    def stage(self) -> str:
+        """How far it is, in words."""
+        done = self.epochs_done()
+        if self.finished():
+            return "finished"
+        if done >= self.epochs:
+            return "trained, but without an evaluation that is newer than its weights"
+        return f"after epoch {done} of {self.epochs}" if self.begun else "new"
+
     def start(self, environment: dict[str, str]) -> BaseProcess:
         """Starts it, or lets it go on, in a new process."""
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -71,6 +81,8 @@ class Training:
 
     def last_words(self) -> str:
         """The last line that its processes printed."""
+        if not (self.folder / OUTPUT_FILE).is_file():
+            return "it ended before it could print"
         lines = (self.folder / OUTPUT_FILE).read_text(encoding="utf-8", errors="replace").splitlines()
         return next((line.strip() for line in reversed(lines) if line.strip()), "it printed nothing")
 
@@ -116,7 +128,7 @@ def train_all(trainings: Sequence[Training], jobs: int = 1) -> None:
         raise ValueError(f"jobs must be 1 or more. Received {jobs}")
     environment = {"TQDM_DISABLE": "1", **(SIDE_BY_SIDE if jobs > 1 else {})}
     waiting, running, failed = [training for training in trainings if not training.finished()], {}, []
-    total, done = sum(training.epochs for training in trainings), _epochs_done(trainings)
+    total, done, drawn = sum(training.epochs for training in trainings), _epochs_done(trainings), time.monotonic()
     try:
         with tqdm(total=total, initial=done, unit="epoch") as bar:
             while waiting or running:
@@ -128,9 +140,12 @@ def train_all(trainings: Sequence[Training], jobs: int = 1) -> None:
                     if running.pop(training).exitcode or not training.finished():
                         failed.append(training)
                     bar.write(f"{training.folder}: {training.last_words() if training in failed else 'done'}")
+                shown, done = (bar.n, bar.postfix), _epochs_done(trainings)
                 bar.set_postfix_str(", ".join(training.folder.name for training in running), refresh=False)
-                bar.n = _epochs_done(trainings)
-                bar.refresh()
+                bar.n = done
+                if (bar.n, bar.postfix) != shown or time.monotonic() - drawn > REDRAW:
+                    bar.refresh()
+                    drawn = time.monotonic()
     finally:
         for process in running.values():
             process.terminate()

@@ -67,7 +67,8 @@ def illuminate(sheet: Sheet, light: Light, nearest: np.ndarray, axes: np.ndarray
     normal = normals(sheet.points)
     if sheet.both_sides:
         normal = np.where(normal[..., 2:] < 0, -normal, normal)
-    lamp = normal @ light.direction
+    direction = light.direction.astype(np.float32)
+    lamp = normal @ direction
     seen = _from_lamp(sheet.points, axes)
     flat = sample(nearest, seen[..., 0].ravel(), seen[..., 1].ravel()).reshape(lamp.shape)
     lit = (seen[..., 2] > flat - SHADOW_BIAS).astype(np.float32)
@@ -76,9 +77,9 @@ def illuminate(sheet: Sheet, light: Light, nearest: np.ndarray, axes: np.ndarray
     ambient = light.ambient * (0.8 - 0.25 * normal[..., 1:2])  # more from above
     if sheet.ambient is not None:
         ambient = ambient * sheet.ambient[..., None]
-    other = np.maximum(normal @ (light.direction * np.array([-1, 0.3, 1], np.float32)), 0)[..., None]
+    other = np.maximum(normal @ (direction * np.array([-1, 0.3, 1], np.float32)), 0)[..., None]
     diffuse = ambient + light.key * (wrapped * lit[..., None] + FILL * other)
-    half = light.direction + VIEW
+    half = direction + VIEW
     half = half / np.linalg.norm(half)
     shine = np.maximum(normal @ half.astype(np.float32), 0) ** SHARPNESS
     return diffuse.astype(np.float32), (shine * lit).astype(np.float32)

@@ -47,7 +47,9 @@ def painted(points: np.ndarray, colour: np.ndarray, gloss: float = 0.0, **option
     """A sheet with a colour as on a screen: one (3,), or a picture (height, width, 3)."""
     colour = np.atleast_3d(np.asarray(colour, np.float32).reshape(1, 1, 3) if np.ndim(colour) == 1 else colour)
     paint = np.full((*colour.shape[:2], 4), gloss, np.float32)
-    paint[..., :3] = np.square(np.clip(colour, 0.008, 1))  # screens show about the square
+    light = paint[..., :3]
+    np.clip(colour, 0.008, 1, out=light)
+    light *= light  # screens show about the square
     return Sheet(points.astype(np.float32), paint, **options)
 
 

@@ -1,6 +1,8 @@
 """A tiny 300W, drawn by the project itself, raw and prepared, for tests of whole paths."""
 
+import os
 from pathlib import Path
+from unittest import mock
 
 import cv2
 import pytest
@@ -20,6 +22,13 @@ def write_face(folder: Path, stem: str, seed: int, size: int = 120) -> None:
     cv2.imwrite(str(folder / f"{stem}.jpg"), cv2.cvtColor(face.image, cv2.COLOR_RGB2BGR))
     rows = "\n".join(f"{x:.3f} {y:.3f}" for x, y in face.landmarks() + 1)
     (folder / f"{stem}.pts").write_text(f"version: 1\nn_points:  68\n{{\n{rows}\n}}\n")
+
+
+@pytest.fixture(autouse=True)
+def environment():
+    """Commands may set variables for the libraries of their process; no test sees those of another."""
+    with mock.patch.dict(os.environ):
+        yield
 
 
 @pytest.fixture(scope="session")

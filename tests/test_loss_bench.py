@@ -1,5 +1,6 @@
 """The bench of the losses: its queue, its tables from files made here, and a whole one, killed and gone on with."""
 
+import argparse
 import csv
 import dataclasses
 import json
@@ -21,14 +22,16 @@ import methods
 import metrics
 import train
 from benches.comparison import Comparison, Truth, read_result
+from benches.losses import PASSED_ON, plan
 from benches.training_queue import Training, train_all
 from config import dataset_of, recipe_of
+from point_losses import WingLoss
 
 ROOT = Path(__file__).parents[1]
 W300 = dataset_of("300W")
 EPOCHS = 2
 FACES = 6
-SHORT = ["--dataset", "300W", "--input-size", "32", "--batch-size", "2", "--epochs", str(EPOCHS)]
+SHORT = ["--dataset", "300W", "--input-size", "32", "--batch-size", "2", "--epochs", str(EPOCHS), "--faces", "8"]
 
 
 @pytest.fixture
@@ -105,7 +108,9 @@ def test_killed_and_gone_on_with_it_ends_with_the_same_table(tiny, in_this_proce
     make_runs(prepared_300w, tmp_path / "made")
     assert benchmark.main(bench_words(prepared_300w, tmp_path / "whole", "--run-dir", tmp_path / "made")) == 0
     assert not (tmp_path / "whole/runs").exists()
-    assert " ± " in capfd.readouterr().out
+    printed = capfd.readouterr()
+    assert " ± " in printed.out and "Commit " in printed.out and str(tmp_path / "made/8/l2") in printed.out
+    assert f"{tmp_path / 'made/7/acr'}: finished" in printed.err
 
     words = bench_words(prepared_300w, tmp_path / "killed", "--run-dir", tmp_path / "made/7")
     in_this_process.add("mnv2_l2_8")
@@ -118,7 +123,9 @@ def test_killed_and_gone_on_with_it_ends_with_the_same_table(tiny, in_this_proce
     assert benchmark.main(words) == 0
     assert (runs / "mnv2_acr_8/state.npz").stat().st_mtime_ns == before  # a finished run is not repeated
     assert sorted(path.name for path in runs.iterdir()) == ["mnv2_acr_8", "mnv2_l2_8"]
-    assert "8/8" in capfd.readouterr().err  # epochs of all runs, those found among them
+    printed = capfd.readouterr().err
+    assert "8/8" in printed  # epochs of all runs, those found among them
+    assert f"{runs / 'mnv2_l2_8'}: after epoch 1 of 2" in printed
 
     one, other = table_of(tmp_path / "whole"), table_of(tmp_path / "killed")
     assert len(one) == 2 * 2 * 3  # methods, normalisers, subsets
@@ -135,6 +142,36 @@ def test_killed_and_gone_on_with_it_ends_with_the_same_table(tiny, in_this_proce
     assert benchmark.main([*words, "--epochs", "3"]) == 1  # in the same folder this would be another bench
     assert "holds a run with other settings. Received another recipe" in capfd.readouterr().err
     assert (runs / "mnv2_acr_8/state.npz").stat().st_mtime_ns == before
+
+
+def plan_of(prepared, out):
+    """The trainings of a bench of one run."""
+    options = argparse.Namespace(run_dirs=[out], out=out / "bench", archs=["mobileNetV2"], methods=["wing"], seeds=[7])
+    given = train.parse_options(list(map(str, [*SHORT, "--data-dir", prepared, "--recipe", "faces"])))
+    for name in ("dataset", *PASSED_ON):
+        setattr(options, name, getattr(given, name))
+    options.precision = "float32"
+    return [training for training, _ in plan(options).values()]
+
+
+def test_a_changed_loss_takes_no_old_run(tiny, prepared_300w, tmp_path, monkeypatch, capsys):
+    train_here(prepared_300w, tmp_path / "made", "wing", 7)
+    (tmp_path / ".vscode").mkdir()
+    (tmp_path / ".vscode/settings.json").write_text("{}")  # another program's
+    assert plan_of(prepared_300w, tmp_path)[0].folder == tmp_path / "made"
+
+    wing = methods.METHODS["wing"]
+    other = dataclasses.replace(wing, loss=lambda data_dir, dataset, crop: WingLoss(width=5.0))
+    with monkeypatch.context() as patch:
+        patch.setitem(methods.METHODS, "wing", other)
+        assert plan_of(prepared_300w, tmp_path)[0].folder == tmp_path / "bench/runs/mnv2_wing_7"
+
+    record = json.loads((tmp_path / "made/settings.json").read_text())
+    assert (record["settings"]["loss"]["width"], record["settings"]["loss"]["image_size"]) == (10.0, 224)
+    del record["settings"]["loss"]
+    (tmp_path / "made/settings.json").write_text(json.dumps(record))
+    assert plan_of(prepared_300w, tmp_path)[0].folder == tmp_path / "bench/runs/mnv2_wing_7"
+    assert "made is not used: it does not say its loss, which older versions did not keep" in capsys.readouterr().err
 
 
 def same_tables(one, other, rel):
@@ -236,6 +273,8 @@ def test_a_failed_training_costs_no_other(queue):
     with pytest.raises(RuntimeError, match=r"1 of 4 trainings failed.*/1: train.py: no such thing"):
         train_all(trainings)
     assert len(started) == 4 and trainings[3].finished()
+    (trainings[1].folder / "output.txt").unlink()
+    assert trainings[1].last_words() == "it ended before it could print"
 
 
 def test_an_evaluation_of_older_weights_does_not_count(tmp_path):
@@ -264,16 +303,17 @@ def write_truth(folder, rng):
     return landmarks, np.linalg.norm(landmarks[:, 36] - landmarks[:, 45], axis=-1)
 
 
-def write_run(folder, landmarks, shifts, train_sha="a"):
+def write_run(folder, landmarks, shifts, train_sha="a", best=6.5):
     """A finished run whose predictions are off by `shifts` (faces,) pixels in x, evaluated by metrics.py."""
     folder.mkdir(parents=True)
     predicted = landmarks + shifts[:, None, None] * (1.0, 0.0)
     entries = [{"image": f"{number}.jpg", "landmarks": face.tolist()} for number, face in enumerate(predicted)]
     (folder / "predictions.json").write_text(json.dumps(entries[::-1]))
     evaluation, _, _ = metrics.evaluate_files(folder / "predictions.json", folder.parent / "truth.json", W300)
+    evaluation |= {"weights": "best.keras", "crop": "square", "split": "test", "flip": False}
     (folder / "metrics.json").write_text(json.dumps(evaluation))
     faces = {"train": {"n": 100, "sha256": train_sha}, "validation": {"n": 10, "sha256": "b"}}
-    record = {"settings": {}, "faces": faces, "validation": {"nme": float(shifts.mean())}}
+    record = {"settings": {"crop": "square"}, "commit": "abc", "faces": faces, "validation": {"nme": best}}
     (folder / "settings.json").write_text(json.dumps(record))
     (folder / "log.csv").write_text("epoch,loss,val_nme\n1,0.5,9.0\n2,0.4,7.5\n")
     return folder
@@ -289,7 +329,8 @@ def compared(tmp_path):
     recipe = dataclasses.replace(recipe_of(W300, "faces"), batch_size=8, repeats=4)  # 50 steps an epoch
     results = {
         entry: [
-            read_result(write_run(tmp_path / f"{entry}{s}", landmarks, shifts[e, s]), recipe, truth) for s in (0, 1)
+            read_result(write_run(tmp_path / f"{entry}{s}", landmarks, shifts[e, s], best=6.5 + 1.5 * s), recipe, truth)
+            for s in (0, 1)
         ]
         for e, entry in enumerate(("wing", "l2"))
     }
@@ -306,6 +347,8 @@ def test_the_table_by_hand(compared):
     assert (row["n"], row["n_official"], row["seeds"]) == (2, 135, 2)
     assert rows["l2", "inter-ocular", "full"]["fr@8"] == pytest.approx((nmes[1] > 8).mean())
     assert ("l2", "inter-pupil", "common") in rows
+    assert rows["l2", "inter-ocular", "full"]["validation_nme"] == 7.25  # of 6.5 and 8
+    assert all(row["validation_nme"] is None for key, row in rows.items() if key[1:] != ("inter-ocular", "full"))
 
 
 def test_differences_average_over_seeds_first(compared):
@@ -317,6 +360,7 @@ def test_differences_average_over_seeds_first(compared):
         assert rows[subset]["nme"] == pytest.approx((means[0] - means[1]).mean())
         assert rows[subset]["low"] <= rows[subset]["nme"] <= rows[subset]["high"]
         assert (rows[subset]["entry"], rows[subset]["other"]) == ("wing", "l2")
+        assert rows[subset]["real"] == "not known"  # six faces
 
 
 def test_steps_follow_from_faces_and_recipe(compared):
@@ -331,6 +375,7 @@ def test_one_entry_with_one_seed_is_a_comparison_too(compared, tmp_path):
     files = single.write(tmp_path / "out", "One run.")
     assert all(file.stat().st_size for file in files if file.name != "differences.csv")
     text = files[0].read_text()
+    assert "bootstrap over test faces, not over seeds" in text and f"- l2: {tmp_path / 'l20'}\n" in text
     assert f"| l2 | inter-ocular | full | 6 | 689 | 1 | {nmes[1, 0].mean():.2f} |" in text
 
 
@@ -345,7 +390,7 @@ def test_runs_that_cannot_be_compared(compared, tmp_path):
     evaluation = json.loads((run.folder / "metrics.json").read_text())
     evaluation["subsets"]["full"]["nme"] += 0.01
     (run.folder / "metrics.json").write_text(json.dumps(evaluation))
-    with pytest.raises(ValueError, match=r"do not agree.*python test.py --dataset 300W"):
+    with pytest.raises(ValueError, match=rf"do not agree.*python test.py --dataset 300W --data-dir {tmp_path.parent}"):
         read_result(run.folder, recipe, truth)
     predictions = json.loads((run.folder / "predictions.json").read_text())
     (run.folder / "predictions.json").write_text(json.dumps(predictions[1:]))
@@ -357,6 +402,45 @@ def test_runs_that_cannot_be_compared(compared, tmp_path):
 
 
 @pytest.mark.parametrize(
+    "changes", [{"weights": "last.keras"}, {"flip": True}, {"split": "validation"}, {"crop": "tight"}]
+)
+def test_another_evaluation_is_no_result(compared, changes):
+    truth, _, comparison, recipe = compared
+    folder = comparison.results["l2"][0].folder
+    evaluation = json.loads((folder / "metrics.json").read_text())
+    (folder / "metrics.json").write_text(json.dumps(evaluation | changes))
+    with pytest.raises(ValueError, match=r"is of another evaluation.*Received.*Evaluate it again: python test.py"):
+        read_result(folder, recipe, truth)
+
+
+@pytest.mark.parametrize(
+    "faces, validation",
+    [
+        ({"train": {"n": 100, "sha256": "a"}}, {"nme": 5.0}),
+        ({"train": 100, "validation": 10}, {"nme": 5.0}),
+        ({"train": {"n": 100, "sha256": "a"}, "validation": {"n": 10, "sha256": "b"}}, None),
+    ],
+)
+def test_records_that_lack_something_are_named(compared, faces, validation):
+    truth, _, comparison, recipe = compared
+    folder = comparison.results["l2"][0].folder
+    record = json.loads((folder / "settings.json").read_text())
+    (folder / "settings.json").write_text(json.dumps(record | {"faces": faces, "validation": validation}))
+    with pytest.raises(ValueError, match="does not hold a whole run, or one of an older version"):
+        read_result(folder, recipe, truth)
+
+
+def test_runs_of_other_normalisers_cannot_be_compared(compared):
+    truth, _, comparison, recipe = compared
+    runs = comparison.results["l2"]
+    evaluation = json.loads((runs[1].folder / "metrics.json").read_text())
+    del evaluation["normalisers"]["inter-pupil"]
+    (runs[1].folder / "metrics.json").write_text(json.dumps(evaluation))
+    with pytest.raises(ValueError, match="not evaluated alike"):
+        Comparison(truth, {"l2": [runs[0], read_result(runs[1].folder, recipe, truth)]})
+
+
+@pytest.mark.parametrize(
     "words, message",
     [
         (["--methods", "l3"], "unknown method. Received 'l3'"),
@@ -364,13 +448,16 @@ def test_runs_that_cannot_be_compared(compared, tmp_path):
         (["--seeds", ","], "Received no seeds"),
         (["--run-dir", "nowhere"], "no such folder of runs. Received nowhere"),
         (["--dataset", "300X"], "unknown data set"),
-        (["--data-dir", "nowhere"], "nowhere"),
+        (["--data-dir", "nowhere"], "not prepared: no nowhere/w300/index.json. Prepare it with: python data_helper.py"),
+        (["--seeds=-1"], "seed is too small. Received -1; 0 or more"),
+        (["--faces", "0"], "faces is too small. Received 0; 1 or more"),
     ],
 )
 def test_mistakes_on_the_command_line(tmp_path, prepared_300w, capsys, words, message):
     assert benchmark.main(bench_words(prepared_300w, tmp_path / "out", *words)) == 1
     error = capsys.readouterr().err
     assert message in error and "Traceback" not in error
+    assert not (tmp_path / "out").exists()
 
 
 # ----------------------------------------------------------------------------------------------------------- steps

@@ -87,6 +87,11 @@ def test_empty_bins_are_left_out():
     assert sorted(len(members) for members in pose_bins(turned_heads(yaws), mode=0)) == [10, 20]
 
 
+def test_a_pose_needs_more_than_one_face():
+    with pytest.raises(ValueError, match="poses need at least 3 faces. Received 2"):
+        pose_bins(turned_heads([0, 0.5]), mode=1)
+
+
 def test_the_mean_of_bins_by_hand():
     targets = np.array([[0.0, 1.0], [0.0, 3.0], [0.0, 2.0], [6.0, 8.0]])
     np.testing.assert_array_equal(mean_of_bins(targets, [np.array([0, 1, 2]), np.array([3])]), [3.0, 5.0])
@@ -282,7 +287,7 @@ def test_the_last_snapshot_is_of_the_trained_weights(tiny, prepared_300w, tmp_pa
 
 
 def test_the_bench_draws_the_strip_of_its_runs(tiny, prepared_300w, tmp_path):
-    folders = {name: tmp_path / name for name in ("l1", "wing", "anisotropic")}
+    folders = {name: tmp_path / name for name in ("l1", "wing", "anisotropic_loss")}
     for name, folder in folders.items():
         run_of(prepared_300w, folder, method=name, epochs=1).train()
     options = argparse.Namespace(crop="square", data_dir=prepared_300w)
@@ -291,6 +296,10 @@ def test_the_bench_draws_the_strip_of_its_runs(tiny, prepared_300w, tmp_path):
     height, width, _ = read_image(path).shape
     assert abs(width - height) < 0.3 * height  # two rows, two columns
     assert strip(path, W300, options, {"wing": folders["wing"]}) == []
+    kept = json.loads((folders["wing"] / "snapshots.json").read_text())
+    kept["epochs"]["3"] = kept["epochs"]["1"]  # the other has no such epoch
+    (folders["wing"] / "snapshots.json").write_text(json.dumps(kept))
+    assert strip(path, W300, options, folders) == [path]
     (folders["wing"] / "snapshots.json").unlink()
     assert strip(path, W300, options, folders) == []
 

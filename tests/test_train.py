@@ -157,6 +157,47 @@ def test_other_settings_cannot_be_resumed(tiny, prepared_300w, tmp_path):
         run_of(prepared_300w, tmp_path / "run", method="l2").train(resume=True)
 
 
+def test_another_loss_cannot_be_resumed(tiny, prepared_300w, tmp_path, monkeypatch):
+    run = run_of(prepared_300w, tmp_path / "run", method="acr", epochs=1)
+    run.train()
+    record = json.loads((tmp_path / "run/settings.json").read_text())
+    kept = record["settings"]["loss"]
+    assert (kept["lambda_weight"], kept["percentages"]) == (2.0, [80, 85, 90, 95, 97]) and "shape_models" not in kept
+    kept["lambda_weight"] = 3.0
+    (tmp_path / "run/settings.json").write_text(json.dumps(record))
+    with pytest.raises(ValueError, match=r"other settings. Received \{'loss'.*'lambda_weight': 2.0.*the run has"):
+        run.train(resume=True)
+    del record["settings"]["loss"]
+    (tmp_path / "run/settings.json").write_text(json.dumps(record))
+    with pytest.raises(ValueError, match="a record without loss, which older versions did not keep; train anew"):
+        run.train(resume=True)
+
+
+def test_the_constants_of_acr_are_those_of_its_loss(prepared_300w):
+    for name in ("acr", "acr_upright", "acr_pixels"):
+        method = methods.method_of(name)
+        config = method.loss(prepared_300w, W300, "square").get_config()
+        told = method.constants(prepared_300w, W300, "square")
+        assert told.pop("percentages") == [model["percentage"] for model in config["shape_models"]]
+        assert told.items() <= config.items()
+        assert {"lambda_weight", "constant", "unit"} <= told.keys()
+
+
+def test_the_same_seed_starts_all_losses_alike(tiny, prepared_300w, tmp_path):
+    weights = []
+    for method in ("l2", "acr", "acr_upright", "anisotropic_loss"):
+        keras.utils.set_random_seed(7)
+        weights.append(run_of(prepared_300w, tmp_path, method=method).compiled(10)[0].get_weights())
+    for other in weights[1:]:
+        for one, same in zip(weights[0], other, strict=True):
+            np.testing.assert_array_equal(one, same)
+
+
+def test_the_faces_drawn_are_the_same_for_every_seed(prepared_300w, tmp_path):
+    one, other = (run_of(prepared_300w, tmp_path, faces=6, seed=seed).batches().faces.summary() for seed in (1, 2))
+    assert one == other and one["n"] == 6
+
+
 def test_nothing_to_resume_is_an_error(tiny, prepared_300w, tmp_path):
     with pytest.raises(FileNotFoundError, match="nothing to resume"):
         run_of(prepared_300w, tmp_path / "run").train(resume=True)
