@@ -329,6 +329,10 @@ def _on_gpu() -> bool:
         import torch
 
         return torch.cuda.is_available()
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        return bool(tf.config.list_physical_devices("GPU"))  # Keras' own list starts TensorFlow and its threads
     try:
         return bool(keras.distribution.list_devices("gpu"))
     except RuntimeError:  # how JAX says that it has none

@@ -229,6 +229,14 @@ def test_a_nan_stops_the_run_and_names_the_faces(tiny, prepared_300w, tmp_path, 
     assert not (tmp_path / "run/last.keras").exists()  # its weights are NaN
 
 
+def test_describing_a_run_does_not_start_tensorflow():
+    """It reads its number of threads when it starts, and main() sets that once it knows the run."""
+    code = "from train import Train; import tensorflow as tf; Train('mobileNetV2', '300W', '.', input_size=64); "
+    code += "tf.config.threading.set_intra_op_parallelism_threads(1)"  # an error once TensorFlow has started
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 def test_starts_from_given_weights(tiny, prepared_300w, tmp_path):
     run_of(prepared_300w, tmp_path / "first").train()
     started = run_of(prepared_300w, tmp_path / "second", epochs=1, learning_rate=0.0)
