@@ -27,7 +27,8 @@ class TrainingState:
         self.rows: list[dict] = []  # one row of the log for each finished epoch
 
     def _variables(self) -> list[keras.Variable]:
-        return [*self.model.variables, *self.model.optimizer.variables]
+        optimizers = getattr(self.model, "optimizers", [self.model.optimizer])  # see methods.Method.trained
+        return [*self.model.variables, *(variable for optimizer in optimizers for variable in optimizer.variables)]
 
     def save(self) -> None:
         """Writes the state, whole or not at all."""

@@ -6,7 +6,7 @@ and know no method by name.
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import keras
@@ -30,6 +30,11 @@ from data_helper import normalised_labels
 from face_batches import TrainingBatches, read_index
 from image_utility import from_targets, to_targets
 from pca_utility import ShapeModel, fit_eigenbases, labels_folder
+from pixelwise.adversary import Adversarial
+from pixelwise.cascade import build_cascade, start_at_mean_face
+from pixelwise.decode import decode_last_stage, map_decoders
+from pixelwise.losses import AdaptiveWingLoss, DistanceLoss, DistributionLoss, HeatmapLoss, HybridLoss, PixelwiseLoss
+from pixelwise.model import build_direct, build_maps
 from point_losses import L1Loss, L2Loss, SmoothL1Loss, WingLoss
 from pose_balance import mean_of_bins, pose_bins
 
@@ -100,6 +105,9 @@ class Method:
     loss(data_dir, dataset, crop) -> Keras loss. callbacks(loss, epochs), metrics(loss) -> what the loss needs besides.
     encode(landmarks (batch, points, 2) in crop pixels, size) -> targets.
     decode(predictions, size) -> landmarks (batch, points, 2) in crop pixels.
+    decoders: name -> decode, where predictions can be read in more than one way; `decode` is one of them.
+    trained(model, dataset): from the compiled model to the one that `fit` trains in its place, a keras.Model with
+        `network`, the model itself, and `optimizers`, all whose state a run must keep; None trains the model itself.
     start(model, batches): what is done to a new network's weights, given its training faces.
     balance: how many faces of each pose bin a round of training shows, from the bins' sizes: `min` under-samples, `max`
         replicates; None leaves the poses as they are.
@@ -112,6 +120,8 @@ class Method:
     build: Callable[[Network, Dataset, int, float], keras.Model] = build_regression
     encode: Callable[[np.ndarray, int], np.ndarray] = encode_regression
     decode: Callable[[np.ndarray, int], np.ndarray] = from_targets
+    decoders: dict[str, Callable[[np.ndarray, int], np.ndarray]] = field(default_factory=dict)
+    trained: Callable[[keras.Model, Dataset], keras.Model] | None = None
     start: Callable[[keras.Model, TrainingBatches], None] = lambda model, batches: None
     balance: Callable[[Sequence[int]], int] | None = None
 
@@ -120,6 +130,17 @@ _STAGES = {  # what ACR Loss needs besides
     "callbacks": lambda loss, epochs: [PercentageSchedule(loss, epochs)],
     "metrics": lambda loss: loss.metrics,
 }
+
+
+def _maps(background: bool, classes: bool = False, logarithms: bool = False) -> dict:
+    """What the methods have in common whose network predicts maps."""
+    decoders = map_decoders(background, logarithms or classes)
+    build = partial(build_maps, background=background, classes=classes)
+    return {"build": build, "decode": decoders["subpixel"], "decoders": decoders}
+
+
+_CLASSES = _maps(background=True, classes=True)
+_DISCRIMINATOR = {"trained": lambda model, dataset: Adversarial(model, dataset.outputs)}
 
 METHODS = {
     method.name: method
@@ -141,6 +162,26 @@ METHODS = {
             Method(f"anisotropic_{a:g}_{b:g}", loss=make_anisotropic_loss(a, b), start=start_at_mean, balance=min)
             for a, b in ANISOTROPY_ABLATION
         ),
+        # the comparison of the pixel-wise classification paper, and Adaptive Wing beside it
+        Method("direct", loss=lambda data_dir, dataset, crop: DistanceLoss(), build=build_direct),
+        Method(
+            "cascaded",
+            loss=lambda data_dir, dataset, crop: DistanceLoss(),
+            build=build_cascade,
+            decode=decode_last_stage,
+            start=start_at_mean_face,
+        ),
+        Method(
+            "distribution",
+            loss=lambda data_dir, dataset, crop: DistributionLoss(),
+            **_maps(background=False, logarithms=True),
+        ),
+        Method("heatmap", loss=lambda data_dir, dataset, crop: HeatmapLoss(), **_maps(background=True)),
+        Method("adaptive_wing", loss=lambda data_dir, dataset, crop: AdaptiveWingLoss(), **_maps(background=False)),
+        Method("pwc", loss=lambda data_dir, dataset, crop: PixelwiseLoss(), **_CLASSES),
+        Method("pwc_disc", loss=lambda data_dir, dataset, crop: PixelwiseLoss(), **_CLASSES, **_DISCRIMINATOR),
+        Method("hybrid", loss=lambda data_dir, dataset, crop: HybridLoss(), **_CLASSES),
+        Method("hybrid_disc", loss=lambda data_dir, dataset, crop: HybridLoss(), **_CLASSES, **_DISCRIMINATOR),
     )
 }
 
@@ -152,3 +193,12 @@ def method_of(name: str) -> Method:
         ValueError: no such method.
     """
     return row_of(METHODS, name, "method")
+
+
+def read_by(method: Method, decoder: str | None) -> Method:
+    """The method with another decoder, by its name; as it is where that is None.
+
+    Raises:
+        ValueError: the method has no such decoder.
+    """
+    return method if decoder is None else replace(method, decode=row_of(method.decoders, decoder, "decoder"))

@@ -142,10 +142,11 @@ class Train:
 
         # Network and loss
         model, loss = self.compiled(steps)
-        self.method.start(model, batches)
-        averages = Averages(model, self._build("float32", steps))
+        network = model.network if self.method.trained else model
+        self.method.start(network, batches)
+        averages = Averages(network, self._build("float32", steps))
         if weight_path:
-            _set_weights(model, weight_path)
+            _set_weights(network, weight_path)
 
         # State: a resumed run is the same run with some epochs behind it
         state = TrainingState(self.save_path, model)
@@ -228,7 +229,7 @@ class Train:
         )
 
     def compiled(self, steps_per_epoch: int) -> tuple[keras.Model, keras.losses.Loss]:
-        """A new network, compiled for training, and its loss."""
+        """What `fit` trains, a new network or what the method makes of it, compiled, and its loss."""
         loss = self.method.loss(self.data_dir, self.dataset, self.crop.name)
         model = self._build(self.precision, steps_per_epoch)
         slow_to_jit = keras.backend.backend() == "tensorflow" and not _on_gpu()  # 7 to 8 times slower with XLA
@@ -239,6 +240,8 @@ class Train:
             jit_compile=False if slow_to_jit else "auto",
         )
         model.optimizer.build(model.trainable_variables)
+        if self.method.trained:
+            model = self.method.trained(model, self.dataset)
         return model, loss
 
     def _build(self, precision: str, steps_per_epoch: int) -> keras.Model:
