@@ -660,6 +660,8 @@ class Recipe:
     decay: "cosine" to 0, or "constant".
     ema: length of the weights' moving average as a share of all steps, 0 for none. batch_norm: the same of BatchNorm's
         moving statistics. Keras' own momentum of 0.999 is a thousand steps, far too long for a run of a few thousand.
+    epoch_steps: steps of an epoch, whatever the number of faces. patience: the run ends early after so many epochs in a
+        row that did not lower the validation NME; None never does.
     """
 
     name: str
@@ -674,10 +676,12 @@ class Recipe:
     ema: float = 0.0
     batch_norm: float = 0.01
     augmentation: Augmentation = field(default_factory=Augmentation)
+    epoch_steps: int | None = None
+    patience: int | None = None
 
     def steps_per_epoch(self, faces: int) -> int:
-        """Steps in which an epoch shows each of so many faces `repeats` times."""
-        return max(1, round(faces * self.repeats / self.batch_size))
+        """Steps of an epoch: by default those in which it shows each of so many faces `repeats` times."""
+        return self.epoch_steps or max(1, round(faces * self.repeats / self.batch_size))
 
 
 # Rendered faces are turned, lit, covered and blurred already.
@@ -693,6 +697,22 @@ SMALL_MOVES = Augmentation(
     occlusion=0.0,
 )
 
+# What the pixel-wise classification paper names, and nothing else.
+TURNED_AND_SHRUNK = Augmentation(
+    rotation=30.0,
+    scale=(0.6, 1.0),
+    shift=0.0,
+    flip=0.0,
+    brightness=0.0,
+    contrast=0.0,
+    gamma=0.0,
+    colour=0.0,
+    grey=0.0,
+    blur=0.0,
+    noise=0.0,
+    occlusion=0.0,
+)
+
 RECIPES = {
     recipe.name: recipe
     for recipe in (
@@ -701,6 +721,8 @@ RECIPES = {
         Recipe("faces", 112, epochs=80, batch_size=32, learning_rate=2e-3, repeats=4, warm_up=0.03, decay="cosine",
                weight_decay=1e-4, ema=0.05),
         Recipe("original", 224, epochs=150, batch_size=32, learning_rate=1e-3, repeats=4),
+        Recipe("pixelwise", 224, epochs=1000, batch_size=16, learning_rate=1e-4, batch_norm=0.0, epoch_steps=1000,
+               patience=10, augmentation=TURNED_AND_SHRUNK),
     )
 }  # fmt: skip
 

@@ -20,7 +20,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from checkpoint import Averages, Checkpoint, Snapshots, StopOnNaN, TrainingState, log_csv
+from checkpoint import Averages, Checkpoint, Snapshots, StopOnNaN, TrainingState, log_csv, settled
 from cnn_model import load_model
 from config import (
     BEST_FILE,
@@ -186,12 +186,12 @@ class Train:
             *self.method.callbacks(loss, self.recipe.epochs),
             StopOnNaN(batches),
             Snapshots(self.save_path / SNAPSHOTS_FILE, averages, held_out.sample(1, SEED), predict, done),
-            Checkpoint(state, averages, validate, on_best),
+            Checkpoint(state, averages, validate, on_best, self.recipe.patience),
             *_tensorboard(self.save_path),
             Progress(self.recipe.epochs, steps, done, self.dataset.normaliser),
         ]
         try:
-            if done < self.recipe.epochs:
+            if done < self.recipe.epochs and not settled(state.rows, self.recipe.patience):
                 model.fit(
                     batches,
                     steps_per_epoch=steps,
@@ -270,7 +270,8 @@ class Train:
         return optimizer
 
     def settings(self, weight_path: str | os.PathLike | None = None) -> dict:
-        """Everything that makes this run what it is."""
+        """Everything that makes this run what it is; of the recipe, what is set."""
+        recipe = {name: value for name, value in dataclasses.asdict(self.recipe).items() if value is not None}
         return {
             "dataset": self.dataset.title,
             "arch": str(self.network.arch),
@@ -278,7 +279,7 @@ class Train:
             "crop": self.crop.name,
             "input_size": self.recipe.input_size,
             "points": self.dataset.layout.points,
-            "recipe": dataclasses.asdict(self.recipe),
+            "recipe": recipe,
             "start_weights": str(weight_path) if weight_path else None,
             "precision": self.precision,
             "seed": self.seed,

@@ -5,6 +5,7 @@ where they lie, if their settings.json says that they are the same.
 """
 
 import argparse
+import dataclasses
 import itertools
 from pathlib import Path
 
@@ -112,7 +113,7 @@ def plan(options: argparse.Namespace) -> dict[tuple[str, str, int], tuple[Traini
                 words += [f"--{name.replace('_', '-')}", str(getattr(options, name))]
         folder = Path(options.out) / RUNS_FOLDER / f"{network_of(arch).stem}_{method}_{seed}"
         run = train.run_of(train.parse_options(words), folder)
-        training = Training(tuple(words), folder, run.recipe.epochs)
+        training = Training(tuple(words), folder, run.recipe.epochs, run.recipe.patience)
         if training.begun:
             stored = read_record(folder / SETTINGS_FILE)["settings"]
             different = different_settings(stored, run.settings())
@@ -143,7 +144,7 @@ def _runs_below(folders: list[str]) -> list[tuple[Path, dict]]:
 def _same_run(made: list[tuple[Path, dict]], run: train.Train, training: Training) -> Training | None:
     """The first finished run with the settings of this one."""
     for folder, settings in made:
-        found = Training(training.arguments, folder, training.epochs)
+        found = dataclasses.replace(training, folder=folder)
         if not different_settings(settings, run.settings()) and found.finished():
             return found
     return None

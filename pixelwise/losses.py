@@ -2,8 +2,8 @@
 
 Targets are flat landmark targets (batch, 2 * points), shares of the crop's side, as regression has them; each loss
 makes its maps or class indices from them in the graph. Pixels are those of a crop of LOSS_INPUT, at every input: the
-paper's 3 pixels of a Gaussian and its weight of the distance are meant for 224, and half the pixels of half the crop are
-the same share of the face. Another unit of the distance would scale the hybrid's beta.
+paper's 3 pixels of a Gaussian and its weight of the distance are meant for 224, and half the pixels of half the crop
+are the same share of the face. Another unit of the distance would scale the hybrid's beta.
 
 Every function returns one number for each face, (batch,).
 """
