@@ -72,7 +72,7 @@ class Adversarial(keras.Model):
     def train_step(self, data):
         import tensorflow as tf
 
-        images, truth = data
+        images, truth, _ = keras.utils.unpack_x_y_sample_weight(data)
         with tf.GradientTape() as tape:
             maps = self.network(images, training=True)
             shapes = shapes_of(maps)
@@ -88,7 +88,7 @@ class Adversarial(keras.Model):
         self.optimizer.apply(tape.gradient(total, variables), variables)
         self._loss_tracker.update_state(loss)
         self.face_tracker.update_state(face)
-        return {metric.name: metric.result() for metric in self.metrics}
+        return self.get_metrics_result()
 
     def _discriminate(self, truth, shapes):
         """One step of the discriminator."""
