@@ -7,7 +7,7 @@ that a detector with a discriminator takes as many steps on as many faces as one
 import keras
 from keras import layers, ops
 
-from config import DETECTOR_STEPS, DISCRIMINATOR_RATE, DISCRIMINATOR_UNITS, PACKAGE
+from config import DETECTOR_STEPS, DISCRIMINATOR_RATE, DISCRIMINATOR_UNITS
 from pixelwise.losses import soft_argmax
 from pixelwise.targets import from_pixels
 from pixelwise.vgg import dense_block
@@ -37,7 +37,6 @@ def face_loss(found_logits):
     return ops.mean(ops.softplus(-found_logits))
 
 
-@keras.saving.register_keras_serializable(PACKAGE)
 class Adversarial(keras.Model):
     """What `fit` trains in the place of a compiled detector: the detector and its discriminator.
 

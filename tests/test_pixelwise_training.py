@@ -15,7 +15,7 @@ from cnn_model import load_model
 from config import ModelArch, dataset_of, network_of
 from face_batches import load_faces
 from methods import METHODS, method_of, read_by
-from pixelwise import vgg
+from pixelwise import cascade, vgg
 from pixelwise.adversary import Adversarial, discriminator_loss, face_loss
 from pixelwise.losses import HybridLoss
 from train import Train
@@ -28,6 +28,8 @@ POINTS, SIDE = 4, 16
 def small(monkeypatch):
     """A backbone of a few thousand parameters."""
     monkeypatch.setattr(vgg, "BLOCKS", ((1, 64),) * 5)
+    monkeypatch.setattr(cascade, "CHANNELS", (64,))
+    monkeypatch.setattr(cascade, "CONVOLUTIONS", 1)
     narrow = dataclasses.replace(network_of(ModelArch.VGG19S), width=1 / 16)
     monkeypatch.setitem(config.NETWORKS, ModelArch.VGG19S, narrow)
 
