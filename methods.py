@@ -31,7 +31,7 @@ from face_batches import TrainingBatches, read_index
 from image_utility import from_targets, to_targets
 from pca_utility import ShapeModel, fit_eigenbases, labels_folder
 from pixelwise.adversary import Adversarial
-from pixelwise.cascade import build_cascade, start_at_mean_face
+from pixelwise.cascade import build_cascade, set_mean_face
 from pixelwise.decode import decode_last_stage, map_decoders
 from pixelwise.losses import AdaptiveWingLoss, DistanceLoss, DistributionLoss, HeatmapLoss, HybridLoss, PixelwiseLoss
 from pixelwise.model import build_direct, build_maps
@@ -136,7 +136,8 @@ def _maps(background: bool, classes: bool = False, logarithms: bool = False) -> 
     """What the methods have in common whose network predicts maps."""
     decoders = map_decoders(background, logarithms or classes)
     build = partial(build_maps, background=background, classes=classes)
-    return {"build": build, "decode": decoders["subpixel"], "decoders": decoders}
+    as_built = {"start": lambda model, batches: None}  # maps have no mean face to start at
+    return {"build": build, "decode": decoders["subpixel"], "decoders": decoders, **as_built}
 
 
 _CLASSES = _maps(background=True, classes=True)
@@ -169,7 +170,7 @@ METHODS = {
             loss=lambda data_dir, dataset, crop: DistanceLoss(),
             build=build_cascade,
             decode=decode_last_stage,
-            start=start_at_mean_face,
+            start=set_mean_face,
         ),
         Method(
             "distribution",

@@ -43,7 +43,7 @@ def build_cascade(network: Network, dataset: Dataset, input_size: int, batch_nor
     return keras.Model(image, stages, name=f"{network.stem}_cascade")
 
 
-def start_at_mean_face(model: keras.Model, batches: TrainingBatches) -> None:
+def set_mean_face(model: keras.Model, batches: TrainingBatches) -> None:
     """Gives a new cascade the mean of the training faces, not moved."""
     model.get_layer("mean_face").face.assign(batches.encode(batches.landmarks, batches.size).mean(axis=0))
 
