@@ -3,7 +3,7 @@
 import json
 import os
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import keras
@@ -27,7 +27,8 @@ class TrainingState:
         self.rows: list[dict] = []  # one row of the log for each finished epoch
 
     def _variables(self) -> list[keras.Variable]:
-        return [*self.model.variables, *self.model.optimizer.variables]
+        optimizers = getattr(self.model, "optimizers", [self.model.optimizer])  # see methods.Method.trained
+        return [*self.model.variables, *(variable for optimizer in optimizers for variable in optimizer.variables)]
 
     def save(self) -> None:
         """Writes the state, whole or not at all."""
@@ -68,6 +69,14 @@ class TrainingState:
         return min(self.rows, key=lambda row: row["val_nme"], default=None)
 
 
+def settled(rows: Sequence[dict], patience: int | None) -> bool:
+    """Whether the validation NME of these rows of the log did not fall in the last `patience` epochs."""
+    if not patience or not rows:
+        return False
+    best = min(rows, key=lambda row: float(row["val_nme"]))
+    return len(rows) - int(best["epoch"]) >= patience
+
+
 class Averages:
     """A second copy of the network that holds the moving average of the weights: what is validated and shipped."""
 
@@ -99,6 +108,7 @@ class Checkpoint(keras.callbacks.Callback):
     Args:
         validate: from a model to its validation NME in percent.
         on_best: called with the log row of every new best epoch, after its weights are on disk.
+        patience: epochs without a lower validation NME after which training stops; None goes on to the end.
     """
 
     def __init__(
@@ -107,9 +117,11 @@ class Checkpoint(keras.callbacks.Callback):
         averages: Averages,
         validate: Callable[[keras.Model], float],
         on_best: Callable[[dict], None],
+        patience: int | None = None,
     ):
         super().__init__()
         self.state, self.averages, self.validate, self.on_best = state, averages, validate, on_best
+        self.patience = patience
         self.folder = state.path.parent
 
     def on_epoch_end(self, epoch, logs=None):
@@ -125,6 +137,8 @@ class Checkpoint(keras.callbacks.Callback):
         self.state.save()
         write_text(self.folder / LOG_FILE, log_csv(self.state.rows))
         logs["val_nme"] = nme
+        if settled(self.state.rows, self.patience):
+            self.model.stop_training = True
 
 
 def log_csv(rows: list[dict]) -> str:

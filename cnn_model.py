@@ -1,8 +1,8 @@
 """The networks, and the one place that opens weights files.
 
 `CNNModel().get_model` builds a network of `config.NETWORKS` from scratch: image / 255 in, 2N numbers out. The layers
-are those of `keras.applications`, without the scaling that Keras puts in front of EfficientNet, and under them global
-average pooling, dropout and a linear layer.
+are those of `keras.applications`, without the scaling that Keras puts in front of EfficientNet, or of `pixelwise.vgg`,
+and under them global average pooling, dropout and a linear layer. `backbone` builds the layers without these.
 
 `load_model` reads a `.keras` file, or an old whole-model `.h5`, and executes nothing found in either. `find_weights`
 finds the file that a path means, `settings_of` how it was trained.
@@ -22,6 +22,7 @@ import numpy as np
 
 from config import CROPS, EXPORT_SUFFIXES, LEGACY_CROP, PACKAGE, SETTINGS_FILE, WEIGHTS_DIR, Network, network_of
 from legacy_h5 import read_legacy_h5
+from pixelwise.vgg import vgg19
 
 LEGACY_SUFFIXES = (".h5", ".hdf5")
 LEGACY_SETTINGS = {"method": "l2", "crop": LEGACY_CROP}
@@ -53,8 +54,8 @@ class CNNModel:
         network = arch if isinstance(arch, Network) else network_of(arch)
         size = input_size or network.input_size
         image = keras.Input((size, size, 3), name="image")  # (batch, size, size, 3)
-        backbone = _backbone(network, image, batch_norm)
-        features = keras.layers.GlobalAveragePooling2D(name="pool")(backbone.output)  # (batch, channels)
+        features = backbone(network, image, batch_norm).output
+        features = keras.layers.GlobalAveragePooling2D(name="pool")(features)  # (batch, channels)
         features = keras.layers.Dropout(network.dropout, name="dropout")(features)
         if network.head != 1:
             features = keras.layers.Rescaling(network.head, name=_HEAD)(features)
@@ -69,13 +70,16 @@ def head_scale(model: keras.Model) -> float:
     return next((layer.scale for layer in model.layers if layer.name == _HEAD), 1.0)
 
 
-def _backbone(network, image, batch_norm):
-    """The Keras application on `image`, without its input scaling and with our BatchNorm momentum.
+def backbone(network, image, batch_norm) -> keras.Model:
+    """A row of config.NETWORKS without its head, on `image`, an input (batch, size, size, channels) in [0, 1].
 
-    Both are fixed inside Keras, so its graph is cloned: a layer's configuration can be changed on the way, and a layer
-    that is not called is not in the clone. Its explicit padding before strided layers stays; the "same" padding of
-    other implementations adds the same pixels.
+    A Keras application comes without its input scaling and with our BatchNorm momentum. Both are fixed inside Keras, so
+    its graph is cloned: a layer's configuration can be changed on the way, and a layer that is not called is not in the
+    clone. Its explicit padding before strided layers stays; the "same" padding of other implementations adds the same
+    pixels.
     """
+    if network.application is None:
+        return vgg19(image, network.width, batch_norm)
     application = getattr(keras.applications, network.application)
     original = application(include_top=False, weights=None, input_shape=tuple(image.shape[1:]))
 

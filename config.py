@@ -544,7 +544,8 @@ def crop_of(name: str) -> Crop:
 class ModelArch(enum.StrEnum):
     """The networks; the value is the command-line string, for the first three the original's.
 
-    The last two are those of the anisotropic loss's paper, as far as Keras has them: it has no Wide ResNet.
+    The fourth and fifth are those of the anisotropic loss's paper, as far as Keras has them: it has no Wide ResNet. The
+    last two are the pixel-wise classification paper's, whole and at a fourth of its width.
     """
 
     MNV2 = "mobileNetV2"
@@ -552,32 +553,42 @@ class ModelArch(enum.StrEnum):
     EFNB3 = "EfficientNet-B3"
     RN50 = "ResNet-50"
     DN121 = "DenseNet-121"
+    VGG19 = "VGG19"
+    VGG19S = "VGG19-small"
 
 
 @dataclass(frozen=True)
 class Network:
-    """One network: its Keras application, its head, and the name its weights are stored under.
+    """One network: its backbone, its head, and the name its weights are stored under.
 
     The head is global average pooling, dropout, and a linear layer of 2N outputs (He-uniform). `head` multiplies the
     pooled features before that layer, and with it both what the head says at the start and what a step changes of it.
+
+    application: the Keras application that is its backbone; None for pixelwise/vgg.py.
+    taps: its layers at an eighth and a sixteenth of the input, where the heads that predict maps take their shortcuts.
+    width: factor on every channel count of pixelwise/, of its backbone and of its heads.
     """
 
     arch: ModelArch
-    application: str
+    application: str | None
     dropout: float
     stem: str
+    taps: tuple[str, str]
     input_size: int = 224
     head: float = 1.0
+    width: float = 1.0
 
 
 NETWORKS = {
     network.arch: network
     for network in (
-        Network(ModelArch.MNV2, "MobileNetV2", dropout=0.1, stem="mnv2"),
-        Network(ModelArch.EFNB0, "EfficientNetB0", dropout=0.5, stem="EF_0"),
-        Network(ModelArch.EFNB3, "EfficientNetB3", dropout=0.5, stem="EF_3"),
-        Network(ModelArch.RN50, "ResNet50", dropout=0.1, stem="rn50"),
-        Network(ModelArch.DN121, "DenseNet121", dropout=0.1, stem="dn121"),
+        Network(ModelArch.MNV2, "MobileNetV2", dropout=0.1, stem="mnv2", taps=("block_5_add", "block_12_add")),
+        Network(ModelArch.EFNB0, "EfficientNetB0", dropout=0.5, stem="EF_0", taps=("block3b_add", "block5c_add")),
+        Network(ModelArch.EFNB3, "EfficientNetB3", dropout=0.5, stem="EF_3", taps=("block3c_add", "block5e_add")),
+        Network(ModelArch.RN50, "ResNet50", dropout=0.1, stem="rn50", taps=("conv3_block4_out", "conv4_block6_out")),
+        Network(ModelArch.DN121, "DenseNet121", dropout=0.1, stem="dn121", taps=("pool3_relu", "pool4_relu")),
+        Network(ModelArch.VGG19, None, dropout=0.1, stem="vgg19", taps=("pool3", "pool4")),
+        Network(ModelArch.VGG19S, None, dropout=0.1, stem="vgg19s", taps=("pool3", "pool4"), width=0.25),
     )
 }
 
@@ -613,6 +624,21 @@ WING_WIDTH, WING_CURVATURE = 10.0, 2.0  # w and epsilon of Wing loss; its author
 ANISOTROPY = (5.0, 3.0)  # a, b; b is published, a is garbled in our copy of the text and 5 is a reading of it
 ANISOTROPY_ABLATION = ((1.0, 1.0), (3.0, 1.0), (9.0, 3.0))  # other pairs that are compared
 POSE_BINS = 9
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Heatmaps and pixel-wise classification
+# --------------------------------------------------------------------------------------------------------------------
+
+MAP_SIGMA = 3.0  # of the Gaussian around a landmark, in pixels of a crop of LOSS_INPUT
+HYBRID_BETA = 0.25  # weight of the distance, in pixels of a crop of LOSS_INPUT, beside the cross-entropy
+ADAPTIVE_WING = types.MappingProxyType({"omega": 14.0, "theta": 0.5, "epsilon": 1.0, "alpha": 2.1})  # its authors' own
+ADAPTIVE_WING_WEIGHT, ADAPTIVE_WING_MASK = 10.0, 0.2  # weight of the pixels near a landmark; least height that is near
+WINDOW_SIGMAS = 3.0  # the sub-pixel window reaches so many MAP_SIGMA to every side of the highest pixel
+CASCADE_STAGES, CASCADE_INPUT, CASCADE_DROPOUT = 3, 112, 0.5  # Deep Alignment Network; side of its input in pixels
+DISCRIMINATOR_UNITS = (128, 128)
+DISCRIMINATOR_RATE = 1e-4  # of its Adam, the paper's
+DETECTOR_STEPS = 2  # for each step of the discriminator
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -662,6 +688,8 @@ class Recipe:
         throws the whole face about by far more than the errors that are to be learned.
     mean_face: whether the head's bias starts at the mean of the training faces.
     fused: steps that a GPU does between two looks from the host; an epoch is a multiple of it.
+    epoch_steps: steps of an epoch, whatever the number of faces. patience: the run ends early after so many epochs in a
+        row that did not lower the validation NME; None never does.
     """
 
     name: str
@@ -681,9 +709,13 @@ class Recipe:
     mean_face: bool = False
     fused: int = 1
     augmentation: Augmentation = field(default_factory=Augmentation)
+    epoch_steps: int | None = None
+    patience: int | None = None
 
     def steps_per_epoch(self, faces: int) -> int:
-        """Steps in which an epoch shows each of so many faces `repeats` times."""
+        """Steps of an epoch: by default those in which it shows each of so many faces `repeats` times."""
+        if self.epoch_steps:
+            return self.epoch_steps
         return max(1, round(faces * self.repeats / (self.batch_size * self.fused))) * self.fused
 
 
@@ -695,6 +727,22 @@ SMALL_MOVES = Augmentation(
     contrast=0.15,
     gamma=0.2,
     grey=0.05,
+    blur=0.0,
+    noise=0.0,
+    occlusion=0.0,
+)
+
+# What the pixel-wise classification paper names, and nothing else.
+TURNED_AND_SHRUNK = Augmentation(
+    rotation=30.0,
+    scale=(0.6, 1.0),
+    shift=0.0,
+    flip=0.0,
+    brightness=0.0,
+    contrast=0.0,
+    gamma=0.0,
+    colour=0.0,
+    grey=0.0,
     blur=0.0,
     noise=0.0,
     occlusion=0.0,
@@ -712,6 +760,8 @@ RECIPES = {
         Recipe("gpu", 224, epochs=40, batch_size=128, learning_rate=2e-3, repeats=32, warm_up=0.05, decay="cosine",
                weight_decay=1e-4, ema=0.05, epsilon=1e-10, dropout=0.0, head=0.05, mean_face=True, fused=10),
         Recipe("original", 224, epochs=150, batch_size=32, learning_rate=1e-3, repeats=4),
+        Recipe("pixelwise", 224, epochs=1000, batch_size=16, learning_rate=1e-4, batch_norm=0.0, epoch_steps=1000,
+               patience=10, augmentation=TURNED_AND_SHRUNK),
     )
 }  # fmt: skip
 

@@ -7,7 +7,7 @@ and know no method by name.
 import inspect
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import keras
@@ -31,6 +31,11 @@ from data_helper import normalised_labels
 from face_batches import TrainingBatches, read_index
 from image_utility import from_targets, to_targets
 from pca_utility import ShapeModel, fit_eigenbases, labels_folder
+from pixelwise.adversary import Adversarial
+from pixelwise.cascade import build_cascade, set_mean_face
+from pixelwise.decode import decode_last_stage, map_decoders
+from pixelwise.losses import AdaptiveWingLoss, DistanceLoss, DistributionLoss, HeatmapLoss, HybridLoss, PixelwiseLoss
+from pixelwise.model import build_direct, build_maps
 from point_losses import L1Loss, L2Loss, SmoothL1Loss, WingLoss
 from pose_balance import mean_of_bins, pose_bins
 
@@ -112,6 +117,9 @@ class Method:
     told: the loss's constants, where making it takes more than them; see `constants`.
     encode(landmarks (batch, points, 2) in crop pixels, size) -> targets.
     decode(predictions, size) -> landmarks (batch, points, 2) in crop pixels.
+    decoders: name -> decode, where predictions can be read in more than one way; `decode` is one of them.
+    trained(model, dataset): from the compiled model to the one that `fit` trains in its place, a keras.Model with
+        `network`, the model itself, and `optimizers`, all whose state a run must keep; None trains the model itself.
     start(model, batches): what is done to a new network's weights, given its training faces.
     balance: how many faces of each pose bin a round of training shows, from the bins' sizes: `min` under-samples, `max`
         replicates; None leaves the poses as they are.
@@ -125,6 +133,8 @@ class Method:
     build: Callable[[Network, Dataset, int, float], keras.Model] = build_regression
     encode: Callable[[np.ndarray, int], np.ndarray] = encode_regression
     decode: Callable[[np.ndarray, int], np.ndarray] = from_targets
+    decoders: dict[str, Callable[[np.ndarray, int], np.ndarray]] = field(default_factory=dict)
+    trained: Callable[[keras.Model, Dataset], keras.Model] | None = None
     start: Callable[[keras.Model, TrainingBatches], None] = start_at_mean_face
     balance: Callable[[Sequence[int]], int] | None = None
 
@@ -149,6 +159,17 @@ def _acr(name: str, make: Callable[..., ACRLoss] = make_acr_loss, **options) -> 
     )
 
 
+def _maps(background: bool, classes: bool = False, logarithms: bool = False) -> dict:
+    """What the methods have in common whose network predicts maps."""
+    decoders = map_decoders(background, logarithms or classes)
+    build = partial(build_maps, background=background, classes=classes)
+    as_built = {"start": lambda model, batches: None}  # maps have no mean face to start at
+    return {"build": build, "decode": decoders["subpixel"], "decoders": decoders, **as_built}
+
+
+_CLASSES = _maps(background=True, classes=True)
+_DISCRIMINATOR = {"trained": lambda model, dataset: Adversarial(model, dataset.outputs)}
+
 METHODS = {
     method.name: method
     for method in (
@@ -170,6 +191,26 @@ METHODS = {
             Method(f"anisotropic_{a:g}_{b:g}", loss=make_anisotropic_loss(a, b), start=start_at_bins, balance=min)
             for a, b in ANISOTROPY_ABLATION
         ),
+        # the comparison of the pixel-wise classification paper, and Adaptive Wing beside it
+        Method("direct", loss=lambda data_dir, dataset, crop: DistanceLoss(), build=build_direct),
+        Method(
+            "cascaded",
+            loss=lambda data_dir, dataset, crop: DistanceLoss(),
+            build=build_cascade,
+            decode=decode_last_stage,
+            start=set_mean_face,
+        ),
+        Method(
+            "distribution",
+            loss=lambda data_dir, dataset, crop: DistributionLoss(),
+            **_maps(background=False, logarithms=True),
+        ),
+        Method("heatmap", loss=lambda data_dir, dataset, crop: HeatmapLoss(), **_maps(background=True)),
+        Method("adaptive_wing", loss=lambda data_dir, dataset, crop: AdaptiveWingLoss(), **_maps(background=False)),
+        Method("pwc", loss=lambda data_dir, dataset, crop: PixelwiseLoss(), **_CLASSES),
+        Method("pwc_disc", loss=lambda data_dir, dataset, crop: PixelwiseLoss(), **_CLASSES, **_DISCRIMINATOR),
+        Method("hybrid", loss=lambda data_dir, dataset, crop: HybridLoss(), **_CLASSES),
+        Method("hybrid_disc", loss=lambda data_dir, dataset, crop: HybridLoss(), **_CLASSES, **_DISCRIMINATOR),
     )
 }
 
@@ -181,3 +222,12 @@ def method_of(name: str) -> Method:
         ValueError: no such method.
     """
     return row_of(METHODS, name, "method")
+
+
+def read_by(method: Method, decoder: str | None) -> Method:
+    """The method with another decoder, by its name; as it is where that is None.
+
+    Raises:
+        ValueError: the method has no such decoder.
+    """
+    return method if decoder is None else replace(method, decode=row_of(method.decoders, decoder, "decoder"))

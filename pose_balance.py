@@ -41,6 +41,20 @@ def align(shapes: np.ndarray) -> np.ndarray:
     return aligned * scale
 
 
+def align_to(shapes: np.ndarray, mean: np.ndarray) -> np.ndarray:
+    """Shapes (faces, points, 2), each moved, scaled and turned to lie best on `mean` (points, 2) around the origin.
+
+    Raises:
+        ValueError: a face whose landmarks all coincide.
+    """
+    centred = shapes - shapes.mean(axis=1, keepdims=True)
+    sizes = np.sum(centred**2, axis=(1, 2), keepdims=True)
+    if not sizes.min() > 0:
+        raise ValueError(f"face {int(sizes.argmin())} has no shape. Received landmarks that all coincide")
+    turned = _turn(centred, mean)
+    return turned * np.sum(turned * mean, axis=(1, 2), keepdims=True) / sizes
+
+
 def _turn(shapes: np.ndarray, mean: np.ndarray) -> np.ndarray:
     """Shapes (faces, points, 2) around the origin, each rotated, not mirrored, to lie best on `mean` (points, 2)."""
     planes = shapes[..., 0] + 1j * shapes[..., 1]  # (faces, points); in the plane a rotation is one complex factor

@@ -40,7 +40,7 @@ from config import (
 from face_batches import Faces, crop_batches, load_faces
 from figures import draw_ced, draw_worst
 from image_utility import invert, mirror_landmarks, transform
-from methods import Method, method_of
+from methods import METHODS, Method, method_of, read_by
 from safe_files import write_json
 
 DECIMALS = 4  # of a pixel, in predictions.json
@@ -112,6 +112,7 @@ class Test:
         split: str = "test",
         method: str | None = None,
         flip: bool = False,
+        decoder: str | None = None,
     ) -> dict:
         """Evaluates weights on a prepared data set, prints the table, and returns the content of metrics.json.
 
@@ -122,10 +123,11 @@ class Test:
             crop, method: the ones saved beside the weights where None.
             split: "test", "private" or "validation".
             flip: average with the prediction for the mirrored crop.
+            decoder: of the method, see methods.Method.decoders; its usual one where None.
 
         Raises:
             FileNotFoundError: no such weights, or a data set that is not prepared.
-            ValueError: unknown data set, crop, split or method, weights of another landmark count, or a bad file.
+            ValueError: unknown data set, crop, split, method or decoder, weights of another landmark count, bad file.
         """
         dataset = dataset_of(ds_name)
         if split not in EVALUATED_SPLITS:
@@ -133,7 +135,7 @@ class Test:
         path = find_weights(pretrained_model_path)
         settings = settings_of(path)
         chosen = _choose_crop(crop, settings, path)
-        row = method_of(method or settings.get("method", LEGACY_SETTINGS["method"]))
+        row = read_by(method_of(method or settings.get("method", LEGACY_SETTINGS["method"])), decoder)
         model = load_model(path)
         _check_outputs(model, dataset, path)
 
@@ -222,6 +224,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--crop", choices=sorted(CROPS), help="the one saved beside the weights by default")
     parser.add_argument("--split", default="test", choices=EVALUATED_SPLITS, help="which faces")
     parser.add_argument("--flip", action="store_true", help="average with the prediction for the mirrored crop")
+    decoders = sorted({name for method in METHODS.values() for name in method.decoders})
+    parser.add_argument("--decoder", choices=decoders, help="how maps become landmarks; sub-pixel by default")
     options = parser.parse_args(arguments)
     try:
         Test().test_model(
@@ -232,6 +236,7 @@ def main(arguments: list[str] | None = None) -> int:
             crop=options.crop,
             split=options.split,
             flip=options.flip,
+            decoder=options.decoder,
         )
     except (ValueError, OSError) as error:
         print(f"test.py: {error}", file=sys.stderr)

@@ -20,7 +20,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from checkpoint import Averages, Checkpoint, Snapshots, StopOnNaN, TrainingState, log_csv
+from checkpoint import Averages, Checkpoint, Snapshots, StopOnNaN, TrainingState, log_csv, settled
 from cnn_model import head_scale, load_model
 from config import (
     BEST_FILE,
@@ -160,10 +160,11 @@ class Train:
 
         # Network and loss
         model, loss = self.compiled(steps)
-        self.method.start(model, batches)
-        averages = Averages(model, self._build("float32", steps))
+        network = model.network if self.method.trained else model
+        self.method.start(network, batches)
+        averages = Averages(network, self._build("float32", steps))
         if weight_path:
-            _set_weights(model, weight_path)
+            _set_weights(network, weight_path)
 
         # State: a resumed run is the same run with some epochs behind it
         state = TrainingState(self.save_path, model)
@@ -209,12 +210,12 @@ class Train:
             *self.method.callbacks(loss, self.recipe.epochs),
             StopOnNaN(batches),
             Snapshots(self.save_path / SNAPSHOTS_FILE, averages, held_out.sample(1, SEED), predict, done),
-            Checkpoint(state, averages, validate, on_best),
+            Checkpoint(state, averages, validate, on_best, self.recipe.patience),
             *_tensorboard(self.save_path),
             Progress(self.recipe.epochs, steps, done, self.dataset.normaliser),
         ]
         try:
-            if done < self.recipe.epochs:
+            if done < self.recipe.epochs and not settled(state.rows, self.recipe.patience):
                 model.fit(
                     batches,
                     steps_per_epoch=steps,
@@ -264,7 +265,7 @@ class Train:
         )
 
     def compiled(self, steps_per_epoch: int) -> tuple[keras.Model, keras.losses.Loss]:
-        """A new network, compiled for training, and its loss."""
+        """What `fit` trains, a new network or what the method makes of it, compiled, and its loss."""
         loss = self.method.loss(self.data_dir, self.dataset, self.crop.name)
         model = self._build(self.precision, steps_per_epoch)
         slow_to_jit = keras.backend.backend() == "tensorflow" and not _on_gpu()  # 7 to 8 times slower with XLA
@@ -276,6 +277,8 @@ class Train:
             steps_per_execution=1 if keras.backend.backend() == "torch" else self.recipe.fused,  # torch cannot
         )
         model.optimizer.build(model.trainable_variables)
+        if self.method.trained:
+            model = self.method.trained(model, self.dataset)
         return model, loss
 
     def _build(self, precision: str, steps_per_epoch: int) -> keras.Model:
@@ -304,7 +307,8 @@ class Train:
         return optimizer
 
     def settings(self, weight_path: str | os.PathLike | None = None) -> dict:
-        """Everything that makes this run what it is."""
+        """Everything that makes this run what it is; of the recipe, what is set."""
+        recipe = {name: value for name, value in dataclasses.asdict(self.recipe).items() if value is not None}
         return {
             "dataset": self.dataset.title,
             "arch": str(self.network.arch),
@@ -313,7 +317,7 @@ class Train:
             "crop": self.crop.name,
             "input_size": self.recipe.input_size,
             "points": self.dataset.layout.points,
-            "recipe": dataclasses.asdict(self.recipe),
+            "recipe": recipe,
             "start_weights": str(weight_path) if weight_path else None,
             "precision": self.precision,
             "seed": self.seed,

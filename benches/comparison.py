@@ -171,10 +171,7 @@ class Comparison:
         dataset, layout = self.truth.dataset, self.truth.dataset.layout
         rows, differences = self.rows(), self.differences()
         landmarks = {title: np.mean([run.landmarks for run in entry], axis=0) for title, entry in self.results.items()}
-        convergence = {
-            title: (entry[0].steps, np.stack([run.validation for run in entry]))
-            for title, entry in self.results.items()
-        }
+        convergence = {title: _common_epochs(entry) for title, entry in self.results.items()}
         head = f"{dataset.title}, {len(self.truth.names)} test faces, {dataset.normaliser} NME"
         write_text(out / "table.csv", _csv(rows))
         write_text(out / "table.md", self._markdown(rows, differences, description))
@@ -259,6 +256,12 @@ class Comparison:
         """What the intervals are of."""
         seeds = len(next(iter(self.errors.values())))
         return "seeds and test faces" if seeds > 1 else "test faces, not over seeds"
+
+
+def _common_epochs(entry: list[Result]) -> tuple[np.ndarray, np.ndarray]:
+    """Steps (epochs,) and validation NME (runs, epochs) of the epochs that every run had; some may have ended early."""
+    epochs = min(len(run.validation) for run in entry)
+    return entry[0].steps[:epochs], np.stack([run.validation[:epochs] for run in entry])
 
 
 def _deviation(values: Sequence[float]) -> float | None:

@@ -5,6 +5,7 @@ where they lie, if their settings.json says that they are the same.
 """
 
 import argparse
+import dataclasses
 import itertools
 import sys
 from pathlib import Path
@@ -121,7 +122,7 @@ def plan(options: argparse.Namespace) -> dict[tuple[str, str, int], tuple[Traini
                 words += [f"--{name.replace('_', '-')}", str(getattr(options, name))]
         folder = Path(options.out) / RUNS_FOLDER / f"{network_of(arch).stem}_{method}_{seed}"
         run = train.run_of(train.parse_options(words), folder)
-        training = Training(tuple(words), folder, run.recipe.epochs)
+        training = Training(tuple(words), folder, run.recipe.epochs, run.recipe.patience)
         if training.begun:
             stored = read_record(folder / SETTINGS_FILE)["settings"]
             different = different_settings(stored, run.settings())
@@ -153,7 +154,7 @@ def _runs_below(folders: list[str]) -> list[tuple[Path, dict]]:
 def _same_run(made: list[tuple[Path, dict]], run: train.Train, training: Training) -> Training | None:
     """The first finished run with the settings of this one; says why another that looks like it is not taken."""
     for folder, settings in made:
-        found = Training(training.arguments, folder, training.epochs)
+        found = dataclasses.replace(training, folder=folder)
         different = different_settings(settings, run.settings())
         if not different and found.finished():
             return found

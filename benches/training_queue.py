@@ -4,6 +4,7 @@ A training is a command line of train.py. Its folder tells how far it is, so the
 """
 
 import contextlib
+import csv
 import multiprocessing
 import os
 import signal
@@ -16,6 +17,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from checkpoint import settled
 from config import BEST_FILE, LOG_FILE, METRICS_FILE, PREDICTIONS_FILE, STATE_FILE
 from worker_process import follow_parent
 
@@ -36,11 +38,13 @@ class Training:
     """One run of train.py, started or not.
 
     arguments: its command line, without --save-path and --resume. folder: the run's own. epochs: how many it has.
+    patience: of its recipe, after which it ends earlier.
     """
 
     arguments: tuple[str, ...]
     folder: Path
     epochs: int
+    patience: int | None = None
 
     @property
     def begun(self) -> bool:
@@ -48,11 +52,12 @@ class Training:
         return (self.folder / STATE_FILE).is_file()
 
     def epochs_done(self) -> int:
-        """Finished epochs, as the log has them."""
+        """Finished epochs, as the log has them; all of them once it has ended early."""
         try:
-            return max(0, len((self.folder / LOG_FILE).read_text(encoding="utf-8").splitlines()) - 1)
+            rows = list(csv.DictReader((self.folder / LOG_FILE).read_text(encoding="utf-8").splitlines()))
         except FileNotFoundError:
             return 0
+        return self.epochs if settled(rows, self.patience) else len(rows)
 
     def finished(self) -> bool:
         """Whether it is through, and the evaluation is that of its final weights."""

@@ -1,0 +1,203 @@
+"""What trained networks make of covered faces, and how face-like their wrong answers are.
+
+    python -m benches.shapes --dataset 300W --runs results/pixelwise/runs --out results/pixelwise/shapes
+
+Every run of train.py below the folder predicts the same faces twice, open and with a patch of another face over each
+(the one of photos/calibrate.py), and is read by every decoder of its method. The table gives the NMSE of the pixel-wise
+classification paper: the mean distance of a landmark over that of the outer eye corners, as a fraction; for all
+landmarks and for those of the eyes. Beside it stands how far a prediction is from being a face: the shapes are aligned,
+and what the modes of the training shapes cannot make of one is its distance to their subspace. Regression is said to
+keep a face's shape where it fails, heatmaps are not.
+"""
+
+import argparse
+import csv
+import dataclasses
+import io
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from benches.comparison_figures import draw_ceds
+from cnn_model import load_model, settings_of
+from config import BEST_FILE, DATA_DIR, EVALUATED_SPLITS, FAILURE_THRESHOLDS, SETTINGS_FILE, TITLES, crop_of, dataset_of
+from face_batches import Faces, load_faces
+from methods import method_of, read_by
+from metrics import normaliser_distance, point_errors
+from pca_utility import ShapeModel
+from photos.calibrate import cover
+from pose_balance import align, align_to
+from safe_files import write_text
+from test import predict_faces
+
+NORMALISER, EYES = "inter-ocular", "eyes"  # outer eye corners, and the part of a layout
+SUBSPACE = 95  # percent of the variance of training shapes
+WRONG = min(FAILURE_THRESHOLDS)  # NME in percent above which an answer is wrong
+
+
+class FaceSpace:
+    """The subspace of training shapes: `distance` says how far a shape is from it.
+
+    Args:
+        landmarks: (faces, points, 2) of training faces. layout: theirs.
+    """
+
+    def __init__(self, landmarks: np.ndarray, layout):
+        aligned = align(landmarks)
+        self.mean = aligned.mean(axis=0)
+        self.model = ShapeModel(SUBSPACE).fit(aligned.reshape(len(aligned), -1))
+        self.unit = float(normaliser_distance(self.mean[None], layout, NORMALISER)[0])
+
+    def distance(self, landmarks: np.ndarray) -> np.ndarray:
+        """(faces,): root mean square over the landmarks of what the modes leave of each aligned shape, in percent of
+        the mean face's inter-ocular distance. Modes reach three standard deviations, as those of the Smooth-Face do."""
+        shapes = align_to(landmarks, self.mean).reshape(len(landmarks), -1)  # (faces, 2 * points)
+        rest = (shapes - self.model.smooth(shapes)).reshape(len(shapes), -1, 2)
+        return 100 * np.sqrt(np.mean(np.sum(rest**2, axis=-1), axis=-1)) / self.unit
+
+
+class Answer(NamedTuple):
+    """What one run, read by one decoder, said: landmarks (faces, points, 2) in image pixels of open and covered
+    faces."""
+
+    method: str
+    decoder: str
+    open: np.ndarray
+    covered: np.ndarray
+
+    @property
+    def title(self) -> str:
+        """The method, and the decoder where there is one."""
+        return f"{self.method}, {self.decoder}" if self.decoder else self.method
+
+
+def answers(folder: Path, open_faces: Faces, covered_faces: Faces) -> list[Answer]:
+    """The answers of a run: one for each decoder of its method.
+
+    Raises:
+        ValueError: the run is of another data set, or its files are broken.
+    """
+    weights = folder / BEST_FILE
+    settings = settings_of(weights)
+    title = open_faces.dataset.title
+    if settings.get("dataset") != title:
+        raise ValueError(f"{weights} is not for {title}. Received a run on {settings.get('dataset')}")
+    model, method, crop = load_model(weights), method_of(settings["method"]), crop_of(settings["crop"])
+    found = []
+    for decoder in method.decoders or [None]:
+        row = read_by(method, decoder)
+        predicted = (predict_faces(model, row, faces, crop) for faces in (open_faces, covered_faces))
+        found.append(Answer(folder.name, decoder or "", *predicted))
+    return found
+
+
+def rows_of(said: Sequence[Answer], faces: Faces, hidden: np.ndarray, space: FaceSpace) -> list[dict]:
+    """The table: one row for the truth, and one for each answer and kind of faces.
+
+    Args:
+        hidden: (faces, points), bool: landmarks under the patch.
+    """
+    eyes = list(faces.dataset.layout.parts[EYES])
+    distance = normaliser_distance(faces.landmarks, faces.dataset.layout, NORMALISER, faces.names)
+    truth = {"entry": "truth", "faces": len(faces), "to face space %": float(space.distance(faces.landmarks).mean())}
+    rows = [truth]
+    for answer in said:
+        for kind, predicted in (("open", answer.open), ("covered", answer.covered)):
+            errors = point_errors(predicted, faces.landmarks, distance) / 100  # (faces, points)
+            wrong = errors.mean(axis=1) > WRONG / 100
+            away = space.distance(predicted)
+            row = {"entry": answer.title, "kind": kind, "faces": len(faces), "NMSE": errors.mean()}
+            row |= {"NMSE eyes": errors[:, eyes].mean()}
+            row |= {"NMSE under the patch": errors[hidden].mean(), "NMSE beside it": errors[~hidden].mean()}
+            row |= {"wrong faces": int(wrong.sum()), "to face space %": away.mean()}
+            row |= {"to face space %, wrong faces": away[wrong].mean() if wrong.any() else None}
+            rows.append(
+                {name: float(value) if isinstance(value, np.floating) else value for name, value in row.items()}
+            )
+    return rows
+
+
+def study(dataset_name: str, runs: Path, out: Path, data_dir: str, split: str) -> list[Path]:
+    """Predicts, compares, and writes table.md, table.csv and the ECDF pictures; returns their paths.
+
+    Raises:
+        FileNotFoundError: no run below the folder, or a data set that is not prepared.
+        ValueError: a broken run, or one on other data.
+    """
+    dataset = dataset_of(dataset_name)
+    folders = sorted(file.parent for file in runs.rglob(SETTINGS_FILE) if (file.parent / BEST_FILE).is_file())
+    if not folders:
+        raise FileNotFoundError(f"no trained run below {runs}. Received no {SETTINGS_FILE} beside a {BEST_FILE}")
+    faces = load_faces(data_dir, dataset.name, split)
+    images, hidden = cover(faces)
+    covered_faces = dataclasses.replace(faces, images=images)
+    space = FaceSpace(load_faces(data_dir, dataset.name, "train").landmarks, dataset.layout)
+    said = [answer for folder in folders for answer in answers(folder, faces, covered_faces)]
+    rows = rows_of(said, faces, hidden, space)
+    head = (
+        f"{dataset.title}, {split} split, {len(faces)} faces; NMSE by the outer eye corners, a fraction; "
+        f"wrong: above {WRONG / 100:g}; the patch covers {hidden.mean():.0%} of the landmarks"
+    )
+    write_text(out / "table.md", f"{head}\n\n{_markdown(rows)}")
+    write_text(out / "table.csv", _csv(rows))
+    files = [out / "table.md", out / "table.csv"]
+    distance = normaliser_distance(faces.landmarks, dataset.layout, NORMALISER, faces.names)
+    parts = {"all": slice(None), EYES: list(dataset.layout.parts[EYES])}
+    for part, points in parts.items():
+        for kind in ("open", "covered"):
+            nmes = {
+                answer.title: point_errors(getattr(answer, kind), faces.landmarks, distance)[:, points].mean(axis=1)
+                for answer in said
+            }
+            files.append(out / f"ecdf_{part}_{kind}.png")
+            draw_ceds(files[-1], nmes, f"{dataset.title}, {len(faces)} {kind} faces, {part} landmarks, {NORMALISER}")
+    return files
+
+
+def _columns(rows: list[dict]) -> list[str]:
+    return list(dict.fromkeys(name for row in reversed(rows) for name in row))
+
+
+def _markdown(rows: list[dict]) -> str:
+    """The rows as a Markdown table."""
+    columns = _columns(rows)
+    lines = [columns, ["---"] * len(columns)]
+    for row in rows:
+        values = (row.get(name) for name in columns)
+        lines.append(["" if v is None else f"{v:.4f}" if isinstance(v, float) else str(v) for v in values])
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _csv(rows: list[dict]) -> str:
+    """The rows as comma-separated text."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=_columns(rows), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit status."""
+    parser = argparse.ArgumentParser(description="Covered faces, and how face-like wrong answers are.")
+    parser.add_argument("--dataset", default="300W", help=f"one of {TITLES}, prepared")
+    parser.add_argument("--data-dir", default=DATA_DIR, help="the data root")
+    parser.add_argument("--runs", required=True, type=Path, help="folder with runs of train.py below it")
+    parser.add_argument("--split", default="test", choices=EVALUATED_SPLITS, help="which faces")
+    parser.add_argument("--out", required=True, type=Path, help="folder for table and pictures")
+    options = parser.parse_args(arguments)
+    try:
+        files = study(options.dataset, options.runs, options.out, options.data_dir, options.split)
+    except (ValueError, OSError) as error:
+        print(f"benches.shapes: {error}", file=sys.stderr)
+        return 1
+    print(files[0].read_text(encoding="utf-8"))
+    print("\n".join(map(str, files)))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

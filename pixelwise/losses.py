@@ -1,0 +1,247 @@
+"""The losses of the heatmap approaches (Hsu et al., Sec. 2.2 and 3) and Adaptive Wing loss.
+
+Targets are flat landmark targets (batch, 2 * points), shares of the crop's side, as regression has them; each loss
+makes its maps or class indices from them in the graph. Pixels are those of a crop of LOSS_INPUT, at every input: the
+paper's 3 pixels of a Gaussian and its weight of the distance are meant for 224, and half the pixels of half the crop
+are the same share of the face. Another unit of the distance would scale the hybrid's beta.
+
+Every function returns one number for each face, (batch,).
+"""
+
+import math
+
+import keras
+from keras import ops
+
+from config import (
+    ADAPTIVE_WING,
+    ADAPTIVE_WING_MASK,
+    ADAPTIVE_WING_WEIGHT,
+    HYBRID_BETA,
+    LOSS_INPUT,
+    MAP_SIGMA,
+    PACKAGE,
+)
+from pixelwise.targets import first_of_pixel, log_gaussians, outer, pixel_indices, to_pixels
+
+_TINY = 1e-12  # squared pixels; the root has no slope at zero
+
+
+def distance(y_true, y_pred):
+    """Mean distance of a landmark to its truth, in pixels of 224 (Eq. 1).
+
+    Args:
+        y_pred: (batch, 2 * points), or (batch, stages, 2 * points) of a cascade, all of whose stages count alike.
+    """
+    y_pred = ops.convert_to_tensor(y_pred)
+    y_true = ops.cast(y_true, y_pred.dtype)
+    if len(y_pred.shape) == 3:
+        y_true = y_true[:, None, :]
+    landmarks = math.prod(y_pred.shape[1:]) // 2
+    error = ops.reshape(LOSS_INPUT * (y_true - y_pred), (-1, landmarks, 2))
+    return ops.mean(_length(error), axis=-1)
+
+
+def _length(vectors):
+    """Euclidean length of vectors (..., 2), with slope 0 where there is none."""
+    return ops.sqrt(ops.maximum(ops.sum(ops.square(vectors), axis=-1), _TINY))
+
+
+def distribution(y_true, y_pred):
+    """Sum over landmarks of KL(Gaussian || softmax over the pixels of the map): the distribution model.
+
+    The Gaussian is normalised over the pixels there are. It is a product of two factors, so that neither it nor its
+    logarithm need be written out: KL = sum_y g_y sum_x g_x (log g_x + log g_y) - sum_y g_y sum_x g_x z + log sum exp z.
+
+    Args:
+        y_pred: z, (batch, side, side, points), unbounded.
+    """
+    side, logits = y_pred.shape[1], ops.convert_to_tensor(y_pred)
+    along_x, along_y = (ops.log_softmax(line, axis=1) for line in _log_lines(y_true, side))  # (batch, side, points)
+    negative_entropy = sum(ops.sum(ops.exp(line) * line, axis=1) for line in (along_x, along_y))  # (batch, points)
+    rows = ops.sum(logits * ops.exp(along_x)[:, None, :, :], axis=2)  # (batch, side, points)
+    expected = ops.sum(rows * ops.exp(along_y), axis=1)  # (batch, points)
+    return ops.sum(negative_entropy - expected + ops.logsumexp(logits, axis=(1, 2)), axis=-1)
+
+
+def heatmap(y_true, y_pred):
+    """Sum of squared differences to Gaussians of height 1 and to a map of the background: the heatmap regression model.
+
+    The background is 1 less the highest of the Gaussians.
+
+    Args:
+        y_pred: (batch, side, side, points + 1), the background last.
+    """
+    y_pred = ops.convert_to_tensor(y_pred)
+    gaussians = _gaussians(y_true, y_pred.shape[1])
+    background = 1 - ops.max(gaussians, axis=-1, keepdims=True)
+    error = y_pred - ops.concatenate([gaussians, background], axis=-1)
+    return ops.sum(ops.square(error), axis=(1, 2, 3))
+
+
+def adaptive_wing(y_true, y_pred, omega, theta, epsilon, alpha):
+    """Adaptive Wing loss (Wang et al., ICCV 2019, Eq. 3) with its weighted loss map, the mean over pixels and maps.
+
+    With d = |y - y'| at a pixel of height y: omega ln(1 + (d / epsilon)^(alpha - y)) below theta, A d - C above, where
+    A and C make value and slope continuous. Pixels count ADAPTIVE_WING_WEIGHT + 1 times where the map of heights, each
+    pixel the highest of 3 x 3, is at least ADAPTIVE_WING_MASK high.
+
+    Args:
+        y_pred: (batch, side, side, points).
+    """
+    y_pred = ops.convert_to_tensor(y_pred)
+    side = y_pred.shape[1]
+    lines = [ops.exp(line) for line in _log_lines(y_true, side)]
+    height = outer(*lines)
+    error = ops.abs(height - y_pred)
+    power = alpha - height
+    corner = ops.power(theta / epsilon, power)
+    slope = omega * power * corner / (theta * (1 + corner))  # A
+    offset = theta * slope - omega * ops.log1p(corner)  # C
+    near = omega * ops.log1p(ops.power(error / epsilon, power))
+    loss = ops.where(error < theta, near, slope * error - offset)
+    # heights are not negative, so the highest of 3 x 3 is the product of the highest of 3 along x and along y
+    highest = outer(*(ops.max_pool(line, 3, strides=1, padding="same", data_format="channels_last") for line in lines))
+    weight = 1 + ADAPTIVE_WING_WEIGHT * ops.cast(highest >= ADAPTIVE_WING_MASK, loss.dtype)
+    return ops.mean(weight * loss, axis=(1, 2, 3))
+
+
+def _log_lines(y_true, side: int):
+    """The two factors of the landmarks' Gaussians, see `log_gaussians`."""
+    return log_gaussians(to_pixels(y_true, side), side, MAP_SIGMA * side / LOSS_INPUT)
+
+
+def _gaussians(y_true, side: int):
+    """Gaussians of height 1 around the landmarks, (batch, side, side, points)."""
+    return outer(*(ops.exp(line) for line in _log_lines(y_true, side)))
+
+
+def pixelwise(y_true, y_pred):
+    """Cross-entropy of every pixel's class, a landmark or the background (Eq. 2), both kinds of pixels counting alike.
+
+    Of 50,176 pixels at 224 px 68 are landmarks: in the plain mean a map of nothing but background is nearly right. So
+    the mean over the landmarks' pixels and the mean over the others are taken apart, and half of each counts. Where two
+    landmarks fall on one pixel, either is right there. A landmark outside the crop has no pixel.
+
+    Args:
+        y_pred: logarithms of probabilities, (batch, side, side, points + 1), the background last.
+    """
+    y_pred = ops.convert_to_tensor(y_pred)
+    side, classes = y_pred.shape[1], y_pred.shape[3]
+    indices, inside = pixel_indices(to_pixels(y_true, side), side)
+    present = ops.cast(inside, y_pred.dtype)  # (batch, points)
+    flat = ops.reshape(y_pred, (-1, side * side * classes))
+    own = ops.take_along_axis(flat, indices * classes + ops.arange(classes - 1, dtype="int32"), axis=1)
+    landmarks = ops.sum(present * own, axis=1) / ops.maximum(ops.sum(present, axis=1), 1)
+
+    background = ops.reshape(y_pred[..., -1], (-1, side * side))
+    taken = ops.cast(first_of_pixel(indices, inside), y_pred.dtype)  # (batch, points), one for each pixel
+    there = ops.sum(taken * ops.take_along_axis(background, indices, axis=1), axis=1)
+    others = (ops.sum(background, axis=1) - there) / (side * side - ops.sum(taken, axis=1))
+    return -(landmarks + others) / 2
+
+
+def soft_argmax(log_weights):
+    """The mean pixel of every map, each pixel weighted: a place of landmarks that has a gradient, unlike the argmax.
+
+    Args:
+        log_weights: (batch, side, side, points), logarithms of the weights, which need not add to 1.
+
+    Returns:
+        x and y in pixels, (batch, points, 2).
+    """
+    log_weights = ops.convert_to_tensor(log_weights)
+    highest = ops.stop_gradient(ops.max(log_weights, axis=(1, 2), keepdims=True))
+    weights = ops.exp(log_weights - highest)
+    place = ops.arange(log_weights.shape[1], dtype=weights.dtype)[None, :, None]
+    lines = [ops.sum(weights, axis=axis) for axis in (1, 2)]  # columns and rows, (batch, side, points)
+    return ops.stack([ops.sum(place * line, axis=1) / ops.sum(line, axis=1) for line in lines], axis=-1)
+
+
+def hybrid(y_true, y_pred, beta=HYBRID_BETA):
+    """Cross-entropy plus beta times the mean distance of the landmarks that lie in the crop (Eq. 3, alpha = 1).
+
+    A landmark's place is the soft-argmax of its class's probabilities. The published code takes the argmax, through
+    which no gradient passes, so that its distance trains nothing.
+
+    Args:
+        y_pred: see `pixelwise`. beta: for a distance in pixels of 224.
+    """
+    y_pred = ops.convert_to_tensor(y_pred)
+    side = y_pred.shape[1]
+    truth = to_pixels(y_true, side)
+    _, inside = pixel_indices(truth, side)
+    present = ops.cast(inside, y_pred.dtype)
+    distances = LOSS_INPUT / side * _length(truth - soft_argmax(y_pred[..., :-1]))  # (batch, points)
+    mean = ops.sum(present * distances, axis=1) / ops.maximum(ops.sum(present, axis=1), 1)
+    return pixelwise(y_true, y_pred) + beta * mean
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class DistanceLoss(keras.losses.Loss):
+    """See `distance`."""
+
+    def __init__(self, name="distance", **kwargs):
+        super().__init__(name=name, **kwargs)
+
+    def call(self, y_true, y_pred):
+        return distance(y_true, y_pred)
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class DistributionLoss(keras.losses.Loss):
+    """See `distribution`."""
+
+    def __init__(self, name="distribution", **kwargs):
+        super().__init__(name=name, **kwargs)
+
+    def call(self, y_true, y_pred):
+        return distribution(y_true, y_pred)
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class HeatmapLoss(keras.losses.Loss):
+    """See `heatmap`."""
+
+    def __init__(self, name="heatmap", **kwargs):
+        super().__init__(name=name, **kwargs)
+
+    def call(self, y_true, y_pred):
+        return heatmap(y_true, y_pred)
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class AdaptiveWingLoss(keras.losses.Loss):
+    """See `adaptive_wing`."""
+
+    def __init__(self, name="adaptive_wing", **kwargs):
+        super().__init__(name=name, **kwargs)
+
+    def call(self, y_true, y_pred):
+        return adaptive_wing(y_true, y_pred, **ADAPTIVE_WING)
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class PixelwiseLoss(keras.losses.Loss):
+    """See `pixelwise`."""
+
+    def __init__(self, name="pixelwise", **kwargs):
+        super().__init__(name=name, **kwargs)
+
+    def call(self, y_true, y_pred):
+        return pixelwise(y_true, y_pred)
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class HybridLoss(keras.losses.Loss):
+    """See `hybrid`."""
+
+    def __init__(self, beta=HYBRID_BETA, name="hybrid", **kwargs):
+        super().__init__(name=name, **kwargs)
+        self.beta = beta
+
+    def call(self, y_true, y_pred):
+        return hybrid(y_true, y_pred, self.beta)
+
+    def get_config(self):
+        return {**super().get_config(), "beta": self.beta}

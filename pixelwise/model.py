@@ -1,0 +1,59 @@
+"""The heads: maps of the size of the input, or coordinates through fully connected layers, on any backbone.
+
+Every head takes a row of config.NETWORKS. With VGG19 the networks are those of the paper, to the last parameter.
+"""
+
+import keras
+from keras import layers
+
+from cnn_model import backbone
+from config import Dataset, Network
+from pixelwise.vgg import dense_block, scaled
+
+SHORTCUT_KERNEL = 4  # of the deconvolutions to the two shortcuts, stride 2
+LAST_KERNEL, LAST_STRIDE = 16, 8  # of the deconvolution to the input's size
+DIRECT_UNITS = (1024, 256)  # fully connected layers of direct regression
+
+
+def build_maps(
+    network: Network, dataset: Dataset, input_size: int, batch_norm: float, background: bool, classes: bool = False
+) -> keras.Model:
+    """A network from images to maps (batch, input_size, input_size, points), float32 under every precision policy.
+
+    The features are reduced to one channel for each map and enlarged by deconvolutions, onto which the two shortcuts of
+    the backbone are added (fully convolutional networks; Fig. 3 and 4 of the paper). Where a side is no multiple of 32,
+    what stands over at the right and at the bottom is cut off.
+
+    Args:
+        background: one map more, the last one, for the pixels that are no landmark.
+        classes: the maps are classes; a pixel's logarithms of their probabilities come out. Otherwise nothing bounds
+            what comes out.
+    """
+    maps = dataset.layout.points + background
+    image = keras.Input((input_size, input_size, 3), name="image")
+    trunk = backbone(network, image, batch_norm)
+    features = layers.Conv2D(maps, 1, name="score")(trunk.output)
+    for tap in reversed(network.taps):
+        shortcut = trunk.get_layer(tap).output
+        features = layers.Conv2DTranspose(shortcut.shape[-1], SHORTCUT_KERNEL, strides=2, padding="same")(features)
+        features = layers.Add()([_cut(features, shortcut.shape[1]), shortcut])
+    features = layers.Conv2DTranspose(maps, LAST_KERNEL, strides=LAST_STRIDE, padding="same", name="enlarge")(features)
+    last = "log_softmax" if classes else "linear"
+    features = layers.Activation(last, dtype="float32", name="maps")(_cut(features, input_size))
+    return keras.Model(image, features, name=f"{network.stem}_maps")
+
+
+def _cut(features, side: int):
+    """The first rows and columns, so many."""
+    over = features.shape[1] - side
+    return layers.Cropping2D(((0, over), (0, over)))(features) if over else features
+
+
+def build_direct(network: Network, dataset: Dataset, input_size: int, batch_norm: float) -> keras.Model:
+    """Direct regression (Fig. 1): the features, flattened, through two fully connected blocks to 2N linear outputs."""
+    image = keras.Input((input_size, input_size, 3), name="image")
+    features = layers.Flatten()(backbone(network, image, batch_norm).output)
+    for units in DIRECT_UNITS:
+        features = dense_block(features, scaled(units, network.width), batch_norm)
+    outputs = layers.Dense(dataset.outputs, dtype="float32", name="landmarks")(features)  # (batch, 2 * points)
+    return keras.Model(image, outputs, name=f"{network.stem}_direct")

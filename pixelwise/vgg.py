@@ -1,0 +1,46 @@
+"""The VGG19-like backbone of the paper (Fig. 7) and its blocks, with every channel count times a width."""
+
+import keras
+from keras import layers, ops
+
+BLOCKS = ((2, 64), (2, 128), (4, 256), (4, 512), (4, 512))  # convolutions, channels; max-pooling after each block
+TOP, TOP_KERNELS = 2048, (7, 1)  # channels and kernels of the two convolutions behind the last block
+EPSILON = 1e-5  # of BatchNorm
+
+
+def vgg19(image, width: float, batch_norm: float) -> keras.Model:
+    """The backbone on an image (batch, size, size, channels), of which it sees the mean channel, the grey level.
+
+    Returns:
+        A model to (batch, size / 32, size / 32, 2048 width), rounded up. Its layers "pool3" and "pool4" are the
+        shortcuts, (batch, size / 8, size / 8, 256 width) and (batch, size / 16, size / 16, 512 width).
+    """
+    features = ops.mean(image, axis=-1, keepdims=True)  # (batch, size, size, 1)
+    for number, (count, channels) in enumerate(BLOCKS, start=1):
+        for _ in range(count):
+            features = conv_block(features, scaled(channels, width), 3, batch_norm)
+        features = layers.MaxPooling2D(2, padding="same", name=f"pool{number}")(features)
+    for kernel in TOP_KERNELS:
+        features = conv_block(features, scaled(TOP, width), kernel, batch_norm)
+    return keras.Model(image, features, name="vgg19")
+
+
+def scaled(channels: int, width: float) -> int:
+    """So many channels or units at this width, at least one."""
+    return max(1, round(channels * width))
+
+
+def conv_block(features, channels: int, kernel: int, batch_norm: float):
+    """Convolution, BatchNorm, ReLU."""
+    features = layers.Conv2D(channels, kernel, padding="same", kernel_initializer="he_normal")(features)
+    return _normalised(features, batch_norm)
+
+
+def dense_block(features, units: int, batch_norm: float):
+    """Linear layer, BatchNorm, ReLU."""
+    return _normalised(layers.Dense(units, kernel_initializer="he_normal")(features), batch_norm)
+
+
+def _normalised(features, batch_norm: float):
+    features = layers.BatchNormalization(momentum=batch_norm, epsilon=EPSILON)(features)
+    return layers.ReLU()(features)

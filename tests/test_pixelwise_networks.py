@@ -1,0 +1,163 @@
+"""The networks of the pixel-wise classification paper: published sizes, shapes, and the parts of the cascade."""
+
+import dataclasses
+
+import cv2
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+import config
+from cnn_model import CNNModel, load_model
+from config import ModelArch, dataset_of, network_of
+from methods import METHODS
+from pixelwise import vgg
+from pixelwise.adversary import build_discriminator
+from pixelwise.cascade import MeanFace, Realign, Restore
+
+W300 = dataset_of("300W")
+SMALL = dataclasses.replace(network_of(ModelArch.VGG19S), width=1 / 32)
+
+
+@pytest.fixture
+def shallow(monkeypatch):
+    """One convolution of few channels in each block."""
+    monkeypatch.setattr(vgg, "BLOCKS", tuple((1, channels) for _, channels in vgg.BLOCKS))
+
+
+def trainable(model):
+    return sum(int(np.prod(variable.shape)) for variable in model.trainable_variables)
+
+
+@pytest.fixture
+def no_draws(monkeypatch):
+    """Weights of zeros: drawing a hundred million numbers takes a while."""
+    for name in ("HeNormal", "GlorotUniform"):
+        monkeypatch.setattr(
+            getattr(keras.initializers, name), "__call__", lambda self, shape, dtype=None, **_: ops.zeros(shape, dtype)
+        )
+
+
+@pytest.mark.parametrize(
+    ("method", "parameters"),
+    [
+        ("pwc", 82_947_658),
+        ("heatmap", 82_947_658),
+        ("distribution", 82_871_880),
+        ("direct", 178_682_440),
+        ("cascaded", 35_053_144),
+    ],
+)
+def test_the_networks_are_as_large_as_published(no_draws, method, parameters):
+    model = METHODS[method].build(network_of(ModelArch.VGG19), W300, 224, 0.9)
+    assert trainable(model) == parameters
+    if method == "cascaded":
+        assert trainable(model.get_layer("stage_1")) == 11_146_312
+
+
+def test_the_discriminator_is_as_large_as_published():
+    assert trainable(build_discriminator(136)) == 34_689
+    assert 82_947_658 + 34_689 == 82_982_347
+
+
+@pytest.mark.parametrize("size", [32, 50, 112])
+@pytest.mark.parametrize("method", ["pwc", "distribution"])
+def test_maps_are_as_large_as_the_input(shallow, method, size):
+    model = METHODS[method].build(SMALL, W300, size, 0.9)
+    assert model.output_shape == (None, size, size, 68 + (method == "pwc"))
+
+
+def test_shortcuts_lie_at_an_eighth_and_a_sixteenth_of_the_input():
+    for arch, row in config.NETWORKS.items():
+        if arch in (ModelArch.EFNB3, ModelArch.DN121, ModelArch.VGG19):  # as their relatives, and slow to build
+            continue
+        from cnn_model import backbone
+
+        trunk = backbone(row, keras.Input((64, 64, 3)), 0.9)
+        assert [trunk.get_layer(tap).output.shape[1:3] for tap in row.taps] == [(8, 8), (4, 4)], arch
+
+
+def test_width_scales_every_block(shallow):
+    wide, narrow = (
+        METHODS["pwc"].build(dataclasses.replace(SMALL, width=width), W300, 32, 0.9) for width in (1 / 16, 1 / 32)
+    )
+    sizes = [
+        [layer.filters for layer in model.layers if isinstance(layer, keras.layers.Conv2D)] for model in (wide, narrow)
+    ]
+    assert [2 * size for size in sizes[1][:-1]] == sizes[0][:-1] and sizes[0][-1] == 69
+
+
+def test_a_classifying_network_gives_probabilities(shallow):
+    model = METHODS["hybrid"].build(SMALL, W300, 32, 0.9)
+    maps = np.asarray(model(np.random.default_rng(0).random((2, 32, 32, 3), np.float32)))
+    np.testing.assert_allclose(np.exp(maps).sum(axis=-1), 1, rtol=1e-4)
+
+
+def test_the_image_is_seen_as_grey(shallow):
+    model = METHODS["heatmap"].build(SMALL, W300, 32, 0.9)
+    image = np.random.default_rng(0).random((1, 32, 32, 3), np.float32)
+    np.testing.assert_allclose(model(image), model(image[..., ::-1].copy()), atol=1e-5)
+
+
+def test_regression_takes_the_same_backbone(shallow, monkeypatch):
+    monkeypatch.setitem(config.NETWORKS, ModelArch.VGG19S, SMALL)
+    model = CNNModel().get_model(ModelArch.VGG19S, 136, input_size=32)
+    assert model.output_shape == (None, 136)
+    assert model.get_layer("pool4").output.shape[1:3] == (2, 2)
+
+
+@pytest.mark.parametrize("method", ["direct", "cascaded", "hybrid"])
+def test_a_saved_network_is_the_same(shallow, tmp_path, method):
+    model = METHODS[method].build(SMALL, W300, 32, 0.9)
+    rng = np.random.default_rng(1)
+    model.set_weights([rng.normal(0.1, 0.05, weight.shape) ** 2 for weight in model.get_weights()])
+    model.save(tmp_path / "network.keras")
+    images = rng.random((2, 32, 32, 3), np.float32)
+    np.testing.assert_allclose(load_model(tmp_path / "network.keras")(images), model(images), rtol=1e-4, atol=1e-5)
+
+
+# ------------------------------------------------------------------------------------------------------- the cascade
+
+
+def similarity(points, angle, scale, shift):
+    turn = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    return points @ turn.T + shift
+
+
+def test_a_moved_mean_face_comes_back_upright():
+    rng = np.random.default_rng(2)
+    mean = rng.uniform(-0.3, 0.3, (5, 2))
+    moved = np.stack([similarity(mean, 0.4, 0.8, (0.1, -0.05)), similarity(mean, -1.0, 1.2, (0, 0.02))])
+    image = rng.random((2, 24, 24, 1)).astype(np.float32)
+    flat = moved.reshape(2, -1).astype(np.float32)
+    _, _, there, pose = Realign()([image, flat, np.tile(mean.reshape(1, -1), (2, 1)).astype(np.float32)])
+    np.testing.assert_allclose(np.asarray(there).reshape(2, 5, 2), np.tile(mean, (2, 1, 1)), atol=1e-5)
+    np.testing.assert_allclose(Restore()([there, pose]), flat, atol=1e-5)
+
+
+def test_the_image_moves_as_opencv_moves_it():
+    rng, side = np.random.default_rng(4), 24
+    image = cv2.GaussianBlur(rng.random((side, side)).astype(np.float32), (0, 0), 2)
+    mean = rng.uniform(-0.3, 0.3, (5, 2))
+    found = similarity(mean, 0.3, 0.9, (0.04, -0.03))
+    seen, near, there, _ = Realign()(
+        [image[None, ..., None], found.reshape(1, -1).astype(np.float32), mean.reshape(1, -1).astype(np.float32)]
+    )
+    before, after = (side / 2 - side * points for points in (found, mean))  # pixels
+    matrix, _ = cv2.estimateAffinePartial2D(before, after)
+    expected = cv2.warpAffine(image, matrix, (side, side), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    np.testing.assert_allclose(np.asarray(seen)[0, ..., 0], expected, atol=0.01)
+    rows, columns = np.mgrid[:side, :side]
+    far = np.hypot(columns[..., None] - after[:, 0], rows[..., None] - after[:, 1]).min(axis=-1)
+    np.testing.assert_allclose(np.asarray(near)[0, ..., 0], 1 / (1 + far), rtol=1e-3)
+
+
+def test_the_cascade_starts_at_the_mean_face(shallow):
+    model = METHODS["cascaded"].build(SMALL, W300, 32, 0.9)
+    mean = np.random.default_rng(5).uniform(-0.3, 0.3, 136).astype(np.float32)
+    layer = model.get_layer("mean_face")
+    assert isinstance(layer, MeanFace) and not layer.trainable_variables
+    layer.face.assign(mean)
+    stages = model(np.random.default_rng(6).random((2, 32, 32, 3), np.float32))
+    np.testing.assert_allclose(stages, np.tile(mean, (2, 3, 1)), atol=1e-5)

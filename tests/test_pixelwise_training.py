@@ -1,0 +1,210 @@
+"""Whole runs of the heatmap methods: the discriminator beside the detector, resuming, early ends, covered faces."""
+
+import dataclasses
+import json
+
+import keras
+import numpy as np
+import pytest
+
+import config
+import test as evaluation
+from benches import shapes
+from checkpoint import Checkpoint, settled
+from cnn_model import load_model
+from config import ModelArch, dataset_of, network_of
+from face_batches import load_faces
+from methods import METHODS, method_of, read_by
+from pixelwise import cascade, vgg
+from pixelwise.adversary import Adversarial, discriminator_loss, face_loss
+from pixelwise.losses import HybridLoss
+from train import Train
+
+TENSORFLOW = keras.backend.backend() == "tensorflow"
+POINTS, SIDE = 4, 16
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch):
+    """A backbone of a few thousand parameters."""
+    monkeypatch.setattr(vgg, "BLOCKS", ((1, 64),) * 5)
+    monkeypatch.setattr(cascade, "CHANNELS", (64,))
+    monkeypatch.setattr(cascade, "CONVOLUTIONS", 1)
+    narrow = dataclasses.replace(network_of(ModelArch.VGG19S), width=1 / 16)
+    monkeypatch.setitem(config.NETWORKS, ModelArch.VGG19S, narrow)
+
+
+def run_of(prepared, folder, method, **changes):
+    settings = {"epochs": 2, "input_size": 32, "batch_size": 4, "seed": 3, "data_dir": prepared, "precision": "float32"}
+    return Train(ModelArch.VGG19S, "300W", folder, method=method, **{**settings, **changes})
+
+
+def tiny_detector():
+    image = keras.Input((SIDE, SIDE, 3))
+    maps = keras.layers.Conv2D(POINTS + 1, 3, padding="same")(image)
+    model = keras.Model(image, keras.layers.Activation("log_softmax")(maps))
+    model.compile(keras.optimizers.SGD(0.1), HybridLoss(), jit_compile=False)
+    model.optimizer.build(model.trainable_variables)
+    return model
+
+
+def batch(rng):
+    return rng.random((6, SIDE, SIDE, 3), np.float32), rng.uniform(-0.4, 0.4, (6, 2 * POINTS)).astype(np.float32)
+
+
+def test_the_two_losses_by_hand():
+    true, found = np.array([[0.0], [np.log(3.0)]], np.float32), np.array([[0.0]], np.float32)
+    expected = -(np.log(0.5) + np.log(0.75)) / 2 - np.log(0.5)
+    assert float(discriminator_loss(true, found)) == pytest.approx(expected, rel=1e-6)
+    assert float(face_loss(np.array([[np.log(3.0)]], np.float32))) == pytest.approx(-np.log(0.75), rel=1e-6)
+
+
+@pytest.mark.skipif(not TENSORFLOW, reason="the discriminator is trained with TensorFlow")
+def test_the_discriminator_steps_once_while_the_detector_steps_twice():
+    model, rng = Adversarial(tiny_detector(), 2 * POINTS), np.random.default_rng(0)
+    discriminator, detector = model.discriminator, model.network
+    moved = []
+    for _ in range(4):
+        before = [np.copy(network.get_weights()[0]) for network in (discriminator, detector)]
+        model.train_on_batch(*batch(rng))
+        after = [network.get_weights()[0] for network in (discriminator, detector)]
+        moved.append([not np.array_equal(*pair) for pair in zip(before, after, strict=True)])
+    assert moved == [[True, True], [False, True], [True, True], [False, True]]
+    assert [int(optimizer.iterations) for optimizer in model.optimizers] == [4, 2]
+
+
+@pytest.mark.skipif(not TENSORFLOW, reason="the discriminator is trained with TensorFlow")
+def test_the_detector_learns_from_the_discriminator():
+    """One step with it and one without it differ, and by the gradient of the face loss alone."""
+    rng = np.random.default_rng(1)
+    images, truth = batch(rng)
+    plain = tiny_detector()
+    taught = keras.models.clone_model(plain)
+    taught.compile(keras.optimizers.SGD(0.1), HybridLoss(), jit_compile=False)
+    taught.optimizer.build(taught.trainable_variables)
+    taught.set_weights(plain.get_weights())
+    Adversarial(taught, 2 * POINTS).train_on_batch(images, truth)
+    plain.train_on_batch(images, truth)
+    differences = [np.abs(a - b).max() for a, b in zip(plain.get_weights(), taught.get_weights(), strict=True)]
+    assert 0 < max(differences) < 0.1
+
+
+def test_other_backends_refuse_the_discriminator(monkeypatch):
+    detector = tiny_detector()
+    monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
+    with pytest.raises(ValueError, match="with TensorFlow only. Received 'jax'"):
+        Adversarial(detector, 2 * POINTS)
+
+
+@pytest.mark.skipif(not TENSORFLOW, reason="the discriminator is trained with TensorFlow")
+def test_killed_and_resumed_with_both_networks_is_never_stopped(prepared_300w, tmp_path, monkeypatch):
+    run_of(prepared_300w, tmp_path / "whole", "hybrid_disc").train()
+
+    ended = Checkpoint.on_epoch_end
+
+    def stop(self, epoch, logs=None):
+        ended(self, epoch, logs)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as stopped, pytest.raises(KeyboardInterrupt):
+        stopped.setattr(Checkpoint, "on_epoch_end", stop)
+        run_of(prepared_300w, tmp_path / "stopped", "hybrid_disc").train()
+    run_of(prepared_300w, tmp_path / "stopped", "hybrid_disc").train(resume=True)
+    whole, resumed = (np.load(tmp_path / name / "state.npz") for name in ("whole", "stopped"))
+    assert whole.files == resumed.files
+    for name in set(whole.files) - {"rows"}:
+        np.testing.assert_allclose(resumed[name], whole[name], atol=1e-5)
+    columns = set(json.loads(str(whole["rows"]))[0])
+    assert {"loss", "face_loss", "discriminator_loss", "val_nme"} <= columns
+
+    best = load_model(tmp_path / "whole/best.keras")
+    assert best.name == "vgg19s_maps"  # the detector alone
+    detector = method_of("hybrid").build(network_of(ModelArch.VGG19S), dataset_of("300W"), 32, 0.9)
+    assert [weight.shape for weight in best.weights] == [weight.shape for weight in detector.weights]
+
+
+def test_runs_are_evaluated_by_both_decoders_and_on_covered_faces(prepared_300w, tmp_path, capsys):
+    for method in ("heatmap", "cascaded"):
+        run_of(prepared_300w, tmp_path / "runs" / method, method, epochs=1).train()
+    weights = str(tmp_path / "runs/heatmap/best.keras")
+    words = [
+        "--dataset",
+        "300W",
+        "--weights",
+        weights,
+        "--data-dir",
+        str(prepared_300w),
+        "--out",
+        str(tmp_path / "out"),
+    ]
+    figures = {}
+    for decoder in ("argmax", "subpixel"):
+        assert evaluation.main([*words, "--decoder", decoder]) == 0
+        figures[decoder] = json.loads((tmp_path / "out/metrics.json").read_text())["subsets"]["full"]["nme"]
+    assert figures["argmax"] != figures["subpixel"]
+    entries = json.loads((tmp_path / "out/predictions.json").read_text())
+    assert len(entries) == 6 and np.isfinite([entry["landmarks"] for entry in entries]).all()
+
+    words = ["--runs", str(tmp_path / "runs"), "--data-dir", str(prepared_300w), "--out", str(tmp_path / "shapes")]
+    assert shapes.main(words) == 0
+    lines = (tmp_path / "shapes/table.csv").read_text().splitlines()
+    assert [line.split(",")[0].strip('"') for line in lines[1:]] == [
+        "truth", "cascaded", "cascaded", "heatmap", "heatmap", "heatmap", "heatmap",
+    ]  # fmt: skip
+    pictures = {path.name for path in (tmp_path / "shapes").glob("*.png")}
+    assert pictures == {f"ecdf_{part}_{kind}.png" for part in ("all", "eyes") for kind in ("open", "covered")}
+
+
+def test_a_method_has_only_its_own_decoders():
+    assert read_by(METHODS["pwc"], "argmax").decode is METHODS["pwc"].decoders["argmax"]
+    assert read_by(METHODS["acr"], None) is METHODS["acr"]
+    with pytest.raises(ValueError, match="unknown decoder. Received 'argmax'"):
+        read_by(METHODS["acr"], "argmax")
+
+
+def test_no_runs_is_an_error(prepared_300w, tmp_path, capsys):
+    words = ["--runs", str(tmp_path), "--data-dir", str(prepared_300w), "--out", str(tmp_path / "out")]
+    assert shapes.main(words) == 1
+    assert "no trained run below" in capsys.readouterr().err
+
+
+def test_distance_to_the_space_of_faces(prepared_300w):
+    faces = load_faces(prepared_300w, "300W", "train")
+    space = shapes.FaceSpace(faces.landmarks, faces.dataset.layout)
+    turn = 3 * np.array([[0.6, -0.8], [0.8, 0.6]])
+    here = space.distance(faces.landmarks)
+    np.testing.assert_allclose(space.distance(faces.landmarks @ turn.T + 40), here, rtol=1e-6)  # pose is no matter
+    torn = faces.landmarks.copy()
+    torn[:, 48:68] += 0.5 * np.linalg.norm(torn[:, 36] - torn[:, 45], axis=-1)[:, None, None]
+    assert (space.distance(torn) > here + 2).all()
+
+
+# ------------------------------------------------------------------------------------------------------- early ends
+
+
+def test_settled_by_hand():
+    rows = [{"epoch": epoch, "val_nme": nme} for epoch, nme in enumerate((5.0, 4.0, 4.5, 4.1), start=1)]
+    assert not settled(rows, None) and not settled([], 1)
+    assert not settled(rows, 3) and settled(rows, 2)
+
+
+def test_a_run_ends_early_and_stays_ended(prepared_300w, tmp_path, monkeypatch):
+    patient = dataclasses.replace(config.RECIPES["faces"], name="patient", repeats=1, epoch_steps=1, patience=1)
+    monkeypatch.setitem(config.RECIPES, "patient", patient)
+    asked = {"recipe": "patient", "epochs": 9, "learning_rate": 0.0}  # nothing is learned, so nothing gets better
+    run = run_of(prepared_300w, tmp_path / "run", "direct", **asked)
+    assert (
+        run.settings()["recipe"]["patience"] == 1
+        and "patience" not in run_of(prepared_300w, tmp_path, "l2").settings()["recipe"]
+    )
+    figures = run.train()
+    rows = (tmp_path / "run/log.csv").read_text().splitlines()
+    assert 2 <= len(rows) - 1 < 9
+    assert run.train(resume=True) == figures
+    assert (tmp_path / "run/log.csv").read_text().splitlines() == rows
+
+
+def test_the_recipe_of_the_paper():
+    recipe = config.RECIPES["pixelwise"]
+    assert recipe.steps_per_epoch(3148) == 1000 and recipe.patience == 10
+    assert (recipe.augmentation.rotation, recipe.augmentation.scale) == (30.0, (0.6, 1.0))
