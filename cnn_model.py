@@ -49,7 +49,7 @@ class CNNModel:
         network = network_of(arch)
         size = input_size or network.input_size
         image = keras.Input((size, size, 3), name="image")  # (batch, size, size, 3)
-        backbone = _backbone(network, image, batch_norm)
+        backbone = backbone_of(network, image, batch_norm)
         features = keras.layers.GlobalAveragePooling2D(name="pool")(backbone.output)  # (batch, channels)
         features = keras.layers.Dropout(network.dropout, name="dropout")(features)
         landmarks = keras.layers.Dense(  # (batch, output_len)
@@ -58,13 +58,15 @@ class CNNModel:
         return keras.Model(image, landmarks, name=str(network.arch))
 
 
-def _backbone(network, image, batch_norm):
+def backbone_of(network, image, batch_norm):
     """The Keras application on `image`, without its input scaling and with our BatchNorm momentum.
 
     Both are fixed inside Keras, so its graph is cloned: a layer's configuration can be changed on the way, and a layer
     that is not called is not in the clone. Its explicit padding before strided layers stays; the "same" padding of
     other implementations adds the same pixels.
     """
+    if not network.application:
+        raise ValueError(f"{network.arch} gives heatmaps, not landmarks. Received it for a method that regresses them")
     application = getattr(keras.applications, network.application)
     original = application(include_top=False, weights=None, input_shape=tuple(image.shape[1:]))
 

@@ -59,6 +59,33 @@ class Chain:
 
 
 @dataclass(frozen=True)
+class ContourMap:
+    """Where the landmarks of a layout lie on ACE-Net's anchors and contours; what is not annotated is left out.
+
+    anchors: anchor -> the landmark that it is.
+    contours: contour -> its vertices from the image's left to its right, the nose ridge's downwards; a vertex is a
+        landmark, or the middle of several.
+    rings: for sets whose order within a part is not published. The landmarks of a closed outline, and what its upper and
+        lower half and its left and right end are: two contours, two anchors. An end is the landmark farthest along the
+        line between the eyes, its halves lie between them. "" stands for what ACE-Net does not have.
+    """
+
+    anchors: dict[str, int]
+    contours: dict[str, tuple[tuple[int, ...], ...]]
+    rings: tuple[tuple[tuple[int, ...], tuple[str, str], tuple[str, str]], ...] = ()
+
+    def sparse(self, kept: tuple[int, ...]) -> "ContourMap":
+        """The map of some of the landmarks, in their old numbers."""
+        contours = {name: tuple(v for v in line if set(v) <= set(kept)) for name, line in self.contours.items()}
+        return ContourMap({name: i for name, i in self.anchors.items() if i in kept}, contours)
+
+
+def _each(*landmarks: int) -> tuple[tuple[int, ...], ...]:
+    """Vertices that are landmarks."""
+    return tuple((index,) for index in landmarks)
+
+
+@dataclass(frozen=True)
 class Layout:
     """A landmark layout, 0-based indices, "left" and "right" as seen in the image.
 
@@ -67,6 +94,7 @@ class Layout:
     parts: facial parts for which the error is reported apart.
     corners: points that annotators can place exactly (no direction of uncertainty): corners of eyes and mouth, pupils,
         and a nose's tip that lies on no curve.
+    contour_map: where they lie on ACE-Net's anchors and contours; None where too few of them do.
     """
 
     points: int
@@ -75,6 +103,7 @@ class Layout:
     parts: dict[str, tuple[int, ...]]
     chains: tuple[Chain, ...]
     corners: tuple[int, ...]
+    contour_map: ContourMap | None = None
 
     @property
     def neighbours(self) -> tuple[tuple[int, int], ...]:
@@ -149,6 +178,44 @@ LAYOUT_68 = Layout(
         Chain("inner lip", _span(60, 67), closed=True),
     ),
     corners=(36, 39, 42, 45, 48, 54, 60, 64),
+    contour_map=ContourMap(
+        anchors={
+            "right eye inner corner": 42,
+            "right eye outer corner": 45,
+            "left eye inner corner": 39,
+            "left eye outer corner": 36,
+            "nose tip": 30,
+            "nose bottom center": 33,
+            "mouth right outer corner": 54,
+            "mouth left outer corner": 48,
+            "mouth right inner corner": 64,
+            "mouth left inner corner": 60,
+        },
+        contours={
+            "right eyebrow center-line": _each(*_span(22, 26)),
+            "left eyebrow center-line": _each(*_span(17, 21)),
+            "right eye upper lid": _each(*_span(42, 45)),
+            "right eye lower lid": _each(42, 47, 46, 45),
+            "left eye upper lid": _each(*_span(36, 39)),
+            "left eye lower lid": _each(36, 41, 40, 39),
+            "nose ridge": _each(*_span(27, 30)),
+            "nose bottom boundary": _each(*_span(31, 35)),
+            "mouth upper lip outer": _each(*_span(48, 54)),
+            "mouth lower lip outer": _each(48, 59, 58, 57, 56, 55, 54),
+            "mouth upper lip inner": _each(*_span(60, 64)),
+            "mouth lower lip inner": _each(60, 67, 66, 65, 64),
+            "chin boundary": _each(*_span(0, 16)),
+        },
+    ),
+)
+# ACE-Net's sparse annotation. Its figure 7 (c) shows 36 of the 68 landmarks and cannot be read; these are the anchors,
+# every second landmark of jaw and brows, and one landmark of each half of lids and lips. A mirrored face has the same.
+SPARSE_LANDMARKS = (
+    *range(0, 17, 2),
+    *(17, 19, 21, 22, 24, 26),
+    *(27, 30, 31, 33, 35),
+    *(36, 37, 39, 40, 42, 44, 45, 47),
+    *(48, 51, 54, 57, 60, 62, 64, 66),
 )
 
 LAYOUT_29 = Layout(
@@ -212,6 +279,37 @@ LAYOUT_98 = Layout(
         Chain("inner lip", _span(88, 95), closed=True),
     ),
     corners=(60, 64, 68, 72, 76, 82, 88, 92, 96, 97),
+    contour_map=ContourMap(
+        anchors={
+            "right eye inner corner": 68,
+            "right eye outer corner": 72,
+            "left eye inner corner": 64,
+            "left eye outer corner": 60,
+            "right iris center": 97,
+            "left iris center": 96,
+            "nose tip": 54,
+            "nose bottom center": 57,
+            "mouth right outer corner": 82,
+            "mouth left outer corner": 76,
+            "mouth right inner corner": 92,
+            "mouth left inner corner": 88,
+        },
+        contours={
+            "right eyebrow center-line": ((42, 50), (43, 49), (44, 48), (45, 47), (46,)),
+            "left eyebrow center-line": ((33,), (34, 41), (35, 40), (36, 39), (37, 38)),
+            "right eye upper lid": _each(*_span(68, 72)),
+            "right eye lower lid": _each(68, 75, 74, 73, 72),
+            "left eye upper lid": _each(*_span(60, 64)),
+            "left eye lower lid": _each(60, 67, 66, 65, 64),
+            "nose ridge": _each(*_span(51, 54)),
+            "nose bottom boundary": _each(*_span(55, 59)),
+            "mouth upper lip outer": _each(*_span(76, 82)),
+            "mouth lower lip outer": _each(76, 87, 86, 85, 84, 83, 82),
+            "mouth upper lip inner": _each(*_span(88, 92)),
+            "mouth lower lip inner": _each(88, 95, 94, 93, 92),
+            "chin boundary": _each(*_span(0, 32)),
+        },
+    ),
 )
 
 LAYOUT_19 = Layout(
@@ -234,6 +332,144 @@ LAYOUT_19 = Layout(
         Chain("mouth", _span(15, 17)),
     ),
     corners=(6, 8, 9, 11, 15, 17),
+)
+
+# Templates of the Face Research Lab (.tem): 189 points, of which those of the face itself are read: pupils, lids, nose,
+# brows, lips, where the ears meet the face, jaw. Hair, neck, ears, folds and the irises' outlines are left out. The last
+# two groups in the template's own numbers; the layout counts the points that are read.
+FRL_POINTS = 189
+FRL_FACE = (
+    *(0, 1, *_span(18, 33)),
+    *_span(50, 114),
+    *_span(125, 133),
+    *_span(179, 182),
+)
+
+
+def _frl(*points: int) -> tuple[int, ...]:
+    """Points of the template as the layout counts them."""
+    return tuple(FRL_FACE.index(point) for point in points)
+
+
+LAYOUT_FRL = Layout(
+    points=len(FRL_FACE),
+    partners=_partners(
+        len(FRL_FACE),
+        _frl(0, 1),
+        _frl(*_span(18, 27)),
+        _frl(*_span(28, 33)),
+        _frl(*_span(50, 54), *reversed(_span(56, 60))),
+        _frl(*_span(61, 65), *reversed(_span(66, 70))),
+        _frl(*_span(71, 82)),
+        _frl(*_span(83, 86)),
+        _frl(*_span(87, 93)),
+        _frl(*_span(94, 98)),
+        _frl(*_span(99, 103)),
+        _frl(*_span(104, 108)),
+        _frl(*_span(109, 111), *reversed(_span(112, 114))),
+        _frl(*_span(125, 133)),
+        _frl(*_span(179, 182)),
+    ),
+    normalisers={"inter-ocular": (_frl(18), _frl(27)), "inter-pupil": (_frl(0), _frl(1))},
+    parts={
+        "eyes": _frl(0, 1, *_span(18, 33)),
+        "nose": _frl(*_span(50, 70), *_span(179, 182)),
+        "brows": _frl(*_span(71, 86)),
+        "mouth": _frl(*_span(87, 108)),
+        "jaw": _frl(*_span(109, 114), *_span(125, 133)),
+    },
+    chains=(
+        Chain("left eye", _frl(*_span(18, 22), 30, 29, 28), closed=True),
+        Chain("right eye", _frl(*_span(23, 27), 33, 32, 31), closed=True),
+        Chain("left brow", _frl(*_span(71, 76), 84, 83), closed=True),
+        Chain("right brow", _frl(*_span(77, 82), 86, 85), closed=True),
+        Chain("nose base", _frl(64, 180, 55, 181, 69)),
+        Chain("outer lip", _frl(*_span(87, 93), *reversed(_span(104, 108))), closed=True),
+        Chain("inner lip", _frl(*_span(94, 98), *reversed(_span(99, 103))), closed=True),
+        Chain("jaw", _frl(*_span(125, 133))),
+    ),
+    corners=_frl(0, 1, 18, 22, 23, 27, 87, 93),
+    # Left out: brows, of which only the edges are drawn; the nose's sides and ridge (two lines beside it, no tip); the
+    # ears. Lips meet in one corner for the outer and the inner line, which is the outer one.
+    contour_map=ContourMap(
+        anchors={
+            "right eye inner corner": _frl(23)[0],
+            "right eye outer corner": _frl(27)[0],
+            "left eye inner corner": _frl(22)[0],
+            "left eye outer corner": _frl(18)[0],
+            "right iris center": _frl(1)[0],
+            "left iris center": _frl(0)[0],
+            "nose bottom center": _frl(55)[0],
+            "mouth right outer corner": _frl(93)[0],
+            "mouth left outer corner": _frl(87)[0],
+        },
+        contours={
+            "right eye upper lid": _each(*_frl(*_span(23, 27))),
+            "right eye lower lid": _each(*_frl(23, 31, 32, 33, 27)),
+            "left eye upper lid": _each(*_frl(*_span(18, 22))),
+            "left eye lower lid": _each(*_frl(18, 28, 29, 30, 22)),
+            "nose bottom boundary": _each(*_frl(64, 180, 55, 181, 69)),
+            "mouth upper lip outer": _each(*_frl(*_span(87, 93))),
+            "mouth lower lip outer": _each(*_frl(87, *_span(104, 108), 93)),
+            "mouth upper lip inner": _each(*_frl(*_span(94, 98))),
+            "mouth lower lip inner": _each(*_frl(*_span(99, 103))),
+            "chin boundary": _each(*_frl(*_span(125, 133))),
+        },
+    ),
+)
+
+# HELEN's own annotation. Which landmarks form a part is known; their order within it is not published, so that no
+# landmark has a partner and outlines are cut in halves face by face. Brow edges and the nose's sides are left out, as in
+# ACE-Net, Sec. 5.4.
+LAYOUT_194 = Layout(
+    points=194,
+    partners=tuple(range(194)),
+    normalisers={},
+    parts={
+        "jaw": _span(0, 40),
+        "nose": _span(41, 57),
+        "mouth": _span(58, 113),
+        "eyes": _span(114, 153),
+        "brows": _span(154, 193),
+    },
+    chains=(
+        Chain("jaw", _span(0, 40)),
+        Chain("nose", _span(41, 57)),
+        Chain("outer lip", _span(58, 85), closed=True),
+        Chain("inner lip", _span(86, 113), closed=True),
+        Chain("first eye", _span(114, 133), closed=True),
+        Chain("second eye", _span(134, 153), closed=True),
+        Chain("first brow", _span(154, 173), closed=True),
+        Chain("second brow", _span(174, 193), closed=True),
+    ),
+    corners=(),
+    contour_map=ContourMap(
+        anchors={},
+        contours={"chin boundary": _each(*_span(0, 40))},
+        rings=(
+            (_span(41, 57), ("", "nose bottom boundary"), ("", "")),
+            (
+                _span(58, 85),
+                ("mouth upper lip outer", "mouth lower lip outer"),
+                ("mouth left outer corner", "mouth right outer corner"),
+            ),
+            (
+                _span(86, 113),
+                ("mouth upper lip inner", "mouth lower lip inner"),
+                ("mouth left inner corner", "mouth right inner corner"),
+            ),
+            (
+                _span(114, 133),
+                ("left eye upper lid", "left eye lower lid"),
+                ("left eye outer corner", "left eye inner corner"),
+            ),
+            (
+                _span(134, 153),
+                ("right eye upper lid", "right eye lower lid"),
+                ("right eye inner corner", "right eye outer corner"),
+            ),
+        ),
+    ),
 )
 
 # Anchors and contours of ACE-Net (Table 3), in its order. As everywhere, left and right are those of the image.
@@ -266,6 +502,14 @@ CONTOURS = (
     "mouth lower lip inner",
     "chin boundary",
 )
+CONTOUR_POINTS = 48  # vertices of a contour at most; one that has all of them is known everywhere, not at landmarks only
+CONTOUR_PARTS = {  # of a face, for which NME^AC is reported apart: what the names of anchors and contours begin with
+    "eyes": ("right eye ", "left eye ", "right iris", "left iris"),
+    "nose": ("nose",),
+    "mouth": ("mouth",),
+    "chin": ("chin",),
+    "brows": ("right eyebrow", "left eyebrow"),
+}
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -529,7 +773,8 @@ def crop_of(name: str) -> Crop:
 class ModelArch(enum.StrEnum):
     """The networks; the value is the command-line string, for the first three the original's.
 
-    The last two are those of the anisotropic loss's paper, as far as Keras has them: it has no Wide ResNet.
+    The next two are those of the anisotropic loss's paper, as far as Keras has them: it has no Wide ResNet. The last one
+    is for heatmaps alone.
     """
 
     MNV2 = "mobileNetV2"
@@ -537,11 +782,12 @@ class ModelArch(enum.StrEnum):
     EFNB3 = "EfficientNet-B3"
     RN50 = "ResNet-50"
     DN121 = "DenseNet-121"
+    ACE = "ACE-Net"
 
 
 @dataclass(frozen=True)
 class Network:
-    """One network: its Keras application, its head, and the name its weights are stored under.
+    """One network: its Keras application ("" for one of ours), its head, and the name its weights are stored under.
 
     The head is global average pooling, dropout, and a linear layer of 2N outputs (He-uniform).
     """
@@ -561,6 +807,7 @@ NETWORKS = {
         Network(ModelArch.EFNB3, "EfficientNetB3", dropout=0.5, stem="EF_3"),
         Network(ModelArch.RN50, "ResNet50", dropout=0.1, stem="rn50"),
         Network(ModelArch.DN121, "DenseNet121", dropout=0.1, stem="dn121"),
+        Network(ModelArch.ACE, "", dropout=0.0, stem="ace", input_size=256),
     )
 }
 
@@ -596,6 +843,41 @@ WING_WIDTH, WING_CURVATURE = 10.0, 2.0  # w and epsilon of Wing loss, in pixels;
 ANISOTROPY = (5.0, 3.0)  # a, b; b is published, a is garbled in our copy of the text and 5 is a reading of it
 ANISOTROPY_ABLATION = ((1.0, 1.0), (3.0, 1.0), (9.0, 3.0))  # other pairs that are compared
 POSE_BINS = 9
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# ACE-Net
+# --------------------------------------------------------------------------------------------------------------------
+
+CONTOUR_WIDTH = 2  # sigma of Eqs. 1 and 2, in pixels of the heatmap; Sec. 5.3
+EXTRACTION_WIDTH = 3  # sigma of extraction: predicted ridges are broader than true ones; Sec. 5.3
+FINE_STRIDE, COARSE_STRIDE = 2, 8  # of the heatmaps, in pixels of the input; Sec. 5.3, Appendix B
+FAR = 6.0  # D of Eqs. 8 and 10, pixels of the heatmap
+PERFECT_CONTOURNESS, CONTOURNESS_SCALE = 4.92, 1.5  # of f, Sec. 5.3
+LANDMARK_WEIGHT = LINE_WEIGHT = 0.1  # lambda of Eq. 11
+HEAT_EMPHASIS = 10.0  # alpha of Eq. 4; not published
+LINE_SAMPLES = 48  # places, evenly along a contour, that stand for the pixels of Eq. 8
+
+
+HEAT_CHANNELS = (16, 32, 64)  # of the small pyramid, at 1/2, 1/4 and 1/8 of the input
+HOURGLASS_DEPTH = 3
+
+
+@dataclass(frozen=True)
+class Extraction:
+    """How contours are read from heatmaps; the paper names the steps, not the numbers.
+
+    strong, weak: hysteresis on the contourness, as shares of that of a perfect line. anchor: least heat of an anchor.
+    gap: pixels of the heatmap over which the traces of one contour are joined.
+    """
+
+    strong: float = 0.3
+    weak: float = 0.1
+    anchor: float = 0.05
+    gap: float = 24.0
+
+
+EXTRACTION = Extraction()
 
 
 # --------------------------------------------------------------------------------------------------------------------
