@@ -6,7 +6,7 @@ normalisers, a network's head, a crop's padding and a recipe's rates are rows of
 
 import enum
 import types
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 DATA_DIR = "data"  # the data root, unless --data-dir or --out says otherwise
 WEIGHTS_DIR = "pre_trained_models"
@@ -22,6 +22,8 @@ INDEX_VERSION = 1  # of index.json; raise it when its form changes
 JOURNAL_FILE = "journal.jsonl"  # finished faces of a preparation
 LABEL_COPIES = 4  # moved copies of each training face in the normalised labels
 METRICS_FILE, PREDICTIONS_FILE = "metrics.json", "predictions.json"  # of an evaluation
+CONTOUR_TRUTH_FILE = "truth.json"  # the true anchors and contours beside them
+PICTURE_SIZE = 256  # pixels; of the crops in pictures, where no network says
 EVALUATED_SPLITS = ("test", "private", "validation")
 VALIDATION_SHARE = 0.2  # of a part at most, where less than the whole part is there
 LEAST_RENDER_SIZE = 32  # pixels
@@ -65,9 +67,9 @@ class ContourMap:
     anchors: anchor -> the landmark that it is.
     contours: contour -> its vertices from the image's left to its right, the nose ridge's downwards; a vertex is a
         landmark, or the middle of several.
-    rings: for sets whose order within a part is not published. The landmarks of a closed outline, and what its upper and
-        lower half and its left and right end are: two contours, two anchors. An end is the landmark farthest along the
-        line between the eyes, its halves lie between them. "" stands for what ACE-Net does not have.
+    rings: for sets whose order within a part is not published. The landmarks of a closed outline, and what its upper
+        and lower half and its left and right end are: two contours, two anchors. An end is the landmark farthest along
+        the line between the eyes, its halves lie between them. "" stands for what ACE-Net does not have.
     """
 
     anchors: dict[str, int]
@@ -95,6 +97,7 @@ class Layout:
     corners: points that annotators can place exactly (no direction of uncertainty): corners of eyes and mouth, pupils,
         and a nose's tip that lies on no curve.
     contour_map: where they lie on ACE-Net's anchors and contours; None where too few of them do.
+    sampled: the chains are curves given at many points, so that only corners are drawn as dots.
     """
 
     points: int
@@ -104,6 +107,12 @@ class Layout:
     chains: tuple[Chain, ...]
     corners: tuple[int, ...]
     contour_map: ContourMap | None = None
+    sampled: bool = False
+
+    @property
+    def dots(self) -> list[int]:
+        """The points that are drawn as dots."""
+        return list(self.corners if self.sampled else range(self.points))
 
     @property
     def neighbours(self) -> tuple[tuple[int, int], ...]:
@@ -335,8 +344,8 @@ LAYOUT_19 = Layout(
 )
 
 # Templates of the Face Research Lab (.tem): 189 points, of which those of the face itself are read: pupils, lids, nose,
-# brows, lips, where the ears meet the face, jaw. Hair, neck, ears, folds and the irises' outlines are left out. The last
-# two groups in the template's own numbers; the layout counts the points that are read.
+# brows, lips, where the ears meet the face, jaw. Hair, neck, ears, folds and the irises' outlines are left out. The
+# last two groups in the template's own numbers; the layout counts the points that are read.
 FRL_POINTS = 189
 FRL_FACE = (
     *(0, 1, *_span(18, 33)),
@@ -419,8 +428,8 @@ LAYOUT_FRL = Layout(
 )
 
 # HELEN's own annotation. Which landmarks form a part is known; their order within it is not published, so that no
-# landmark has a partner and outlines are cut in halves face by face. Brow edges and the nose's sides are left out, as in
-# ACE-Net, Sec. 5.4.
+# landmark has a partner and outlines are cut in halves face by face. Brow edges and the nose's sides are left out, as
+# in ACE-Net, Sec. 5.4.
 LAYOUT_194 = Layout(
     points=194,
     partners=tuple(range(194)),
@@ -502,7 +511,9 @@ CONTOURS = (
     "mouth lower lip inner",
     "chin boundary",
 )
-CONTOUR_POINTS = 48  # vertices of a contour at most; one that has all of them is known everywhere, not at landmarks only
+CONTOUR_POINTS = (
+    48  # places for vertices of a contour; one that fills them all is known everywhere, not at landmarks only
+)
 CONTOUR_PARTS = {  # of a face, for which NME^AC is reported apart: what the names of anchors and contours begin with
     "eyes": ("right eye ", "left eye ", "right iris", "left iris"),
     "nose": ("nose",),
@@ -525,6 +536,8 @@ class DatasetName(enum.StrEnum):
     cofw68 = "cofw68"
     wflw = "wflw"
     aflw = "aflw"
+    helen194 = "helen194"
+    frl = "frl"
     synthetic = "synthetic"
 
 
@@ -660,6 +673,23 @@ DATASETS = {
             pose_mode=1,
         ),
         Dataset(
+            DatasetName.helen194,
+            "HELEN-194",
+            LAYOUT_194,
+            reader="helen194",
+            parts=(Part("annotation", "test", 330),),
+            subsets={"test": {"full": 330}},
+            normaliser="landmark-box",
+        ),
+        Dataset(
+            DatasetName.frl,
+            "FRL",
+            LAYOUT_FRL,
+            reader="tem",
+            parts=(Part(".", "test", 102),),
+            subsets={"test": {"full": 102}},
+        ),
+        Dataset(
             DatasetName.synthetic,
             "synthetic",
             LAYOUT_68,
@@ -773,8 +803,8 @@ def crop_of(name: str) -> Crop:
 class ModelArch(enum.StrEnum):
     """The networks; the value is the command-line string, for the first three the original's.
 
-    The next two are those of the anisotropic loss's paper, as far as Keras has them: it has no Wide ResNet. The last one
-    is for heatmaps alone.
+    The next two are those of the anisotropic loss's paper, as far as Keras has them: it has no Wide ResNet. The last
+    one is for heatmaps alone.
     """
 
     MNV2 = "mobileNetV2"
@@ -913,7 +943,7 @@ class Recipe:
 
     repeats: how often an epoch shows each face, moved anew each time (the original stored 4 to 10 copies).
     warm_up: share of the steps over which the learning rate rises from 0.
-    decay: "cosine" to 0, or "constant".
+    decay: "cosine" to 0, "constant", or "inverse": divided by 1 + `inverse` x steps. epsilon: of Adam.
     ema: length of the weights' moving average as a share of all steps, 0 for none. batch_norm: the same of BatchNorm's
         moving statistics. Keras' own momentum of 0.999 is a thousand steps, far too long for a run of a few thousand.
     """
@@ -926,6 +956,8 @@ class Recipe:
     repeats: int = 1
     warm_up: float = 0.0
     decay: str = "constant"
+    inverse: float = 0.0
+    epsilon: float = 1e-7
     weight_decay: float = 0.0
     ema: float = 0.0
     batch_norm: float = 0.01
@@ -949,6 +981,22 @@ SMALL_MOVES = Augmentation(
     occlusion=0.0,
 )
 
+# ACE-Net, Sec. 5.3. It names shift, rotation, mirror, gamma and noise, and no size of the noise. Occlusion, blur and
+# the rest are left out; faces keep their size, since it names no scale.
+ACE_MOVES = Augmentation(
+    rotation=30.0,
+    scale=(1.0, 1.0),
+    shift=0.25,
+    brightness=0.0,
+    contrast=0.0,
+    gamma=0.75,
+    colour=0.0,
+    grey=0.0,
+    blur=0.0,
+    noise=0.5,
+    occlusion=0.0,
+)
+
 RECIPES = {
     recipe.name: recipe
     for recipe in (
@@ -956,6 +1004,12 @@ RECIPES = {
                weight_decay=1e-4, ema=0.05, augmentation=SMALL_MOVES),
         Recipe("faces", 112, epochs=80, batch_size=32, learning_rate=2e-3, repeats=4, warm_up=0.03, decay="cosine",
                weight_decay=1e-4, ema=0.05),
+        # ACE-Net's published rates; batch and epochs are not known
+        Recipe("ace", 256, epochs=100, batch_size=16, learning_rate=2.5e-4, decay="inverse", inverse=1e-6, epsilon=1e-8,
+               augmentation=ACE_MOVES),
+        # the same in few steps: a higher rate that falls to 0, averaged weights, smaller shifts
+        Recipe("ace_short", 256, epochs=50, batch_size=16, learning_rate=1e-3, warm_up=0.03, decay="cosine", ema=0.05,
+               augmentation=replace(ACE_MOVES, shift=0.12)),
         Recipe("original", 224, epochs=150, batch_size=32, learning_rate=1e-3, repeats=4),
     )
 }  # fmt: skip
@@ -985,6 +1039,7 @@ def recipe_of(dataset: Dataset, name: str | None = None) -> Recipe:
 FAILURE_THRESHOLDS = (8.0, 10.0)  # NME in percent above which a face counts as failed; also the ends of AUC
 WORST_FACES = 20  # how many faces the picture of failures shows
 AUTHOR_AUC = (20, 10.0)  # the original author's own AUC: number of thresholds, and the last one, NME in percent
+CONTOUR_AUC, CONTOUR_SHARE = 6.0, 1.25  # NME^AC in percent: end of the AUC, and below which a face is aligned finely
 EVALUATION_BATCH = 32  # faces that go through the network at once
 
 BOOTSTRAP_DRAWS = 10_000

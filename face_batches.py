@@ -13,7 +13,7 @@ import keras
 import numpy as np
 
 import metrics
-from config import INDEX_VERSION, Augmentation, Crop, Dataset, DatasetName, Recipe, dataset_of
+from config import INDEX_VERSION, Augmentation, Crop, Dataset, DatasetName, Layout, Recipe, dataset_of
 from image_utility import (
     compose,
     crop_matrix,
@@ -198,14 +198,17 @@ class TrainingBatches(keras.utils.PyDataset):
     Args:
         faces: the training faces.
         crop, recipe: rows of config.py; the recipe says batch size, input size and moves.
-        encode: from landmarks (batch, points, 2) in crop pixels and the size to the network's targets.
+        encode: from points (batch, points, 2) in crop pixels and the size to the network's targets.
         seed: of order and moves.
         bins: indices of the faces of each bin; all faces are one bin where None.
         balance: from the bins' sizes to how many faces of each a round shows: `min` leaves faces of larger bins out,
             others in each round, `max` shows those of smaller bins repeatedly.
+        points: (faces, points, 2) in image pixels, what moves with a face and is encoded; its landmarks where None.
+        layout: of the points; the data set's where None.
+        companions: faces of other sets with their points, mixed in; `bins` count on through them.
 
     Attributes:
-        landmarks: (faces, points, 2) in crop pixels, not moved.
+        landmarks: (faces, points, 2) in crop pixels, not moved; of points where they are given.
         first_step: the step that index 0 stands for; a resumed run sets it to go on where it was.
     """
 
@@ -218,15 +221,24 @@ class TrainingBatches(keras.utils.PyDataset):
         seed: int,
         bins: Sequence[np.ndarray] | None = None,
         balance: Callable[[Sequence[int]], int] = max,
+        points: np.ndarray | None = None,
+        layout: Layout | None = None,
+        companions: Sequence[tuple[Faces, np.ndarray]] = (),
         **kwargs,
     ):
         super().__init__(**kwargs)
         self.faces, self.recipe, self.encode = faces, recipe, encode
         self.seed, self.first_step, self.size = seed, 0, recipe.input_size
-        matrices = faces.crop_matrices(crop, self.size)  # image -> crop
-        self.landmarks = transform(faces.landmarks, matrices)  # (faces, points, 2) in crop pixels
-        self._from_stored = compose(matrices, invert(faces.matrices))  # stored -> crop
-        self.bins = [np.arange(len(faces))] if bins is None else list(bins)
+        self.layout = layout or faces.dataset.layout
+        sources = [(faces, faces.landmarks if points is None else points), *companions]
+        self._images = [image for source, _ in sources for image in source.images]
+        self._names = [name for source, _ in sources for name in source.names]
+        matrices = [source.crop_matrices(crop, self.size) for source, _ in sources]  # image -> crop
+        moved = [transform(places, crops) for (_, places), crops in zip(sources, matrices, strict=True)]
+        self.landmarks = np.concatenate(moved)  # (faces, points, 2) in crop pixels
+        stored = np.concatenate([source.matrices for source, _ in sources])
+        self._from_stored = compose(np.concatenate(matrices), invert(stored))  # stored -> crop
+        self.bins = [np.arange(len(self._names))] if bins is None else list(bins)
         self.per_bin = balance([len(members) for members in self.bins])
         self._order = lru_cache(maxsize=2)(self._round)  # batches run through the rounds in their order
 
@@ -237,7 +249,7 @@ class TrainingBatches(keras.utils.PyDataset):
     @property
     def steps_per_epoch(self) -> int:
         """Steps of an epoch."""
-        return self.recipe.steps_per_epoch(len(self.faces))
+        return self.recipe.steps_per_epoch(len(self._names))
 
     def _round(self, number: int) -> np.ndarray:
         """The faces of a round in their order, (bins * per_bin,)."""
@@ -253,7 +265,7 @@ class TrainingBatches(keras.utils.PyDataset):
 
     def names(self, step: int) -> list[str]:
         """Image names of the faces in batch `step`."""
-        return [self.faces.names[i] for i in self.chosen(step)]
+        return [self._names[i] for i in self.chosen(step)]
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         step = self.first_step + index
@@ -261,11 +273,11 @@ class TrainingBatches(keras.utils.PyDataset):
         chosen = self.chosen(step)
         moves, flips = sample_geometry(rng, len(chosen), self.recipe.augmentation, self.size)
         landmarks = transform(self.landmarks[chosen], moves)  # (batch, points, 2)
-        landmarks[flips] = mirror_landmarks(landmarks[flips], self.faces.dataset.layout)
+        landmarks[flips] = mirror_landmarks(landmarks[flips], self.layout)
         matrices = compose(moves, self._from_stored[chosen])  # (batch, 2, 3)
         images = np.empty((len(chosen), self.size, self.size, 3), np.uint8)
         for image, face, matrix in zip(images, chosen, matrices, strict=True):
-            image[:] = _disturb(warp(self.faces.images[face], matrix, self.size), rng, self.recipe.augmentation)
+            image[:] = _disturb(warp(self._images[face], matrix, self.size), rng, self.recipe.augmentation)
         return to_network(images), self.encode(landmarks, self.size)
 
 

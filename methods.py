@@ -12,6 +12,11 @@ from functools import partial
 import keras
 import numpy as np
 
+from ace_net import targets
+from ace_net.contours import OUTLINE_LAYOUT, outlines_of
+from ace_net.decode import decode_landmarks, decode_outlines
+from ace_net.losses import ACELoss, HeatLoss
+from ace_net.model import heatmap_network
 from acr_loss import ACRLoss, PercentageSchedule
 from anisotropic_loss import AnisotropicLoss
 from cnn_model import CNNModel
@@ -23,11 +28,13 @@ from config import (
     PCA_PERCENTAGES,
     SEED,
     Dataset,
+    DatasetName,
+    Layout,
     Network,
     row_of,
 )
 from data_helper import normalised_labels
-from face_batches import TrainingBatches, read_index
+from face_batches import Faces, TrainingBatches, read_index
 from image_utility import from_targets, to_targets
 from pca_utility import ShapeModel, fit_eigenbases, labels_folder
 from point_losses import L1Loss, L2Loss, SmoothL1Loss, WingLoss
@@ -92,34 +99,64 @@ def start_at_mean(model: keras.Model, batches: TrainingBatches) -> None:
     model.layers[-1].bias.assign(mean_of_bins(batches.encode(batches.landmarks, batches.size), bins))
 
 
+def build_landmark_heatmaps(network: Network, dataset: Dataset, input_size: int, batch_norm: float) -> keras.Model:
+    """A network with a heatmap for each landmark, in three sets."""
+    return heatmap_network(network, dataset.layout.points, input_size, batch_norm)
+
+
+def build_contour_heatmaps(network: Network, dataset: Dataset, input_size: int, batch_norm: float) -> keras.Model:
+    """A network with a heatmap for each anchor and contour, in three sets."""
+    return heatmap_network(network, targets.MAPS, input_size, batch_norm)
+
+
 @dataclass(frozen=True)
 class Method:
     """One way to train and read a landmark network.
 
     build(network, dataset, input_size, batch_norm) -> model.
-    loss(data_dir, dataset, crop) -> Keras loss. callbacks(loss, epochs), metrics(loss) -> what the loss needs besides.
-    encode(landmarks (batch, points, 2) in crop pixels, size) -> targets.
-    decode(predictions, size) -> landmarks (batch, points, 2) in crop pixels.
+    loss(data_dir, dataset, crop) -> Keras loss, or a list of one for each output of the model. callbacks(loss, epochs),
+    metrics(loss) -> what the loss needs besides.
+    points(faces, data_dir) -> (faces, points, 2) in image pixels: what moves with a face and is encoded.
+    encode(points (batch, points, 2) in crop pixels, size) -> targets, one for each output.
+    decode(predictions, size) -> landmarks (batch, points, 2) in crop pixels; of a model with several outputs, all of
+    them. contours: the points are outlines of anchors and contours (ace_net/contours.py), scored by NME^AC.
+    companions: other data sets whose training faces are mixed in, all shown equally often.
     start(model, batches): what is done to a new network's weights, given its training faces.
     balance: how many faces of each pose bin a round of training shows, from the bins' sizes: `min` under-samples, `max`
         replicates; None leaves the poses as they are.
     """
 
     name: str
-    loss: Callable[[str | os.PathLike, Dataset, str], keras.losses.Loss]
+    loss: Callable[[str | os.PathLike, Dataset, str], keras.losses.Loss | list[keras.losses.Loss]]
     callbacks: Callable[[keras.losses.Loss, int], list] = lambda loss, epochs: []
     metrics: Callable[[keras.losses.Loss], list] = lambda loss: []
     build: Callable[[Network, Dataset, int, float], keras.Model] = build_regression
-    encode: Callable[[np.ndarray, int], np.ndarray] = encode_regression
+    points: Callable[[Faces, str | os.PathLike], np.ndarray] = lambda faces, data_dir: faces.landmarks
+    encode: Callable[[np.ndarray, int], np.ndarray | tuple] = encode_regression
     decode: Callable[[np.ndarray, int], np.ndarray] = from_targets
+    contours: bool = False
+    companions: tuple[str, ...] = ()
     start: Callable[[keras.Model, TrainingBatches], None] = lambda model, batches: None
     balance: Callable[[Sequence[int]], int] | None = None
+
+    def layout(self, dataset: Dataset) -> Layout:
+        """The layout of the points that a network of this method predicts for a data set."""
+        return OUTLINE_LAYOUT if self.contours else dataset.layout
 
 
 _STAGES = {  # what ACR Loss needs besides
     "callbacks": lambda loss, epochs: [PercentageSchedule(loss, epochs)],
     "metrics": lambda loss: loss.metrics,
 }
+
+
+def _heat_losses(fine: Callable[[], keras.losses.Loss]) -> Callable[..., list[keras.losses.Loss]]:
+    """The losses of three sets of maps, of which two are intermediate."""
+    return lambda data_dir, dataset, crop: [HeatLoss(), HeatLoss(), fine()]
+
+
+_ACE = {"build": build_contour_heatmaps, "points": outlines_of, "decode": decode_outlines, "contours": True}
+_RENDERED = (DatasetName.synthetic,)
 
 METHODS = {
     method.name: method
@@ -140,6 +177,24 @@ METHODS = {
         *(
             Method(f"anisotropic_{a:g}_{b:g}", loss=make_anisotropic_loss(a, b), start=start_at_mean, balance=min)
             for a, b in ANISOTROPY_ABLATION
+        ),
+        # ACE-Net, and what its Tables 1 and 2 compare it with
+        Method(
+            "lmk_line",
+            loss=_heat_losses(HeatLoss),
+            build=build_landmark_heatmaps,
+            encode=targets.encode_landmarks,
+            decode=decode_landmarks,
+        ),
+        Method("line", loss=_heat_losses(HeatLoss), encode=targets.encode_full, **_ACE),
+        Method("line_star", loss=_heat_losses(HeatLoss), encode=targets.encode_full, companions=_RENDERED, **_ACE),
+        Method("ace", loss=_heat_losses(ACELoss), encode=targets.encode_weak, companions=_RENDERED, **_ACE),
+        Method(
+            "ace_sparse",
+            loss=_heat_losses(ACELoss),
+            encode=targets.encode_weak,
+            companions=_RENDERED,
+            **_ACE | {"points": partial(outlines_of, sparse=True)},
         ),
     )
 }

@@ -50,12 +50,11 @@ from data_helper import prepare_embedded
 from face_batches import Faces, TrainingBatches, load_faces, read_index
 from figures import draw_curves
 from methods import METHODS, method_of
-from metrics import nme
 from pose_balance import pose_bins
 from progress import Progress
 from run_settings import open_run
 from safe_files import folder_lock, write_json, write_text
-from test import Test, predict_faces
+from test import Test, predict_faces, scorer
 
 
 class Train:
@@ -138,7 +137,6 @@ class Train:
         batches = self.batches()
         steps = batches.steps_per_epoch
         held_out = load_faces(self.data_dir, self.dataset.name, "validation", self.recipe.input_size)
-        distance = held_out.normaliser_distance()
 
         # Network and loss
         model, loss = self.compiled(steps)
@@ -157,8 +155,10 @@ class Train:
         def predict(network: keras.Model, faces: Faces) -> np.ndarray:
             return predict_faces(network, self.method, faces, self.crop)
 
+        errors = scorer(self.method, held_out, self.data_dir)
+
         def validate(network: keras.Model) -> float:
-            return float(np.mean(nme(predict(network, held_out), held_out.landmarks, distance)))
+            return float(np.mean(errors(predict(network, held_out))))
 
         def on_best(row: dict) -> None:
             record["validation"] = {
@@ -181,10 +181,11 @@ class Train:
             raise ValueError(
                 f"cannot resume {self.save_path} with other faces. Received {faces}; the run has {record['faces']}"
             )
+        snapshots = Snapshots(self.save_path / SNAPSHOTS_FILE, averages, held_out.sample(1, SEED), predict, done)
         callbacks = [
             *self.method.callbacks(loss, self.recipe.epochs),
             StopOnNaN(batches),
-            Snapshots(self.save_path / SNAPSHOTS_FILE, averages, held_out.sample(1, SEED), predict, done),
+            *([] if self.method.contours else [snapshots]),
             Checkpoint(state, averages, validate, on_best),
             *_tensorboard(self.save_path),
             Progress(self.recipe.epochs, steps, done, self.dataset.normaliser),
@@ -223,8 +224,25 @@ class Train:
         if self.method.balance:
             bins = pose_bins(faces.landmarks, self.dataset.pose_mode)
             balanced = {"bins": bins, "balance": self.method.balance}
+        others = [
+            load_faces(self.data_dir, name, "train", self.recipe.input_size)
+            for name in self.method.companions
+            if name != self.dataset.name
+        ]
+        if others:
+            ends = np.cumsum([len(source) for source in (faces, *others)])
+            balanced = {"bins": np.split(np.arange(ends[-1]), ends[:-1]), "balance": max}
         return TrainingBatches(
-            faces, self.crop, self.recipe, self.method.encode, self.seed, workers=self.workers, **balanced
+            faces,
+            self.crop,
+            self.recipe,
+            self.method.encode,
+            self.seed,
+            workers=self.workers,
+            points=self.method.points(faces, self.data_dir),
+            layout=self.method.layout(self.dataset),
+            companions=[(source, self.method.points(source, self.data_dir)) for source in others],
+            **balanced,
         )
 
     def compiled(self, steps_per_epoch: int) -> tuple[keras.Model, keras.losses.Loss]:
@@ -261,8 +279,10 @@ class Train:
             rate = keras.optimizers.schedules.CosineDecay(
                 0.0, steps - warm_up, warmup_target=recipe.learning_rate, warmup_steps=warm_up
             )
+        elif recipe.decay == "inverse":
+            rate = keras.optimizers.schedules.InverseTimeDecay(rate, 1, recipe.inverse)
         average = {"use_ema": True, "ema_momentum": momentum_of(recipe.ema, steps)} if recipe.ema else {}
-        optimizer = keras.optimizers.AdamW(rate, weight_decay=recipe.weight_decay, **average)
+        optimizer = keras.optimizers.AdamW(rate, weight_decay=recipe.weight_decay, epsilon=recipe.epsilon, **average)
         optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
         return optimizer
 
@@ -392,8 +412,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if dataset.name == DatasetName.synthetic:
             prepare_embedded(options.data_dir, options.crop)
         validation = run.train(weight_path=options.weights, resume=options.resume)
+        measure = "NME^AC" if run.method.contours else "NME"
         print(
-            f"validation: {validation['normaliser']} NME {validation['nme']:.3f} % on {validation['n']} faces, "
+            f"validation: {validation['normaliser']} {measure} {validation['nme']:.3f} % on {validation['n']} faces, "
             f"the best of all epochs, number {validation['epoch']}"
         )
         if all(face["split"] != "test" for face in read_index(options.data_dir, dataset)["faces"]):
@@ -409,7 +430,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"train.py: {error}", file=sys.stderr)
         return 1
     full = result["subsets"]["full"]
-    print(f"NME {full['nme']:.2f} % on {full['n']} faces, {time.time() - started:.0f} s")
+    print(f"{measure} {full['nme']:.2f} % on {full['n']} faces, {time.time() - started:.0f} s")
     print(save_path)
     return 0
 

@@ -1,9 +1,9 @@
 """Anchors and contours of a face, as one array of points (ACE-Net, Sec. 3.1 and Table 3).
 
 An outline is (OUTLINE, 2): first the anchors of config.ANCHORS, then CONTOUR_POINTS vertices of every contour of
-config.CONTOURS, from the image's left to its right, the nose ridge's downwards. What is not known is NaN. A contour with
-fewer vertices than places is known at landmarks only, one with all of them is known everywhere. So an outline moves and
-mirrors as landmarks do, and one array serves targets, truth and predictions.
+config.CONTOURS, from the image's left to its right, the nose ridge's downwards. What is not known is NaN. A contour
+with fewer vertices than places is known at landmarks only, one with all of them is known everywhere. So an outline
+moves and mirrors as landmarks do, and one array serves targets, truth and predictions.
 """
 
 import os
@@ -88,6 +88,7 @@ OUTLINE_LAYOUT = Layout(
     },
     chains=tuple(Chain(name, tuple(_places(name))) for name in CONTOURS),
     corners=tuple(range(len(ANCHORS))),
+    sampled=True,
 )
 
 
@@ -103,7 +104,9 @@ def contour_map_of(layout: Layout) -> ContourMap:
         ValueError: it has none.
     """
     if layout.contour_map is None:
-        raise ValueError(f"these landmarks draw no contours of ACE-Net. Received {layout.points}; 68 or 98 would be right")
+        raise ValueError(
+            f"these landmarks draw no contours of ACE-Net. Received {layout.points}; 68 or 98 would be right"
+        )
     return layout.contour_map
 
 
@@ -265,7 +268,8 @@ def _read(path: Path, key: str) -> dict[int, np.ndarray]:
 
 
 def _draw_all(seeds: Sequence[int]) -> list[np.ndarray]:
-    """The exact outlines (OUTLINE, 2) of rendered faces, in sides of their pictures; on every core where there are many."""
+    """The exact outlines (OUTLINE, 2) of rendered faces, in sides of their pictures; on every core where there are
+    many."""
     from synthetic_faces.face import outline_of
 
     if len(seeds) <= CHUNK:

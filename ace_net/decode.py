@@ -45,7 +45,8 @@ def peaks(maps: np.ndarray, sigma: int = EXTRACTION_WIDTH) -> np.ndarray:
 
 
 def ridge_map(heat: np.ndarray, sigma: int = EXTRACTION_WIDTH) -> tuple[np.ndarray, np.ndarray]:
-    """Contourness (Eq. 24) and the angle of the normal (Eq. 26) of one map (size, size), as `losses.contourness` has it."""
+    """Contourness (Eq. 24) and the angle of the normal (Eq. 26) of one map (size, size), as `losses.contourness` has
+    it."""
     heat = np.maximum(heat, 0).astype(np.float32)
     g0, g1, g2 = filters(sigma)
 
@@ -89,7 +90,8 @@ def ridge_points(heat: np.ndarray, sigma: int = EXTRACTION_WIDTH) -> tuple[np.nd
 
 
 def _parabola(before: np.ndarray, here: np.ndarray, after: np.ndarray) -> np.ndarray:
-    """Where between -1 and 1 the parabola through three values (n,) each at -1, 0, 1 has its top; 0 where it has none."""
+    """Where between -1 and 1 the parabola through three values (n,) each at -1, 0, 1 has its top; 0 where it has
+    none."""
     bend = before - 2 * here + after
     return np.where(bend < -1e-3, np.clip(0.5 * (before - after) / np.minimum(bend, -1e-3), -1, 1), 0)
 

@@ -11,8 +11,8 @@ Weakly supervised, where a contour is known at landmarks only, Eq. 11:
     line        mean over the line joining them of f(max over d of C(p + d n))    and stays within D of that line
     far         L with H = 0 of the pixels farther than D from it
 
-Contourness C(p) says how well the map around p looks like a straight ridge, whatever its direction. Its maximum over the
-directions is a closed form of three steerable filters, Eq. 24.
+Contourness C(p) says how well the map around p looks like a straight ridge, whatever its direction. Its maximum over
+the directions is a closed form of three steerable filters, Eq. 24.
 
 The paper leaves open what |H| counts in Eq. 3. Here the mean stands under the root, over the pixels of all annotated
 maps of one image: the "weighted root mean square" of the text. Counted outside the root, over an image, it would be
@@ -90,8 +90,8 @@ def contourness(heat, sigma=CONTOUR_WIDTH):
     """How well the neighbourhood of every pixel looks like a ridge, Eq. 24: (batch, maps, height, width) of maps
     (batch, height, width, maps).
 
-    The unclipped template of Eq. 16 is meant, without the constant of Eq. 17. At sigma = 2 a perfect line along the grid
-    has 4.92, one in another direction up to 5.00, an empty map 0.
+    The unclipped template of Eq. 16 is meant, without the constant of Eq. 17. At sigma = 2 a perfect line along the
+    grid has 4.92, one in another direction up to 5.00, an empty map 0.
     """
     a, b, c, energy = responses(heat, sigma)
     return a + c + safe_sqrt(ops.square(a - c) + 4 * ops.square(b)) - energy

@@ -1,8 +1,8 @@
 """The network of ACE-Net: three sets of heatmaps, two at 1/8 of the input, one at 1/2 (Sec. 5.3, Appendix B).
 
 Figure 11, which has the layers, cannot be read; this network is ours. A pyramid of features at 1/2, 1/4 and 1/8 of the
-grey input goes through two hourglasses at 1/8. Each gives a set of maps, which the next part sees; then two steps upwards,
-each joined by the pyramid's features of its size, give the fine set.
+grey input goes through two hourglasses at 1/8. Each gives a set of maps, which the next part sees; then two steps
+upwards, each joined by the pyramid's features of its size, give the fine set.
 
 The pyramid is replaceable: `small_pyramid`, or the features of any Keras application at those sizes.
 """
@@ -68,7 +68,11 @@ def application_pyramid(network: Network, grey, batch_norm: float) -> list:
     backbone = backbone_of(network, image, batch_norm)
     pyramid = []
     for stride in (FINE_STRIDE, 2 * FINE_STRIDE, COARSE_STRIDE):
-        sized = [layer.output for layer in backbone.layers if getattr(layer.output, "shape", ())[1:3] == (size // stride,) * 2]
+        sized = [
+            layer.output
+            for layer in backbone.layers
+            if getattr(layer.output, "shape", ())[1:3] == (size // stride,) * 2
+        ]
         if not sized:
             raise ValueError(f"{network.arch} has no features at 1/{stride} of its input; another network is right")
         pyramid.append(sized[-1])
@@ -92,9 +96,9 @@ def _residual(features, batch_norm: float):
 
 
 def _convolution(features, channels: int, size: int, batch_norm: float, strides: int = 1):
-    features = layers.Conv2D(
-        channels, size, strides, padding="same", use_bias=False, kernel_initializer="he_normal"
-    )(features)
+    features = layers.Conv2D(channels, size, strides, padding="same", use_bias=False, kernel_initializer="he_normal")(
+        features
+    )
     return layers.ReLU()(layers.BatchNormalization(momentum=batch_norm)(features))
 
 

@@ -36,8 +36,8 @@ def heatmaps(pieces: np.ndarray, maps: np.ndarray, shape: tuple, sigma: float = 
     """Heatmaps of lines (Eqs. 1 and 2).
 
     Args:
-        pieces: (pieces, 2, 2) straight pieces from one point to another, in pixels of the maps; a point is a piece of no
-            length. maps: (pieces,) the map of each, batch index * channels + channel.
+        pieces: (pieces, 2, 2) straight pieces from one point to another, in pixels of the maps; a point is a piece of
+            no length. maps: (pieces,) the map of each, batch index * channels + channel.
         shape: (batch, size, size, channels).
 
     Returns:
@@ -126,8 +126,9 @@ def weak_targets(outlines: np.ndarray, size: int, stride: int) -> np.ndarray:
 
     Returns:
         float32 (batch, n): `full_targets` with the mask of Eq. 10 in the place of a weak contour's heatmap and 0 for
-        "annotated"; then 1 for every weak contour, (contours,); its landmarks, (contours, CONTOUR_POINTS, 3) as x, y and
-        1 or 0; places evenly along its line with the unit normal there, (contours, LINE_SAMPLES, 4). Pixels of the map.
+        "annotated"; then 1 for every weak contour, (contours,); its landmarks, (contours, CONTOUR_POINTS, 3) as x, y
+        and 1 or 0; places evenly along its line with the unit normal there, (contours, LINE_SAMPLES, 4). Pixels of the
+        map.
     """
     side, batch = size // stride, len(outlines)
     grid = to_grid(outlines, stride)
@@ -178,7 +179,8 @@ def encode_landmarks(landmarks: np.ndarray, size: int) -> tuple[np.ndarray, ...]
 
 
 def encode_full(outlines: np.ndarray, size: int) -> tuple[np.ndarray, ...]:
-    """The targets of the three sets of maps of Line and Line*: lines joined from landmarks count as the true contours."""
+    """The targets of the three sets of maps of Line and Line*: lines joined from landmarks count as the true
+    contours."""
     coarse = full_targets(outlines, size, COARSE_STRIDE)
     return coarse, coarse, full_targets(outlines, size, FINE_STRIDE)
 
