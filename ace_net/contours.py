@@ -8,12 +8,11 @@ moves and mirrors as landmarks do, and one array serves targets, truth and predi
 
 import os
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from itertools import pairwise
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
+from tqdm import tqdm
 
 from config import (
     ANCHORS,
@@ -30,11 +29,9 @@ from config import (
 from face_batches import Faces, read_index
 from safe_files import replace_file
 from stored_faces import renderer_digest
-from worker_process import follow_parent
 
 OUTLINE = len(ANCHORS) + len(CONTOURS) * CONTOUR_POINTS
 CURVES = ("line", "interp")  # how landmarks are joined: by straight lines, or by quadratic splines
-CHUNK = 64  # rendered faces that a process takes at once
 SPLINE_STEPS = 8  # points of a spline between two landmarks
 
 
@@ -268,14 +265,11 @@ def _read(path: Path, key: str) -> dict[int, np.ndarray]:
 
 
 def _draw_all(seeds: Sequence[int]) -> list[np.ndarray]:
-    """The exact outlines (OUTLINE, 2) of rendered faces, in sides of their pictures; on every core where there are
-    many."""
+    """The exact outlines (OUTLINE, 2) of rendered faces, in sides of their pictures."""
     from synthetic_faces.face import outline_of
 
-    if len(seeds) <= CHUNK:
-        return [_packed(*outline_of(seed)) for seed in seeds]
-    with ProcessPoolExecutor(mp_context=get_context("spawn"), initializer=follow_parent) as pool:
-        return [_packed(*face) for face in pool.map(outline_of, seeds, chunksize=CHUNK)]
+    bar = tqdm(seeds, "contours of rendered faces", unit="face", disable=None)
+    return [_packed(*outline_of(seed)) for seed in bar]
 
 
 def _packed(anchors: np.ndarray, contours: dict[str, np.ndarray]) -> np.ndarray:
