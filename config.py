@@ -1110,7 +1110,7 @@ CASCADES = {
     ),
 }
 # Landmarks -> landmarks whose box is the same, from the brows to the chin; not measured for AFLW's 19
-SAME_OUTLINE = types.MappingProxyType({98: 68, 19: 29})
+SAME_OUTLINE = types.MappingProxyType({98: 68, 194: 68, len(FRL_FACE): 68, 19: 29})
 YUNET_FIT = BoxFit()  # not measured: its file was not at hand; the second pass makes up for it
 
 

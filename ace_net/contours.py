@@ -6,9 +6,9 @@ with fewer vertices than places is known at landmarks only, one with all of them
 moves and mirrors as landmarks do, and one array serves targets, truth and predictions.
 """
 
+import itertools
 import os
 from collections.abc import Sequence
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -165,7 +165,7 @@ def joined(outlines: np.ndarray, curve: str) -> np.ndarray:
     if curve not in CURVES:
         raise ValueError(f"unknown curve. Received {curve!r}; known: {', '.join(CURVES)}")
     drawn = np.array(outlines)
-    for line in contours_of(drawn).reshape(-1, CONTOUR_POINTS, 2):  # a view, so it writes into `drawn`
+    for line in itertools.chain.from_iterable(contours_of(drawn)):  # a view, so it writes into `drawn`
         points = known(line)
         if len(points) > 1:
             line[:] = _subdivided(points) if curve == "line" else resampled(_spline(points))
@@ -178,7 +178,8 @@ def _subdivided(points: np.ndarray) -> np.ndarray:
     pieces = np.ones(len(lengths), int)
     for _ in range(CONTOUR_POINTS - len(points)):
         pieces[np.argmax(lengths / pieces)] += 1
-    parts = [a + (b - a) * np.arange(n)[:, None] / n for (a, b), n in zip(pairwise(points), pieces, strict=True)]
+    ends = zip(points, points[1:], pieces, strict=False)
+    parts = [begin + (end - begin) * np.arange(count)[:, None] / count for begin, end, count in ends]
     return np.concatenate([*parts, points[-1:]])
 
 
