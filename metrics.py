@@ -30,6 +30,7 @@ from config import (
     EVALUATED_SPLITS,
     FAILURE_THRESHOLDS,
     TITLES,
+    UNCOUNTED_ANCHORS,
     Dataset,
     Layout,
     dataset_of,
@@ -363,14 +364,15 @@ def outline_errors(predicted: Outline, truth: Outline) -> dict[str, np.ndarray]:
 
 
 def outline_nme(predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """NME^AC (Eq. 14) of every face, (n,) in percent, of arrays (n, OUTLINE, 2) in image pixels."""
+    """NME^AC (Eq. 14) of every face, (n,) in percent, of arrays (n, OUTLINE, 2) in image pixels; irises do not count."""
     pairs = zip(split_outlines(predicted), split_outlines(truth), strict=True)
     return np.array([_mean_of(outline_errors(*pair)) for pair in pairs])
 
 
 def _mean_of(errors: dict[str, np.ndarray], starts: tuple[str, ...] = ("",)) -> float:
-    """The mean of the errors of those anchors and contours whose name begins so; NaN where there is none."""
-    chosen = [values for name, values in errors.items() if name.startswith(starts)]
+    """The mean of the errors of those anchors and contours whose name begins so, irises left out; NaN where there is
+    none."""
+    chosen = [values for name, values in errors.items() if name.startswith(starts) and name not in UNCOUNTED_ANCHORS]
     return float(np.concatenate(chosen).mean()) if chosen else float("nan")
 
 
@@ -390,7 +392,8 @@ def evaluate_outlines(
         "dataset", "metric", "normaliser" and "subsets": subset -> "n", "n_official", "nme", "median", "auc@6",
         "share@1.25" (the share of faces at or below), and "missing", the share of annotated points whose anchor or
         contour was not predicted. "parts" and "contours": NME^AC over all faces of each part, and of each anchor and
-        contour, the mean of the faces' own means; only what is annotated. And the NME^AC (n,) of the faces.
+        contour, the mean of the faces' own means; only what is annotated. "irises": mean error of both, which count in no
+        other figure, or None. And the NME^AC (n,) of the faces.
 
     Raises:
         ValueError: see outline_errors.
@@ -413,11 +416,13 @@ def evaluate_outlines(
         }
     named = {name: (name,) for name in (*ANCHORS, *CONTOURS)}
     both = {"parts": CONTOUR_PARTS, "contours": named}
+    irises = [values[0] for face in errors for name, values in face.items() if name in UNCOUNTED_ANCHORS]
     means = {}
     for kind, groups in both.items():
         of_group = {group: [_mean_of(face, starts) for face in errors] for group, starts in groups.items()}
         means[kind] = {group: float(np.nanmean(v)) for group, v in of_group.items() if not np.isnan(v).all()}
     metrics = {"dataset": title, "metric": "NME^AC", "normaliser": "inter-ocular", "subsets": rows, **means}
+    metrics["irises"] = float(np.mean(irises)) if irises else None
     return metrics, nmes
 
 
@@ -425,7 +430,7 @@ def _missing(predicted: Outline, errors: dict[str, np.ndarray]) -> float:
     """The share of a face's annotated points whose anchor or contour was not predicted."""
     there = dict(zip(ANCHORS, np.isfinite(predicted.anchors).all(axis=-1), strict=True))
     there |= {name: len(line) > 0 for name, line in zip(CONTOURS, predicted.contours, strict=True)}
-    counts = {name: len(values) for name, values in errors.items()}
+    counts = {name: len(values) for name, values in errors.items() if name not in UNCOUNTED_ANCHORS}
     return sum(count for name, count in counts.items() if not there[name]) / sum(counts.values())
 
 

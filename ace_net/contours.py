@@ -23,7 +23,6 @@ from config import (
     SYNTHETIC_SEEDS,
     Chain,
     ContourMap,
-    Dataset,
     Layout,
 )
 from face_batches import Faces, read_index
@@ -282,9 +281,3 @@ def entry_of(outline: np.ndarray, decimals: int) -> dict:
     anchors = [None if np.isnan(place).any() else place.round(decimals).tolist() for place in anchors_of(outline)]
     lines = [known(line).round(decimals).tolist() for line in contours_of(outline)]
     return {"anchors": dict(zip(ANCHORS, anchors, strict=True)), "contours": dict(zip(CONTOURS, lines, strict=True))}
-
-
-def check_dataset(dataset: Dataset) -> None:
-    """Raises ValueError where nothing is known of the data set's contours."""
-    if not dataset.render_size:
-        contour_map_of(dataset.layout)

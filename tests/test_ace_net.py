@@ -11,6 +11,7 @@ from keras import ops
 
 import config
 import data_helper
+import predict
 import test as evaluation
 import train
 from ace_net.contours import OUTLINE, contour_map_of, vertices
@@ -30,6 +31,8 @@ from ace_net.losses import (
 from ace_net.model import heatmap_network
 from ace_net.targets import MAPS, encode_full, encode_weak, full_targets, heatmaps, weak_targets
 from config import LAYOUT_68, Part, network_of
+from image_utility import write_image
+from synthetic_faces import render_face
 from synthetic_faces.face import shape_of
 
 SIGMA = 2
@@ -234,6 +237,16 @@ def run(data_dir, folder, method: str) -> int:
     return train.main([*options, "--save-path", str(folder)])
 
 
+def contours_on_a_picture(tmp_path, weights: str) -> dict:
+    """What predict.py --contours says of the face on a rendered picture."""
+    picture, out = str(tmp_path / "face.png"), tmp_path / "predicted"
+    write_image(picture, render_face(3, 200).image)
+    options = [picture, "--out", str(out), "--weights", weights, "--detector", "whole-image", "--contours"]
+    assert predict.main(options) == 0
+    assert (out / "drawn" / "face.jpg").is_file()
+    return json.loads((out / "landmarks.json").read_text())[0]["faces"][0]
+
+
 def test_ace_net_trains_on_real_and_rendered_faces_and_is_evaluated(data_dir, tmp_path, capsys):
     assert run(data_dir, tmp_path / "ace", "ace") == 0
     result = json.loads((tmp_path / "ace" / "metrics.json").read_text())
@@ -250,6 +263,7 @@ def test_ace_net_trains_on_real_and_rendered_faces_and_is_evaluated(data_dir, tm
         "ced.png",
         "worst.png",
     }
+    assert contours_on_a_picture(tmp_path, weights).keys() >= {"anchors", "contours"}
 
 
 def test_batches_mix_real_and_rendered_faces_equally(data_dir, tmp_path):
@@ -272,6 +286,8 @@ def test_landmark_heatmaps_are_landmarks_and_can_be_joined(data_dir, tmp_path):
     options = ["--dataset", "synthetic", "--data-dir", str(data_dir), "--weights", weights, "--contours", "line"]
     assert evaluation.main([*options, "--out", str(tmp_path / "joined")]) == 0
     assert json.loads((tmp_path / "joined" / "metrics.json").read_text())["metric"] == "NME^AC"
+    face = contours_on_a_picture(tmp_path, weights)
+    assert len(face["landmarks"]) == 68 and list(face["contours"]) == list(config.CONTOURS)
 
 
 def test_true_landmarks_joined_are_nearer_with_splines_and_with_all_68(data_dir, tmp_path):
