@@ -364,7 +364,7 @@ def outline_errors(predicted: Outline, truth: Outline) -> dict[str, np.ndarray]:
 
 
 def outline_nme(predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """NME^AC (Eq. 14) of every face, (n,) in percent, of arrays (n, OUTLINE, 2) in image pixels; irises do not count."""
+    """NME^AC (Eq. 14) of every face, (n,) in percent, of arrays (n, OUTLINE, 2) in image pixels; without irises."""
     pairs = zip(split_outlines(predicted), split_outlines(truth), strict=True)
     return np.array([_mean_of(outline_errors(*pair)) for pair in pairs])
 
@@ -392,8 +392,8 @@ def evaluate_outlines(
         "dataset", "metric", "normaliser" and "subsets": subset -> "n", "n_official", "nme", "median", "auc@6",
         "share@1.25" (the share of faces at or below), and "missing", the share of annotated points whose anchor or
         contour was not predicted. "parts" and "contours": NME^AC over all faces of each part, and of each anchor and
-        contour, the mean of the faces' own means; only what is annotated. "irises": mean error of both, which count in no
-        other figure, or None. And the NME^AC (n,) of the faces.
+        contour, the mean of the faces' own means; only what is annotated. "irises": mean error of both, which count in
+        no other figure, or None. And the NME^AC (n,) of the faces.
 
     Raises:
         ValueError: see outline_errors.
