@@ -98,6 +98,8 @@ def _parabola(before: np.ndarray, here: np.ndarray, after: np.ndarray) -> np.nda
 
 def _values(image: np.ndarray, places: np.ndarray, kind: int = cv2.INTER_LINEAR) -> np.ndarray:
     """Values (n,) of an image between its pixels, bilinear or bicubic; places (n, 2) are x, y. 0 outside."""
+    if not len(places):  # OpenCV takes no empty arrays
+        return np.zeros(0, np.float32)
     x, y = places.astype(np.float32).T
     return cv2.remap(image, x[None], y[None], kind, borderMode=cv2.BORDER_CONSTANT)[0]
 
