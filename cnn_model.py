@@ -78,6 +78,8 @@ def backbone(network, image, batch_norm) -> keras.Model:
     clone. Its explicit padding before strided layers stays; the "same" padding of other implementations adds the same
     pixels.
     """
+    if not network.taps:
+        raise ValueError(f"{network.arch} gives heatmaps, not landmarks. Received it for a method that regresses them")
     if network.application is None:
         return vgg19(image, network.width, batch_norm)
     application = getattr(keras.applications, network.application)

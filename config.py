@@ -6,7 +6,7 @@ normalisers, a network's head, a crop's padding and a recipe's rates are rows of
 
 import enum
 import types
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 DATA_DIR = "data"  # the data root, unless --data-dir or --out says otherwise
 WEIGHTS_DIR = "pre_trained_models"
@@ -23,6 +23,8 @@ INDEX_VERSION = 1  # of index.json; raise it when its form changes
 JOURNAL_FILE = "journal.jsonl"  # finished faces of a preparation
 LABEL_COPIES = 4  # moved copies of each training face in the normalised labels
 METRICS_FILE, PREDICTIONS_FILE = "metrics.json", "predictions.json"  # of an evaluation
+CONTOUR_TRUTH_FILE = "truth.json"  # the true anchors and contours beside them
+PICTURE_SIZE = 256  # pixels; of the crops in pictures, where no network says
 EVALUATED_SPLITS = ("test", "private", "validation")
 VALIDATION_SHARE = 0.2  # of a part at most, where less than the whole part is there
 LEAST_RENDER_SIZE = 32  # pixels
@@ -60,6 +62,33 @@ class Chain:
 
 
 @dataclass(frozen=True)
+class ContourMap:
+    """Where the landmarks of a layout lie on ACE-Net's anchors and contours; what is not annotated is left out.
+
+    anchors: anchor -> the landmark that it is.
+    contours: contour -> its vertices from the image's left to its right, the nose ridge's downwards; a vertex is a
+        landmark, or the middle of several.
+    rings: for sets whose order within a part is not published. The landmarks of a closed outline, and what its upper
+        and lower half and its left and right end are: two contours, two anchors. An end is the landmark farthest along
+        the line between the eyes, its halves lie between them. "" stands for what ACE-Net does not have.
+    """
+
+    anchors: dict[str, int]
+    contours: dict[str, tuple[tuple[int, ...], ...]]
+    rings: tuple[tuple[tuple[int, ...], tuple[str, str], tuple[str, str]], ...] = ()
+
+    def sparse(self, kept: tuple[int, ...]) -> "ContourMap":
+        """The map of some of the landmarks, in their old numbers."""
+        contours = {name: tuple(v for v in line if set(v) <= set(kept)) for name, line in self.contours.items()}
+        return ContourMap({name: i for name, i in self.anchors.items() if i in kept}, contours)
+
+
+def _each(*landmarks: int) -> tuple[tuple[int, ...], ...]:
+    """Vertices that are landmarks."""
+    return tuple((index,) for index in landmarks)
+
+
+@dataclass(frozen=True)
 class Layout:
     """A landmark layout, 0-based indices, "left" and "right" as seen in the image.
 
@@ -68,6 +97,8 @@ class Layout:
     parts: facial parts for which the error is reported apart.
     corners: points that annotators can place exactly (no direction of uncertainty): corners of eyes and mouth, pupils
         (AFLW's eye centres lie on their lines instead), and a nose's tip that lies on no curve.
+    contour_map: where they lie on ACE-Net's anchors and contours; None where too few of them do.
+    sampled: the chains are curves given at many points, so that only corners are drawn as dots.
     """
 
     points: int
@@ -76,6 +107,13 @@ class Layout:
     parts: dict[str, tuple[int, ...]]
     chains: tuple[Chain, ...]
     corners: tuple[int, ...]
+    contour_map: ContourMap | None = None
+    sampled: bool = False
+
+    @property
+    def dots(self) -> list[int]:
+        """The points that are drawn as dots."""
+        return list(self.corners if self.sampled else range(self.points))
 
     @property
     def neighbours(self) -> tuple[tuple[int, int], ...]:
@@ -150,6 +188,44 @@ LAYOUT_68 = Layout(
         Chain("inner lip", _span(60, 67), closed=True),
     ),
     corners=(36, 39, 42, 45, 48, 54, 60, 64),
+    contour_map=ContourMap(
+        anchors={
+            "right eye inner corner": 42,
+            "right eye outer corner": 45,
+            "left eye inner corner": 39,
+            "left eye outer corner": 36,
+            "nose tip": 30,
+            "nose bottom center": 33,
+            "mouth right outer corner": 54,
+            "mouth left outer corner": 48,
+            "mouth right inner corner": 64,
+            "mouth left inner corner": 60,
+        },
+        contours={
+            "right eyebrow center-line": _each(*_span(22, 26)),
+            "left eyebrow center-line": _each(*_span(17, 21)),
+            "right eye upper lid": _each(*_span(42, 45)),
+            "right eye lower lid": _each(42, 47, 46, 45),
+            "left eye upper lid": _each(*_span(36, 39)),
+            "left eye lower lid": _each(36, 41, 40, 39),
+            "nose ridge": _each(*_span(27, 30)),
+            "nose bottom boundary": _each(*_span(31, 35)),
+            "mouth upper lip outer": _each(*_span(48, 54)),
+            "mouth lower lip outer": _each(48, 59, 58, 57, 56, 55, 54),
+            "mouth upper lip inner": _each(*_span(60, 64)),
+            "mouth lower lip inner": _each(60, 67, 66, 65, 64),
+            "chin boundary": _each(*_span(0, 16)),
+        },
+    ),
+)
+# ACE-Net's sparse annotation. Its figure 7 (c) shows 36 of the 68 landmarks and cannot be read; these are the anchors,
+# every second landmark of jaw and brows, and one landmark of each half of lids and lips. A mirrored face has the same.
+SPARSE_LANDMARKS = (
+    *range(0, 17, 2),
+    *(17, 19, 21, 22, 24, 26),
+    *(27, 30, 31, 33, 35),
+    *(36, 37, 39, 40, 42, 44, 45, 47),
+    *(48, 51, 54, 57, 60, 62, 64, 66),
 )
 
 LAYOUT_29 = Layout(
@@ -213,6 +289,37 @@ LAYOUT_98 = Layout(
         Chain("inner lip", _span(88, 95), closed=True),
     ),
     corners=(60, 64, 68, 72, 76, 82, 88, 92, 96, 97),
+    contour_map=ContourMap(
+        anchors={
+            "right eye inner corner": 68,
+            "right eye outer corner": 72,
+            "left eye inner corner": 64,
+            "left eye outer corner": 60,
+            "right iris center": 97,
+            "left iris center": 96,
+            "nose tip": 54,
+            "nose bottom center": 57,
+            "mouth right outer corner": 82,
+            "mouth left outer corner": 76,
+            "mouth right inner corner": 92,
+            "mouth left inner corner": 88,
+        },
+        contours={
+            "right eyebrow center-line": ((42, 50), (43, 49), (44, 48), (45, 47), (46,)),
+            "left eyebrow center-line": ((33,), (34, 41), (35, 40), (36, 39), (37, 38)),
+            "right eye upper lid": _each(*_span(68, 72)),
+            "right eye lower lid": _each(68, 75, 74, 73, 72),
+            "left eye upper lid": _each(*_span(60, 64)),
+            "left eye lower lid": _each(60, 67, 66, 65, 64),
+            "nose ridge": _each(*_span(51, 54)),
+            "nose bottom boundary": _each(*_span(55, 59)),
+            "mouth upper lip outer": _each(*_span(76, 82)),
+            "mouth lower lip outer": _each(76, 87, 86, 85, 84, 83, 82),
+            "mouth upper lip inner": _each(*_span(88, 92)),
+            "mouth lower lip inner": _each(88, 95, 94, 93, 92),
+            "chin boundary": _each(*_span(0, 32)),
+        },
+    ),
 )
 
 LAYOUT_19 = Layout(
@@ -235,6 +342,144 @@ LAYOUT_19 = Layout(
         Chain("mouth", _span(15, 17)),
     ),
     corners=(6, 8, 9, 11, 15, 17),
+)
+
+# Templates of the Face Research Lab (.tem): 189 points, of which those of the face itself are read: pupils, lids, nose,
+# brows, lips, where the ears meet the face, jaw. Hair, neck, ears, folds and the irises' outlines are left out. The
+# last two groups in the template's own numbers; the layout counts the points that are read.
+FRL_POINTS = 189
+FRL_FACE = (
+    *(0, 1, *_span(18, 33)),
+    *_span(50, 114),
+    *_span(125, 133),
+    *_span(179, 182),
+)
+
+
+def _frl(*points: int) -> tuple[int, ...]:
+    """Points of the template as the layout counts them."""
+    return tuple(FRL_FACE.index(point) for point in points)
+
+
+LAYOUT_FRL = Layout(
+    points=len(FRL_FACE),
+    partners=_partners(
+        len(FRL_FACE),
+        _frl(0, 1),
+        _frl(*_span(18, 27)),
+        _frl(*_span(28, 33)),
+        _frl(*_span(50, 54), *reversed(_span(56, 60))),
+        _frl(*_span(61, 65), *reversed(_span(66, 70))),
+        _frl(*_span(71, 82)),
+        _frl(*_span(83, 86)),
+        _frl(*_span(87, 93)),
+        _frl(*_span(94, 98)),
+        _frl(*_span(99, 103)),
+        _frl(*_span(104, 108)),
+        _frl(*_span(109, 111), *reversed(_span(112, 114))),
+        _frl(*_span(125, 133)),
+        _frl(*_span(179, 182)),
+    ),
+    normalisers={"inter-ocular": (_frl(18), _frl(27)), "inter-pupil": (_frl(0), _frl(1))},
+    parts={
+        "eyes": _frl(0, 1, *_span(18, 33)),
+        "nose": _frl(*_span(50, 70), *_span(179, 182)),
+        "brows": _frl(*_span(71, 86)),
+        "mouth": _frl(*_span(87, 108)),
+        "jaw": _frl(*_span(109, 114), *_span(125, 133)),
+    },
+    chains=(
+        Chain("left eye", _frl(*_span(18, 22), 30, 29, 28), closed=True),
+        Chain("right eye", _frl(*_span(23, 27), 33, 32, 31), closed=True),
+        Chain("left brow", _frl(*_span(71, 76), 84, 83), closed=True),
+        Chain("right brow", _frl(*_span(77, 82), 86, 85), closed=True),
+        Chain("nose base", _frl(64, 180, 55, 181, 69)),
+        Chain("outer lip", _frl(*_span(87, 93), *reversed(_span(104, 108))), closed=True),
+        Chain("inner lip", _frl(*_span(94, 98), *reversed(_span(99, 103))), closed=True),
+        Chain("jaw", _frl(*_span(125, 133))),
+    ),
+    corners=_frl(0, 1, 18, 22, 23, 27, 87, 93),
+    # Left out: brows, of which only the edges are drawn; the nose's sides and ridge (two lines beside it, no tip); the
+    # ears. Lips meet in one corner for the outer and the inner line, which is the outer one.
+    contour_map=ContourMap(
+        anchors={
+            "right eye inner corner": _frl(23)[0],
+            "right eye outer corner": _frl(27)[0],
+            "left eye inner corner": _frl(22)[0],
+            "left eye outer corner": _frl(18)[0],
+            "right iris center": _frl(1)[0],
+            "left iris center": _frl(0)[0],
+            "nose bottom center": _frl(55)[0],
+            "mouth right outer corner": _frl(93)[0],
+            "mouth left outer corner": _frl(87)[0],
+        },
+        contours={
+            "right eye upper lid": _each(*_frl(*_span(23, 27))),
+            "right eye lower lid": _each(*_frl(23, 31, 32, 33, 27)),
+            "left eye upper lid": _each(*_frl(*_span(18, 22))),
+            "left eye lower lid": _each(*_frl(18, 28, 29, 30, 22)),
+            "nose bottom boundary": _each(*_frl(64, 180, 55, 181, 69)),
+            "mouth upper lip outer": _each(*_frl(*_span(87, 93))),
+            "mouth lower lip outer": _each(*_frl(87, *_span(104, 108), 93)),
+            "mouth upper lip inner": _each(*_frl(*_span(94, 98))),
+            "mouth lower lip inner": _each(*_frl(*_span(99, 103))),
+            "chin boundary": _each(*_frl(*_span(125, 133))),
+        },
+    ),
+)
+
+# HELEN's own annotation. Which landmarks form a part is known; their order within it is not published, so that no
+# landmark has a partner and outlines are cut in halves face by face. Brow edges and the nose's sides are left out, as
+# in ACE-Net, Sec. 5.4.
+LAYOUT_194 = Layout(
+    points=194,
+    partners=tuple(range(194)),
+    normalisers={},
+    parts={
+        "jaw": _span(0, 40),
+        "nose": _span(41, 57),
+        "mouth": _span(58, 113),
+        "eyes": _span(114, 153),
+        "brows": _span(154, 193),
+    },
+    chains=(
+        Chain("jaw", _span(0, 40)),
+        Chain("nose", _span(41, 57)),
+        Chain("outer lip", _span(58, 85), closed=True),
+        Chain("inner lip", _span(86, 113), closed=True),
+        Chain("first eye", _span(114, 133), closed=True),
+        Chain("second eye", _span(134, 153), closed=True),
+        Chain("first brow", _span(154, 173), closed=True),
+        Chain("second brow", _span(174, 193), closed=True),
+    ),
+    corners=(),
+    contour_map=ContourMap(
+        anchors={},
+        contours={"chin boundary": _each(*_span(0, 40))},
+        rings=(
+            (_span(41, 57), ("", "nose bottom boundary"), ("", "")),
+            (
+                _span(58, 85),
+                ("mouth upper lip outer", "mouth lower lip outer"),
+                ("mouth left outer corner", "mouth right outer corner"),
+            ),
+            (
+                _span(86, 113),
+                ("mouth upper lip inner", "mouth lower lip inner"),
+                ("mouth left inner corner", "mouth right inner corner"),
+            ),
+            (
+                _span(114, 133),
+                ("left eye upper lid", "left eye lower lid"),
+                ("left eye outer corner", "left eye inner corner"),
+            ),
+            (
+                _span(134, 153),
+                ("right eye upper lid", "right eye lower lid"),
+                ("right eye inner corner", "right eye outer corner"),
+            ),
+        ),
+    ),
 )
 
 # Anchors and contours of ACE-Net (Table 3), in its order. As everywhere, left and right are those of the image.
@@ -267,6 +512,18 @@ CONTOURS = (
     "mouth lower lip inner",
     "chin boundary",
 )
+CONTOUR_POINTS = (
+    48  # places for vertices of a contour; one that fills them all is known everywhere, not at landmarks only
+)
+# Not in any mean: 300W does not annotate them, so that no landmark and no network trained on it alone could have them
+UNCOUNTED_ANCHORS = ("right iris center", "left iris center")
+CONTOUR_PARTS = {  # of a face, for which NME^AC is reported apart: what the names of anchors and contours begin with
+    "eyes": ("right eye ", "left eye "),
+    "nose": ("nose",),
+    "mouth": ("mouth",),
+    "chin": ("chin",),
+    "brows": ("right eyebrow", "left eyebrow"),
+}
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -282,6 +539,8 @@ class DatasetName(enum.StrEnum):
     cofw68 = "cofw68"
     wflw = "wflw"
     aflw = "aflw"
+    helen194 = "helen194"
+    frl = "frl"
     synthetic = "synthetic"
     youtube = "youtube_faces"
 
@@ -422,6 +681,23 @@ DATASETS = {
             pose_mode=1,
         ),
         Dataset(
+            DatasetName.helen194,
+            "HELEN-194",
+            LAYOUT_194,
+            reader="helen194",
+            parts=(Part("annotation", "test", 330),),
+            subsets={"test": {"full": 330}},
+            normaliser="landmark-box",
+        ),
+        Dataset(
+            DatasetName.frl,
+            "FRL",
+            LAYOUT_FRL,
+            reader="tem",
+            parts=(Part(".", "test", 102),),
+            subsets={"test": {"full": 102}},
+        ),
+        Dataset(
             DatasetName.synthetic,
             "synthetic",
             LAYOUT_68,
@@ -545,7 +821,8 @@ class ModelArch(enum.StrEnum):
     """The networks; the value is the command-line string, for the first three the original's.
 
     The fourth and fifth are those of the anisotropic loss's paper, as far as Keras has them: it has no Wide ResNet. The
-    last two are the pixel-wise classification paper's, whole and at a fourth of its width.
+    next two are the pixel-wise classification paper's, whole and at a fourth of its width; the last is for heatmaps
+    alone.
     """
 
     MNV2 = "mobileNetV2"
@@ -555,6 +832,7 @@ class ModelArch(enum.StrEnum):
     DN121 = "DenseNet-121"
     VGG19 = "VGG19"
     VGG19S = "VGG19-small"
+    ACE = "ACE-Net"
 
 
 @dataclass(frozen=True)
@@ -564,8 +842,9 @@ class Network:
     The head is global average pooling, dropout, and a linear layer of 2N outputs (He-uniform). `head` multiplies the
     pooled features before that layer, and with it both what the head says at the start and what a step changes of it.
 
-    application: the Keras application that is its backbone; None for pixelwise/vgg.py.
-    taps: its layers at an eighth and a sixteenth of the input, where the heads that predict maps take their shortcuts.
+    application: the Keras application that is its backbone; None for one of ours (pixelwise/vgg.py, ace_net/model.py).
+    taps: its layers at an eighth and a sixteenth of the input, where the heads of pixelwise/ that predict maps take
+        their shortcuts; none where it has no use without its own head.
     width: factor on every channel count of pixelwise/, of its backbone and of its heads.
     """
 
@@ -573,7 +852,7 @@ class Network:
     application: str | None
     dropout: float
     stem: str
-    taps: tuple[str, str]
+    taps: tuple[str, ...]
     input_size: int = 224
     head: float = 1.0
     width: float = 1.0
@@ -589,6 +868,7 @@ NETWORKS = {
         Network(ModelArch.DN121, "DenseNet121", dropout=0.1, stem="dn121", taps=("pool3_relu", "pool4_relu")),
         Network(ModelArch.VGG19, None, dropout=0.1, stem="vgg19", taps=("pool3", "pool4")),
         Network(ModelArch.VGG19S, None, dropout=0.1, stem="vgg19s", taps=("pool3", "pool4"), width=0.25),
+        Network(ModelArch.ACE, None, dropout=0.0, stem="ace", taps=(), input_size=256),
     )
 }
 
@@ -640,6 +920,40 @@ DISCRIMINATOR_UNITS = (128, 128)
 DISCRIMINATOR_RATE = 1e-4  # of its Adam, the paper's
 DETECTOR_STEPS = 2  # for each step of the discriminator
 
+# --------------------------------------------------------------------------------------------------------------------
+# ACE-Net
+# --------------------------------------------------------------------------------------------------------------------
+
+CONTOUR_WIDTH = 2  # sigma of Eqs. 1 and 2, in pixels of the heatmap; Sec. 5.3
+EXTRACTION_WIDTH = 3  # sigma of extraction: predicted ridges are broader than true ones; Sec. 5.3
+FINE_STRIDE, COARSE_STRIDE = 2, 8  # of the heatmaps, in pixels of the input; Sec. 5.3, Appendix B
+FAR = 6.0  # D of Eqs. 8 and 10, pixels of the heatmap
+PERFECT_CONTOURNESS, CONTOURNESS_SCALE = 4.92, 1.5  # of f, Sec. 5.3
+LANDMARK_WEIGHT = LINE_WEIGHT = 0.1  # lambda of Eq. 11
+HEAT_EMPHASIS = 10.0  # alpha of Eq. 4; not published
+LINE_SAMPLES = 48  # places, evenly along a contour, that stand for the pixels of Eq. 8
+
+
+HEAT_CHANNELS = (16, 32, 64)  # of the small pyramid, at 1/2, 1/4 and 1/8 of the input
+HOURGLASS_DEPTH = 3
+
+
+@dataclass(frozen=True)
+class Extraction:
+    """How contours are read from heatmaps; the paper names the steps, not the numbers.
+
+    strong, weak: hysteresis on the contourness, as shares of that of a perfect line. anchor: least heat of an anchor.
+    gap: pixels of the heatmap over which the traces of one contour are joined.
+    """
+
+    strong: float = 0.3
+    weak: float = 0.1
+    anchor: float = 0.05
+    gap: float = 24.0
+
+
+EXTRACTION = Extraction()
+
 
 # --------------------------------------------------------------------------------------------------------------------
 # Recipes
@@ -678,7 +992,7 @@ class Recipe:
 
     repeats: how often an epoch shows each face, moved anew each time (the original stored 4 to 10 copies).
     warm_up: share of the steps over which the learning rate rises from 0.
-    decay: "cosine" to 0, or "constant".
+    decay: "cosine" to 0, "constant", or "inverse": divided by 1 + `inverse` x steps.
     ema: length of the weights' moving average as a share of all steps, 0 for none. batch_norm: the same of BatchNorm's
         moving statistics. Keras' own momentum of 0.999 is a thousand steps, far too long for a run of a few thousand.
     epsilon: Adam's. Gradients of losses in sides of the crop are so small that Keras' own 1e-7 holds many weights back.
@@ -700,6 +1014,7 @@ class Recipe:
     repeats: int = 1
     warm_up: float = 0.0
     decay: str = "constant"
+    inverse: float | None = None
     weight_decay: float = 0.0
     ema: float = 0.0
     batch_norm: float = 0.01
@@ -748,6 +1063,22 @@ TURNED_AND_SHRUNK = Augmentation(
     occlusion=0.0,
 )
 
+# ACE-Net, Sec. 5.3. It names shift, rotation, mirror, gamma and noise, and no size of the noise. Occlusion, blur and
+# the rest are left out; faces keep their size, since it names no scale.
+ACE_MOVES = Augmentation(
+    rotation=30.0,
+    scale=(1.0, 1.0),
+    shift=0.25,
+    brightness=0.0,
+    contrast=0.0,
+    gamma=0.75,
+    colour=0.0,
+    grey=0.0,
+    blur=0.0,
+    noise=0.5,
+    occlusion=0.0,
+)
+
 RECIPES = {
     recipe.name: recipe
     for recipe in (
@@ -759,6 +1090,12 @@ RECIPES = {
         # about ten minutes on an H200; not yet measured there
         Recipe("gpu", 224, epochs=40, batch_size=128, learning_rate=2e-3, repeats=32, warm_up=0.05, decay="cosine",
                weight_decay=1e-4, ema=0.05, epsilon=1e-10, dropout=0.0, head=0.05, mean_face=True, fused=10),
+        # ACE-Net's published rates; batch and epochs are not known
+        Recipe("ace", 256, epochs=100, batch_size=16, learning_rate=2.5e-4, decay="inverse", inverse=1e-6, epsilon=1e-8,
+               augmentation=ACE_MOVES),
+        # the same in few steps: a higher rate that falls to 0, averaged weights, smaller shifts
+        Recipe("ace_short", 256, epochs=50, batch_size=16, learning_rate=1e-3, warm_up=0.03, decay="cosine", ema=0.05,
+               augmentation=replace(ACE_MOVES, shift=0.12)),
         Recipe("original", 224, epochs=150, batch_size=32, learning_rate=1e-3, repeats=4),
         Recipe("pixelwise", 224, epochs=1000, batch_size=16, learning_rate=1e-4, batch_norm=0.0, epoch_steps=1000,
                patience=10, augmentation=TURNED_AND_SHRUNK),
@@ -794,6 +1131,7 @@ def recipe_of(dataset: Dataset, name: str | None = None) -> Recipe:
 FAILURE_THRESHOLDS = (8.0, 10.0)  # NME in percent above which a face counts as failed; also the ends of AUC
 WORST_FACES = 20  # how many faces the picture of failures shows
 AUTHOR_AUC = (20, 10.0)  # the original author's own AUC: number of thresholds, and the last one, NME in percent
+CONTOUR_AUC, CONTOUR_SHARE = 6.0, 1.25  # NME^AC in percent: end of the AUC, and below which a face is aligned finely
 EVALUATION_BATCH = 32  # faces that go through the network at once
 
 BOOTSTRAP_DRAWS = 10_000
@@ -865,7 +1203,7 @@ CASCADES = {
     ),
 }
 # Landmarks -> landmarks whose box is the same, from the brows to the chin; not measured for AFLW's 19
-SAME_OUTLINE = types.MappingProxyType({98: 68, 19: 29})
+SAME_OUTLINE = types.MappingProxyType({98: 68, 194: 68, len(FRL_FACE): 68, 19: 29})
 YUNET_FIT = BoxFit()  # not measured: its file was not at hand; the second pass makes up for it
 
 

@@ -13,7 +13,7 @@ import keras
 import numpy as np
 
 import metrics
-from config import INDEX_VERSION, Crop, Dataset, DatasetName, Recipe, dataset_of
+from config import INDEX_VERSION, Crop, Dataset, DatasetName, Layout, Recipe, dataset_of
 from image_utility import (
     compose,
     crop_matrix,
@@ -243,15 +243,17 @@ class TrainingBatches(keras.utils.PyDataset):
     Args:
         faces: the training faces.
         crop, recipe: rows of config.py; the recipe says batch size, input size and moves.
-        encode: from landmarks (batch, points, 2) in crop pixels and the size to the network's targets.
+        encode: from points (batch, points, 2) in crop pixels and the size to the network's targets.
         seed: of order and moves.
         bins: indices of the faces of each bin; all faces are one bin where None.
         balance: from the bins' sizes to how many faces of each a round shows: `min` leaves faces of larger bins out,
             others in each round, `max` shows those of smaller bins repeatedly.
         sampler: what applies the drawn moves, made of faces and size: `HostSampler` or `DeviceSampler`.
+        points: (faces, points, 2) in image pixels, what moves with a face and is encoded; its landmarks where None.
+        layout: of the points; the data set's where None.
 
     Attributes:
-        landmarks: (faces, points, 2) in crop pixels, not moved.
+        landmarks: (faces, points, 2) in crop pixels, not moved; of points where they are given.
         first_step: the step that index 0 stands for; a resumed run sets it to go on where it was.
     """
 
@@ -265,14 +267,17 @@ class TrainingBatches(keras.utils.PyDataset):
         bins: Sequence[np.ndarray] | None = None,
         balance: Callable[[Sequence[int]], int] = max,
         sampler: Callable[[Faces, int], Callable] = HostSampler,
+        points: np.ndarray | None = None,
+        layout: Layout | None = None,
         **kwargs,
     ):
         super().__init__(**kwargs)
         self.faces, self.recipe, self.encode = faces, recipe, encode
         self.seed, self.first_step, self.size = seed, 0, recipe.input_size
         self.sampler = sampler(faces, self.size)
+        self.layout = layout or faces.dataset.layout
         matrices = faces.crop_matrices(crop, self.size)  # image -> crop
-        self.landmarks = transform(faces.landmarks, matrices)  # (faces, points, 2) in crop pixels
+        self.landmarks = transform(faces.landmarks if points is None else points, matrices)  # (faces, points, 2)
         self._from_stored = compose(matrices, invert(faces.matrices))  # stored -> crop
         self.bins = [np.arange(len(faces))] if bins is None else list(bins)
         self.per_bin = balance([len(members) for members in self.bins])
@@ -309,7 +314,7 @@ class TrainingBatches(keras.utils.PyDataset):
         chosen = self.chosen(step)
         moves, flips = sample_geometry(rng, len(chosen), self.recipe.augmentation, self.size)
         landmarks = transform(self.landmarks[chosen], moves)  # (batch, points, 2)
-        landmarks[flips] = mirror_landmarks(landmarks[flips], self.faces.dataset.layout)
+        landmarks[flips] = mirror_landmarks(landmarks[flips], self.layout)
         matrices = compose(moves, self._from_stored[chosen])  # (batch, 2, 3)
         disturbances = sample_disturbances(rng, len(chosen), self.recipe.augmentation, self.size)
         return self.sampler(chosen, matrices, disturbances), self.encode(landmarks, self.size)

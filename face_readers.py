@@ -10,14 +10,14 @@ MATLAB counts; WFLW is 0-based already, and AFLW's list is taken to be, since no
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
 import image_utility
-from config import DATASETS, SYNTHETIC_SEEDS, Dataset, Part
+from config import DATASETS, FRL_FACE, FRL_POINTS, SYNTHETIC_SEEDS, Dataset, Part
 
 PICTURES = (".jpg", ".jpeg", ".png")  # what the sets' own pictures end in, in lower case
 MATLAB_FIRST = 1  # MATLAB counts pixels from 1
@@ -25,6 +25,7 @@ WFLW_IMAGE_FOLDERS = ("WFLW_images", "images")
 AFLW_IMAGE_FOLDERS = ("data/flickr", "flickr", "aflw/data/flickr", "images")  # as unpacked, and as others keep it
 AFLW_KEYS = ("nameList", "bbox", "data", "mask_new", "ra")
 WFLW_ATTRIBUTES = ("pose", "expression", "illumination", "make-up", "occlusion", "blur")  # in the list's order
+HELEN_TEST_FOLDERS = ("test", "testset", "helen/testset")  # as unpacked, or as 300W keeps its faces
 COFW68_FOLDERS = (  # as cloned, as unpacked from the benchmark's archive, or its inner folders alone
     "test_annotations",
     "COFW68_Data/test_annotations",
@@ -526,6 +527,63 @@ def _aflw_tables(path: Path, points: int) -> tuple[list[str], np.ndarray, np.nda
 
 
 # --------------------------------------------------------------------------------------------------------------------
+# HELEN's own annotation, and the templates of the Face Research Lab: dense points, for evaluation alone
+# --------------------------------------------------------------------------------------------------------------------
+
+
+def _numbers(lines: Sequence[str], count: int) -> np.ndarray:
+    """`count` points (count, 2) from lines of x and y, with a comma or a space between.
+
+    Raises:
+        ValueError: another number of lines, or one that holds something else.
+    """
+    try:
+        points = np.array([line.replace(",", " ").split() for line in lines], np.float64)
+    except ValueError:
+        raise ValueError("a line is not two numbers; expected x and y of each point") from None
+    if points.shape != (count, 2) or not np.isfinite(points).all():
+        raise ValueError(f"points of shape {points.shape}; expected {count} of x and y, finite")
+    return points
+
+
+def read_helen194(dataset: Dataset, part: Part, root: Path) -> Iterator[FaceRecord | BadFace]:
+    """HELEN: annotation/NUMBER.txt holds a picture's name, then 194 lines "x , y". Pixels are taken to count from 0,
+    since nothing says so. The test faces are those whose picture lies in one of HELEN_TEST_FOLDERS; the others are
+    passed over.
+    """
+    folder = _picture_folder(root, HELEN_TEST_FOLDERS)
+    for path in sorted((root / part.path).glob("*.txt"), key=lambda file: (len(file.stem), file.stem)):
+        name, *lines = path.read_text(encoding="utf-8-sig", errors="replace").split("\n")
+        picture = PurePosixPath(folder, f"{PurePosixPath(name.strip()).name}.jpg")
+        if not (root / picture).is_file():
+            continue
+        try:
+            points = _numbers([line for line in lines if line.strip()], dataset.layout.points)
+        except ValueError as error:
+            yield BadFace(f"{part.path}/{path.name}", str(error), part)
+            continue
+        yield FaceRecord(str(picture), part, root / picture, None, points, str(picture), _subsets(part))
+
+
+def read_tem(dataset: Dataset, part: Part, root: Path) -> Iterator[FaceRecord | BadFace]:
+    """Templates: NAME.tem beside NAME.jpg; a line with the number of points, a line "x y" for each, then the lines that
+    join them, which are not needed. Pixels count from 0. Only the points of config.FRL_FACE are kept."""
+    for path in sorted((root / part.path).glob("*.tem")):
+        picture = path.with_suffix(".jpg")
+        try:
+            if not picture.is_file():
+                raise ValueError(f"no picture {picture.name} beside it")
+            count, *lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines() or [""]
+            if count.strip() != str(FRL_POINTS):
+                raise ValueError(f"it announces {count.strip()!r} points; expected {FRL_POINTS}")
+            points = _numbers(lines[:FRL_POINTS], FRL_POINTS)[list(FRL_FACE)]
+        except ValueError as error:
+            yield BadFace(path.name, str(error), part)
+            continue
+        yield FaceRecord(picture.name, part, picture, None, points, picture.name, _subsets(part))
+
+
+# --------------------------------------------------------------------------------------------------------------------
 # Synthetic: faces the project renders itself
 # --------------------------------------------------------------------------------------------------------------------
 
@@ -553,5 +611,7 @@ READERS: dict[str, Reader] = {
     "cofw68": read_cofw68,
     "wflw": read_wflw,
     "aflw": read_aflw,
+    "helen194": read_helen194,
+    "tem": read_tem,
     "synthetic": read_synthetic,
 }

@@ -16,7 +16,7 @@ from matplotlib.patches import Ellipse
 from matplotlib.ticker import MaxNLocator
 
 import metrics
-from config import FAILURE_THRESHOLDS, LAYOUT_68, Layout
+from config import CONTOUR_AUC, CONTOUR_SHARE, FAILURE_THRESHOLDS, LAYOUT_68, Layout
 from safe_files import replace_file
 
 DOTS = 120  # per inch, of every figure
@@ -111,6 +111,24 @@ def draw_ced(path: str | os.PathLike, nmes: np.ndarray, masks: dict[str, np.ndar
     font = {"family": "monospace", "size": 8}
     title = " " * 6 + _legend_head()  # as wide as the line drawn before every row
     figure.legend(loc="outside lower center", prop=font, title=title, title_fontproperties=font, alignment="left")
+    replace_file(path, figure.savefig)
+
+
+def draw_contour_ced(path: str | os.PathLike, nmes: np.ndarray, evaluation: dict) -> None:
+    """Draws the CED of NME^AC (n,) in percent up to the end of its AUC (ACE-Net, Fig. 8), what evaluate_outlines says
+    of the same faces in its legend."""
+    full = evaluation["subsets"]["full"]
+    errors, shares = metrics.ced(nmes)
+    figure = Figure(figsize=(7.0, 5.5), dpi=DOTS, layout="constrained")
+    axes = figure.add_subplot()
+    label = f"NME^AC {full['nme']:.2f} %, AUC@{CONTOUR_AUC:g} {full[f'auc@{CONTOUR_AUC:g}']:.4f}"
+    end = max(CONTOUR_AUC, errors[-1])
+    axes.step(np.append(errors, end), np.append(shares, 1.0), where="post", linewidth=2.0, label=label)
+    axes.axvline(CONTOUR_SHARE, color="0.5", linestyle="--", linewidth=1)
+    title = f"{evaluation['dataset']}: {metrics.count_text(full['n'], full['n_official'])}"
+    axes.set(xlim=(0, CONTOUR_AUC), ylim=(0, 1), xlabel="NME^AC in %", ylabel="share of faces", title=title)
+    axes.grid(alpha=0.25)
+    axes.legend(loc="lower right")
     replace_file(path, figure.savefig)
 
 
@@ -225,7 +243,7 @@ def _draw_landmarks(axes: Axes, landmarks: np.ndarray, layout: Layout, colour: s
     """Landmarks (points, 2) as dots, joined along the layout's chains."""
     for chain in layout.chains:
         axes.plot(*landmarks[chain.path].T, color=colour, linewidth=0.7, alpha=0.8)
-    axes.plot(*landmarks.T, ".", color=colour, markersize=2.5)
+    axes.plot(*landmarks[layout.dots].T, ".", color=colour, markersize=2.5)
 
 
 def draw_ellipses(

@@ -13,6 +13,11 @@ from functools import partial
 import keras
 import numpy as np
 
+from ace_net import targets
+from ace_net.contours import OUTLINE_LAYOUT, outlines_of
+from ace_net.decode import decode_landmarks, decode_outlines
+from ace_net.losses import ACELoss, HeatLoss
+from ace_net.model import heatmap_network
 from acr_loss import ACRLoss, PercentageSchedule
 from anisotropic_loss import AnisotropicLoss
 from cnn_model import CNNModel
@@ -24,11 +29,13 @@ from config import (
     PCA_PERCENTAGES,
     SEED,
     Dataset,
+    DatasetName,
+    Layout,
     Network,
     row_of,
 )
 from data_helper import normalised_labels
-from face_batches import TrainingBatches, read_index
+from face_batches import Faces, TrainingBatches, read_index
 from image_utility import from_targets, to_targets
 from pca_utility import ShapeModel, fit_eigenbases, labels_folder
 from pixelwise.adversary import Adversarial
@@ -97,6 +104,10 @@ def start_at_zero(model: keras.Model, batches: TrainingBatches) -> None:
     """Leaves the head's bias at 0, whatever the recipe says: the network learns the face itself."""
 
 
+def start_as_built(model: keras.Model, batches: TrainingBatches) -> None:
+    """Leaves a new network as it is: maps have no mean face to start at."""
+
+
 def start_at_bins(model: keras.Model, batches: TrainingBatches) -> None:
     """Starts the head's bias at the mean target of the pose bins, so that the rest learns the displacement from it.
 
@@ -108,16 +119,31 @@ def start_at_bins(model: keras.Model, batches: TrainingBatches) -> None:
     model.layers[-1].bias.assign(mean_of_bins(batches.encode(batches.landmarks, batches.size), bins))
 
 
+def build_landmark_heatmaps(network: Network, dataset: Dataset, input_size: int, batch_norm: float) -> keras.Model:
+    """A network with a heatmap for each landmark, in three sets."""
+    return heatmap_network(network, dataset.layout.points, input_size, batch_norm)
+
+
+def build_contour_heatmaps(network: Network, dataset: Dataset, input_size: int, batch_norm: float) -> keras.Model:
+    """A network with a heatmap for each anchor and contour, in three sets."""
+    return heatmap_network(network, targets.MAPS, input_size, batch_norm)
+
+
 @dataclass(frozen=True)
 class Method:
     """One way to train and read a landmark network.
 
     build(network, dataset, input_size, batch_norm) -> model.
-    loss(data_dir, dataset, crop) -> Keras loss. callbacks(loss, epochs), metrics(loss) -> what the loss needs besides.
+    loss(data_dir, dataset, crop) -> Keras loss, or a list of one for each output of the model. callbacks(loss, epochs),
+    metrics(loss) -> what the loss needs besides.
     told: the loss's constants, where making it takes more than them; see `constants`.
-    encode(landmarks (batch, points, 2) in crop pixels, size) -> targets.
-    decode(predictions, size) -> landmarks (batch, points, 2) in crop pixels.
+    points(faces, data_dir) -> (faces, points, 2) in image pixels: what moves with a face and is encoded.
+    encode(points (batch, points, 2) in crop pixels, size) -> targets, one for each output.
+    decode(predictions, size) -> landmarks (batch, points, 2) in crop pixels; of a model with several outputs, all of
+        them.
     decoders: name -> decode, where predictions can be read in more than one way; `decode` is one of them.
+    contours: the points are outlines of anchors and contours (ace_net/contours.py), scored by NME^AC.
+    companions: other data sets whose training faces are mixed in, all shown equally often.
     trained(model, dataset): from the compiled model to the one that `fit` trains in its place, a keras.Model with
         `network`, the model itself, and `optimizers`, all whose state a run must keep; None trains the model itself.
     start(model, batches): what is done to a new network's weights, given its training faces.
@@ -126,23 +152,32 @@ class Method:
     """
 
     name: str
-    loss: Callable[[str | os.PathLike, Dataset, str], keras.losses.Loss]
+    loss: Callable[[str | os.PathLike, Dataset, str], keras.losses.Loss | list[keras.losses.Loss]]
     callbacks: Callable[[keras.losses.Loss, int], list] = lambda loss, epochs: []
     metrics: Callable[[keras.losses.Loss], list] = lambda loss: []
     told: dict | None = None
     build: Callable[[Network, Dataset, int, float], keras.Model] = build_regression
-    encode: Callable[[np.ndarray, int], np.ndarray] = encode_regression
+    points: Callable[[Faces, str | os.PathLike], np.ndarray] = lambda faces, data_dir: faces.landmarks
+    encode: Callable[[np.ndarray, int], np.ndarray | tuple] = encode_regression
     decode: Callable[[np.ndarray, int], np.ndarray] = from_targets
     decoders: dict[str, Callable[[np.ndarray, int], np.ndarray]] = field(default_factory=dict)
     trained: Callable[[keras.Model, Dataset], keras.Model] | None = None
     start: Callable[[keras.Model, TrainingBatches], None] = start_at_mean_face
+    contours: bool = False
+    companions: tuple[str, ...] = ()
     balance: Callable[[Sequence[int]], int] | None = None
 
+    def layout(self, dataset: Dataset) -> Layout:
+        """The layout of the points that a network of this method predicts for a data set."""
+        return OUTLINE_LAYOUT if self.contours else dataset.layout
+
     def constants(self, data_dir: str | os.PathLike, dataset: Dataset, crop: str) -> dict:
-        """What the loss is made with, as JSON has it: the numbers, words and lists of its `get_config`, no arrays."""
+        """What the loss is made with, as JSON has it: the numbers, words and lists of its `get_config`, no arrays. Of
+        several losses, those of the last."""
         if self.told is not None:
             return self.told
-        config = self.loss(data_dir, dataset, crop).get_config()
+        loss = self.loss(data_dir, dataset, crop)
+        config = (loss[-1] if isinstance(loss, list) else loss).get_config()
         return {name: value for name, value in config.items() if isinstance(value, bool | int | float | str | list)}
 
 
@@ -163,12 +198,26 @@ def _maps(background: bool, classes: bool = False, logarithms: bool = False) -> 
     """What the methods have in common whose network predicts maps."""
     decoders = map_decoders(background, logarithms or classes)
     build = partial(build_maps, background=background, classes=classes)
-    as_built = {"start": lambda model, batches: None}  # maps have no mean face to start at
-    return {"build": build, "decode": decoders["subpixel"], "decoders": decoders, **as_built}
+    return {"build": build, "decode": decoders["subpixel"], "decoders": decoders, "start": start_as_built}
 
 
 _CLASSES = _maps(background=True, classes=True)
 _DISCRIMINATOR = {"trained": lambda model, dataset: Adversarial(model, dataset.outputs)}
+
+
+def _heat_losses(fine: Callable[[], keras.losses.Loss]) -> Callable[..., list[keras.losses.Loss]]:
+    """The losses of three sets of maps, of which two are intermediate."""
+    return lambda data_dir, dataset, crop: [HeatLoss(), HeatLoss(), fine()]
+
+
+_ACE = {
+    "build": build_contour_heatmaps,
+    "points": outlines_of,
+    "decode": decode_outlines,
+    "start": start_as_built,
+    "contours": True,
+}
+_RENDERED = (DatasetName.synthetic,)
 
 METHODS = {
     method.name: method
@@ -211,6 +260,25 @@ METHODS = {
         Method("pwc_disc", loss=lambda data_dir, dataset, crop: PixelwiseLoss(), **_CLASSES, **_DISCRIMINATOR),
         Method("hybrid", loss=lambda data_dir, dataset, crop: HybridLoss(), **_CLASSES),
         Method("hybrid_disc", loss=lambda data_dir, dataset, crop: HybridLoss(), **_CLASSES, **_DISCRIMINATOR),
+        # ACE-Net, and what its Tables 1 and 2 compare it with
+        Method(
+            "lmk_line",
+            loss=_heat_losses(HeatLoss),
+            build=build_landmark_heatmaps,
+            encode=targets.encode_landmarks,
+            decode=decode_landmarks,
+            start=start_as_built,
+        ),
+        Method("line", loss=_heat_losses(HeatLoss), encode=targets.encode_full, **_ACE),
+        Method("line_star", loss=_heat_losses(HeatLoss), encode=targets.encode_full, companions=_RENDERED, **_ACE),
+        Method("ace", loss=_heat_losses(ACELoss), encode=targets.encode_weak, companions=_RENDERED, **_ACE),
+        Method(
+            "ace_sparse",
+            loss=_heat_losses(ACELoss),
+            encode=targets.encode_weak,
+            companions=_RENDERED,
+            **_ACE | {"points": partial(outlines_of, sparse=True)},
+        ),
     )
 }
 

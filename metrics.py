@@ -4,7 +4,8 @@
     python metrics.py predictions.json truth.json --dataset WFLW --normaliser inter-pupil --out metrics.json
 
 Both files are a JSON list of {"image": NAME, "landmarks": [[x, y], ...]}, in 0-based pixels of the image as the set
-ships it; an entry of the truth file may add "subsets": ["common", ...] and "box": [left, top, right, bottom].
+ships it; an entry of the truth file may add "subsets": ["common", ...] and "box": [left, top, right, bottom]. Files of
+anchors and contours have "anchors" and "contours" in the place of "landmarks"; they are scored by NME^AC.
 NME (normalised mean error) is in percent, FR (failure rate) and AUC (area under the CED, the cumulative error
 distribution) are fractions. Keras is not needed here.
 """
@@ -19,7 +20,21 @@ from typing import NamedTuple
 
 import numpy as np
 
-from config import AUTHOR_AUC, EVALUATED_SPLITS, FAILURE_THRESHOLDS, TITLES, Dataset, Layout, dataset_of
+from config import (
+    ANCHORS,
+    AUTHOR_AUC,
+    CONTOUR_AUC,
+    CONTOUR_PARTS,
+    CONTOUR_SHARE,
+    CONTOURS,
+    EVALUATED_SPLITS,
+    FAILURE_THRESHOLDS,
+    TITLES,
+    UNCOUNTED_ANCHORS,
+    Dataset,
+    Layout,
+    dataset_of,
+)
 from safe_files import write_json
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -28,6 +43,7 @@ from safe_files import write_json
 
 
 BOX, LANDMARK_BOX = "box", "landmark-box"  # normalisers of every layout
+SAME_POINT = 1e-3  # of the inter-ocular distance, along x and y: a contour's point that is so near an anchor is it
 
 
 def normaliser_distance(
@@ -159,6 +175,13 @@ def author_auc(nmes: np.ndarray) -> float:
 # --------------------------------------------------------------------------------------------------------------------
 
 
+def _masks_of(subsets: Sequence[Sequence[str]]) -> dict[str, np.ndarray]:
+    """subset_masks of a set whose own order does not matter."""
+    names = sorted({name for face in subsets for name in face} - {"full"})
+    masks = {name: np.array([name in face for face in subsets]) for name in names}
+    return {"full": np.ones(len(subsets), bool), **masks}
+
+
 def subset_masks(dataset: Dataset, subsets: Sequence[Sequence[str]]) -> dict[str, np.ndarray]:
     """Subset -> (n,) bool, from the subsets that each of n faces belongs to.
 
@@ -282,6 +305,156 @@ def _aligned(rows: list[list[str]]) -> list[str]:
 
 
 # --------------------------------------------------------------------------------------------------------------------
+# Anchors and contours: NME^AC (ACE-Net, Sec. 5.2)
+# --------------------------------------------------------------------------------------------------------------------
+
+
+class Outline(NamedTuple):
+    """Anchors (12, 2) in the order of config.ANCHORS, NaN where there is none, and a line (n, 2) for each of
+    config.CONTOURS, empty where there is none. Of a truth the lines' points are what is annotated."""
+
+    anchors: np.ndarray
+    contours: tuple[np.ndarray, ...]
+
+
+def split_outlines(points: np.ndarray) -> list[Outline]:
+    """Arrays (n, OUTLINE, 2) of ace_net/contours.py as outlines."""
+    first = len(ANCHORS)
+    lines = points[:, first:].reshape(len(points), len(CONTOURS), -1, 2)
+    known = np.isfinite(lines).all(axis=-1)  # (n, contours, vertices)
+    return [
+        Outline(face[:first], tuple(line[here] for line, here in zip(of_face, those, strict=True)))
+        for face, of_face, those in zip(points, lines, known, strict=True)
+    ]
+
+
+def distance_to_line(points: np.ndarray, line: np.ndarray) -> np.ndarray:
+    """Distance (n,) of points (n, 2) from the nearest place of a line (m, 2), its pieces included; m is 1 or more."""
+    begin, along = line[:-1], np.diff(line, axis=0)
+    if not len(along):
+        return np.linalg.norm(points - line[0], axis=-1)
+    offset = points[:, None] - begin  # (n, m - 1, 2)
+    share = (offset * along).sum(axis=-1) / np.maximum((along**2).sum(axis=-1), 1e-12)
+    return np.linalg.norm(offset - np.clip(share, 0, 1)[..., None] * along, axis=-1).min(axis=1)
+
+
+def outline_errors(predicted: Outline, truth: Outline) -> dict[str, np.ndarray]:
+    """Eq. 13: anchor or contour -> the errors of its annotated points, in percent of the distance between the outer
+    corners of the eyes.
+
+    Every annotated point counts once: one that is an anchor does not count for its contours too. A point whose anchor
+    or contour was not predicted has an error of 100 %.
+
+    Raises:
+        ValueError: the truth has no outer corner of an eye, or both lie on each other.
+    """
+    corners = [truth.anchors[ANCHORS.index(f"{side} eye outer corner")] for side in ("left", "right")]
+    distance = float(np.linalg.norm(corners[0] - corners[1]))
+    if not distance > 0:
+        raise ValueError(f"NME^AC needs both outer corners of the eyes. Received {[c.tolist() for c in corners]}")
+    errors = {}
+    for name, true, found in zip(ANCHORS, truth.anchors, predicted.anchors, strict=True):
+        if np.isfinite(true).all():
+            errors[name] = np.array([np.linalg.norm(true - found) if np.isfinite(found).all() else distance])
+    known = truth.anchors[np.isfinite(truth.anchors).all(axis=-1)]
+    for name, points, line in zip(CONTOURS, truth.contours, predicted.contours, strict=True):
+        points = points[(np.abs(points[:, None] - known) > SAME_POINT * distance).any(axis=-1).all(axis=-1)]
+        if len(points):
+            errors[name] = distance_to_line(points, line) if len(line) else np.full(len(points), distance)
+    return {name: 100 * values / distance for name, values in errors.items()}
+
+
+def outline_nme(predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """NME^AC (Eq. 14) of every face, (n,) in percent, of arrays (n, OUTLINE, 2) in image pixels; without irises."""
+    pairs = zip(split_outlines(predicted), split_outlines(truth), strict=True)
+    return np.array([_mean_of(outline_errors(*pair)) for pair in pairs])
+
+
+def _mean_of(errors: dict[str, np.ndarray], starts: tuple[str, ...] = ("",)) -> float:
+    """The mean of the errors of those anchors and contours whose name begins so, irises left out; NaN where there is
+    none."""
+    chosen = [values for name, values in errors.items() if name.startswith(starts) and name not in UNCOUNTED_ANCHORS]
+    return float(np.concatenate(chosen).mean()) if chosen else float("nan")
+
+
+def evaluate_outlines(
+    predicted: Sequence[Outline],
+    truth: Sequence[Outline],
+    title: str,
+    subsets: Sequence[Sequence[str]],
+    official: dict[str, int] | None = None,
+) -> tuple[dict, np.ndarray]:
+    """Everything there is to say about predicted anchors and contours, as the content of metrics.json.
+
+    Args:
+        title: of the data set. subsets, official: as `evaluate` takes them.
+
+    Returns:
+        "dataset", "metric", "normaliser" and "subsets": subset -> "n", "n_official", "nme", "median", "auc@6",
+        "share@1.25" (the share of faces at or below), and "missing", the share of annotated points whose anchor or
+        contour was not predicted. "parts" and "contours": NME^AC over all faces of each part, and of each anchor and
+        contour, the mean of the faces' own means; only what is annotated. "irises": mean error of both, which count in
+        no other figure, or None. And the NME^AC (n,) of the faces.
+
+    Raises:
+        ValueError: see outline_errors.
+    """
+    official = official or {}
+    errors = [outline_errors(*pair) for pair in zip(predicted, truth, strict=True)]
+    nmes = np.array([_mean_of(face) for face in errors])
+    lost = [_missing(found, face) for found, face in zip(predicted, errors, strict=True)]
+    rows = {}
+    for subset, mask in _masks_of(subsets).items():
+        chosen = nmes[mask]
+        rows[subset] = {
+            "n": len(chosen),
+            "n_official": official.get(subset),
+            "nme": float(chosen.mean()),
+            "median": float(np.median(chosen)),
+            f"auc@{CONTOUR_AUC:g}": auc(chosen, CONTOUR_AUC),
+            f"share@{CONTOUR_SHARE:g}": float(np.mean(chosen <= CONTOUR_SHARE)),
+            "missing": float(np.mean(np.array(lost)[mask])),
+        }
+    named = {name: (name,) for name in (*ANCHORS, *CONTOURS)}
+    both = {"parts": CONTOUR_PARTS, "contours": named}
+    irises = [values[0] for face in errors for name, values in face.items() if name in UNCOUNTED_ANCHORS]
+    means = {}
+    for kind, groups in both.items():
+        of_group = {group: [_mean_of(face, starts) for face in errors] for group, starts in groups.items()}
+        means[kind] = {group: float(np.nanmean(v)) for group, v in of_group.items() if not np.isnan(v).all()}
+    metrics = {"dataset": title, "metric": "NME^AC", "normaliser": "inter-ocular", "subsets": rows, **means}
+    metrics["irises"] = float(np.mean(irises)) if irises else None
+    return metrics, nmes
+
+
+def _missing(predicted: Outline, errors: dict[str, np.ndarray]) -> float:
+    """The share of a face's annotated points whose anchor or contour was not predicted."""
+    there = dict(zip(ANCHORS, np.isfinite(predicted.anchors).all(axis=-1), strict=True))
+    there |= {name: len(line) > 0 for name, line in zip(CONTOURS, predicted.contours, strict=True)}
+    counts = {name: len(values) for name, values in errors.items() if name not in UNCOUNTED_ANCHORS}
+    return sum(count for name, count in counts.items() if not there[name]) / sum(counts.values())
+
+
+def outline_table(metrics: dict) -> str:
+    """What evaluate_outlines says, as text."""
+    rows = [["subset", "", "n", "official", "NME^AC %", "median %", f"AUC@{CONTOUR_AUC:g}", f"<= {CONTOUR_SHARE:g} %"]]
+    rows[0].append("missing")
+    for subset, row in metrics["subsets"].items():
+        shares = [f"{row[name]:.4f}" for name in (f"auc@{CONTOUR_AUC:g}", f"share@{CONTOUR_SHARE:g}", "missing")]
+        count = "-" if row["n_official"] is None else str(row["n_official"])
+        rows.append([subset, "", str(row["n"]), count, f"{row['nme']:.2f}", f"{row['median']:.2f}", *shares])
+    full = metrics["subsets"]["full"]
+    parts = ", ".join(f"{part} {error:.2f}" for part, error in metrics["parts"].items())
+    return "\n".join(
+        [
+            f"{metrics['dataset']}: {count_text(full['n'], full['n_official'])}",
+            *_aligned(rows),
+            f"NME^AC % of the parts (full, n {full['n']}): {parts}",
+        ]
+    )
+
+
+# --------------------------------------------------------------------------------------------------------------------
 # Files
 # --------------------------------------------------------------------------------------------------------------------
 
@@ -328,6 +501,60 @@ def read_entries(path: str | Path, points: int) -> dict[str, Entry]:
         box = None if entry.get("box") is None else _box(entry["box"], where)
         read[name] = Entry(_landmarks(entry["landmarks"], points, where), subsets, box)
     return read
+
+
+def read_outlines(path: str | Path) -> dict[str, tuple[Outline, tuple[str, ...]]]:
+    """Reads a truth or predictions file of anchors and contours: image name -> its outline and its subsets.
+
+    Raises:
+        ValueError: no JSON, or an entry of another form.
+        OSError: the file cannot be read.
+    """
+    form = '{"image": NAME, "anchors": {NAME: [x, y] or null}, "contours": {NAME: [[x, y], ...]}}'
+    try:
+        entries = json.loads(Path(path).read_bytes())
+        read = {}
+        for entry in entries:
+            places = [entry["anchors"].get(name) or (np.nan, np.nan) for name in ANCHORS]
+            lines = [np.array(entry["contours"].get(name) or [], np.float64).reshape(-1, 2) for name in CONTOURS]
+            if unknown := {*entry["anchors"], *entry["contours"]} - {*ANCHORS, *CONTOURS}:
+                raise ValueError(f"unknown names {sorted(unknown)}")
+            outline = Outline(np.array(places, np.float64).reshape(len(ANCHORS), 2), tuple(lines))
+            if not all(np.isfinite(line).all() for line in lines) or entry["image"] in read:
+                raise ValueError(f"numbers that are not finite, or an image that stands twice: {entry['image']!r}")
+            read[entry["image"]] = outline, tuple(entry.get("subsets", ()))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(
+            f"{path} holds no anchors and contours. Received {error!r}; a list of {form} is right"
+        ) from error
+    if not read:
+        raise ValueError(f"{path} holds no face. Received an empty list; a list of {form} is right")
+    return read
+
+
+def evaluate_outline_files(predictions_path: str | Path, truth_path: str | Path, dataset: Dataset, split: str) -> dict:
+    """Scores a file of predicted anchors and contours against a truth file.
+
+    Raises:
+        ValueError: a file that read_outlines refuses, or a face of the truth without a prediction.
+    """
+    truth, predictions = read_outlines(truth_path), read_outlines(predictions_path)
+    lacking = [name for name in truth if name not in predictions]
+    if lacking:
+        raise ValueError(
+            f"{predictions_path} lacks {len(lacking)} faces of {truth_path}. Received none for {_some(lacking)}"
+        )
+    subsets = [names for _, names in truth.values()]
+    pairs = [predictions[name][0] for name in truth], [outline for outline, _ in truth.values()]
+    return evaluate_outlines(*pairs, dataset.title, subsets, dataset.subsets.get(split, {}))[0]
+
+
+def holds_outlines(path: str | Path) -> bool:
+    """Whether a JSON file is one of anchors and contours; what cannot be read is not."""
+    try:
+        return "contours" in json.loads(Path(path).read_bytes())[0]
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        return False
 
 
 def boxes_of(entries: Iterable[Entry]) -> np.ndarray | None:
@@ -434,6 +661,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         dataset = dataset_of(options.dataset)
+        if holds_outlines(options.truth):
+            metrics = evaluate_outline_files(options.predictions, options.truth, dataset, options.split or "test")
+            if options.out:
+                write_json(options.out, metrics)
+            print(outline_table(metrics))
+            return 0
         metrics, official, extra = evaluate_files(
             options.predictions, options.truth, dataset, options.normaliser, options.split
         )

@@ -3,6 +3,7 @@
     python predict.py photo.jpg holiday/ clip.mp4 --out results/mine --weights runs/acr/best.keras
     python predict.py camera --out results/camera
     python predict.py crops/ --out results/crops --detector whole-image
+    python predict.py photo.jpg --out results/contours --contours
 
 DIR then holds landmarks.json (or .csv), and in drawn/ a picture of every picture and a video of every video. A camera
 runs until Ctrl-C. The exit status is 0 where all went well, 1 where some input failed (the others are done), 2 after
@@ -22,6 +23,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
+from ace_net.contours import contour_map_of
 from config import CAMERA, PICTURE_BATCH, PICTURE_SUFFIXES, VIDEO_SUFFIXES
 from image_utility import read_photo, write_image
 from photos.face_detector import DETECTORS, BoxesFromFile, detector_of
@@ -41,8 +43,9 @@ PROBLEMS = (OSError, ValueError, cv2.error)  # of one input; the others are done
 class Job:
     """Inputs in their order, their results written, their problems told and counted."""
 
-    def __init__(self, predictor: Predictor, out: Path, smooth: bool, frames: int | None):
+    def __init__(self, predictor: Predictor, out: Path, smooth: bool, frames: int | None, contours: bool = False):
         self.predictor, self.out, self.smooth, self.frames = predictor, out, smooth, frames
+        self.outlined = predictor.outlined if contours else list
         self.failed = self.pictures = self.videos = self.faces = self.entries = 0
         self.interrupted = False
         self._drawn: set[str] = set()  # names of drawn files
@@ -73,6 +76,7 @@ class Job:
                 self._fail(name, problem)
         for name, picture, faces in self._align(read):
             try:
+                faces = self.outlined(faces)
                 results.write(name, faces)
                 self.entries += 1
                 write_image(self._drawn_path(name, ".jpg"), draw_faces(picture, faces, self.predictor.layout))
@@ -104,7 +108,7 @@ class Job:
                 frames = tqdm(video.frames(self.frames), name, video.count, unit="frame", leave=False, disable=None)
                 try:
                     for number, (seconds, frame) in enumerate(frames):
-                        faces = tracker.update(frame, seconds)
+                        faces = self.outlined(tracker.update(frame, seconds))
                         results.write(name, faces, number)
                         self.entries += 1
                         writer.write(draw_faces(frame, faces, self.predictor.layout))
@@ -118,6 +122,10 @@ class Job:
         try:
             if isinstance(self.predictor.detector, BoxesFromFile):
                 raise ValueError(f"{name} is a video. Received boxes from a file, which are for pictures only")
+            if self.predictor.network.contours:
+                raise ValueError(
+                    f"{name} is a video. Received weights that predict contours, which are for pictures only"
+                )
             with Video(name) as video:
                 replace_file(self._drawn_path(name.replace(":", "_"), ".mp4"), draw)
                 video.check_whole(self.frames)
@@ -217,13 +225,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add("--format", default="json", choices=sorted(FORMATS), help="of the landmarks (default: %(default)s)")
     add("--frames", type=positive, help="stop a video or a camera after so many frames")
     add("--no-smoothing", action="store_true", help="leave the landmarks of a video as the network gives them")
+    add(
+        "--contours", action="store_true", help="also anchors and contours: the network's, or splines through landmarks"
+    )
     options = parser.parse_args(arguments)
+    if options.contours and options.format != "json":
+        parser.error("--contours are written as JSON; --format json is right")
     path = options.out / f"landmarks.{options.format}"
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # what is wrong with a file is told by us, once
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", FFMPEG_QUIET)
     try:
         predictor = Predictor(options.weights, detector_of(options.detector))
-        job = Job(predictor, options.out, not options.no_smoothing, options.frames)
+        if predictor.network.contours and options.format != "json":
+            raise ValueError(
+                f"{predictor.network.path} predicts contours, which are written as JSON; --format json is right"
+            )
+        if options.contours and not predictor.network.contours:
+            contour_map_of(predictor.layout)
+        job = Job(predictor, options.out, not options.no_smoothing, options.frames, options.contours)
 
         def write(beside: Path) -> None:
             with FORMATS[options.format](beside, predictor.network.points) as results:

@@ -18,7 +18,7 @@ import numpy as np
 import litert_file
 import onnx_file
 from cnn_model import LONGEST_REASON, find_weights, load_model, parse_settings, settings_of
-from config import DATASETS, EXPORT_SUFFIXES, dataset_of
+from config import DATASETS, EXPORT_SUFFIXES, Layout, dataset_of
 from methods import method_of
 
 FORMATS = {"onnx": onnx_file, "litert": litert_file}  # the rooms that write and read exported files
@@ -44,6 +44,16 @@ class LandmarkNetwork:
     settings: dict
     model: object
     run: Callable[[np.ndarray], object]
+
+    @property
+    def layout(self) -> Layout:
+        """The layout of what it predicts: the data set's landmarks, or the outline of anchors and contours."""
+        return method_of(self.method).layout(dataset_of(self.dataset))
+
+    @property
+    def contours(self) -> bool:
+        """Whether it predicts anchors and contours (ace_net/contours.py) in the place of landmarks."""
+        return method_of(self.method).contours
 
     def predict(self, images: np.ndarray) -> np.ndarray:
         """Landmarks (batch, points, 2), float64, in crop pixels, of images (batch, size, size, 3), RGB in [0, 1].
@@ -131,7 +141,7 @@ def _network(path: Path, settings: dict, model, shape: tuple, run: Callable, out
             raise ValueError(f"it predicts no landmarks. Received {landmarks.shape}; (batch, points, 2) is right")
         points = landmarks.shape[1]
         title = settings.get("dataset") or _dataset_with(points)
-        expected = dataset_of(title).layout.points
+        expected = method_of(settings["method"]).layout(dataset_of(title)).points
     except (ValueError, TypeError) as error:
         raise ValueError(f"{path}: {error}") from error
     if points != expected:

@@ -50,7 +50,7 @@ def finished_entries(folder: Path, dataset: Dataset, records: list[FaceRecord], 
 def _key(record: FaceRecord) -> str:
     """A digest of everything a stored face follows from; it changes when the source, annotation or settings do."""
     if record.source is None:
-        source = [_renderer_digest(), record.size]
+        source = [renderer_digest(), record.size]
     else:
         status = record.source.stat()
         source = [status.st_size, status.st_mtime_ns]
@@ -61,7 +61,7 @@ def _key(record: FaceRecord) -> str:
 
 
 @functools.cache
-def _renderer_digest() -> str:
+def renderer_digest() -> str:
     """A digest of the renderer's code and of what it draws with: faces that others rendered are out of date."""
     import synthetic_faces
 

@@ -3,9 +3,13 @@
     python test.py --dataset 300W --weights runs/acr/best.keras --out runs/acr
     python test.py --dataset 300W --weights pre_trained_models/300w/EF_3/300w_EF3_ACRLoss.h5 --out results/ef3 --flip
 
+    python test.py --dataset FRL --weights runs/ace/best.keras --out results/ace_frl
+    python test.py --dataset synthetic --landmarks data/synthetic/truth_test.json --contours line --out results/gt68
+
 The folder then holds metrics.json (every number with its normaliser, threshold, subset, n and official n; and weights,
-crop, split and flip),
-predictions.json (landmarks in image pixels, which metrics.py reads again), ced.png and worst.png. In a notebook:
+crop, split and flip), predictions.json (landmarks in image pixels, which metrics.py reads again), ced.png and
+worst.png. Weights that predict anchors and contours, or landmarks joined to contours (--contours), are scored by
+NME^AC. In a notebook:
 
     Test().test_model(DatasetName.w300, "runs/acr/best.keras")
 """
@@ -14,6 +18,7 @@ import argparse
 import os
 import sys
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import keras
@@ -21,24 +26,39 @@ import numpy as np
 from tqdm import tqdm
 
 import metrics
+from ace_net.contours import (
+    CURVES,
+    OUTLINE_LAYOUT,
+    contour_map_of,
+    entry_of,
+    joined,
+    outlines_of,
+    vertices,
+)
 from cnn_model import LEGACY_SETTINGS, find_weights, load_model, settings_of
 from config import (
+    CONTOUR_TRUTH_FILE,
     CROPS,
     DATA_DIR,
+    DEFAULT_CROP,
     EVALUATED_SPLITS,
     EVALUATION_BATCH,
+    LAYOUT_68,
     METRICS_FILE,
+    PICTURE_SIZE,
     PREDICTIONS_FILE,
+    SPARSE_LANDMARKS,
     TITLES,
     WORST_FACES,
     Crop,
     Dataset,
     DatasetName,
+    Layout,
     crop_of,
     dataset_of,
 )
 from face_batches import Faces, crop_batches, load_faces
-from figures import draw_ced, draw_worst
+from figures import draw_ced, draw_contour_ced, draw_worst
 from image_utility import invert, mirror_landmarks, transform
 from methods import METHODS, Method, method_of, read_by
 from safe_files import write_json
@@ -54,6 +74,7 @@ def predict_faces(
     batch_size: int = EVALUATION_BATCH,
     flip: bool = False,
     progress: bool = False,
+    layout: Layout | None = None,
 ) -> np.ndarray:
     """Landmarks of every face, in its order: crop, predict, map back.
 
@@ -61,6 +82,7 @@ def predict_faces(
         model: takes images (batch, size, size, 3) in [0, 1]; its predictions are what `method` decodes.
         flip: average with the prediction for the mirrored crop.
         progress: show a bar, on a terminal.
+        layout: of the predictions, where it is not the method's for the faces' data set.
 
     Returns:
         (n, points, 2) float64 in pixels of the image as the set ships it.
@@ -68,7 +90,7 @@ def predict_faces(
     Raises:
         ValueError: the model predicts another number of landmarks than the data set has.
     """
-    size, layout = model.input_shape[1], faces.dataset.layout
+    size, layout = model.input_shape[1], layout or method.layout(faces.dataset)
     batch_size = min(batch_size, len(faces))
 
     def decode(images: np.ndarray) -> np.ndarray:
@@ -97,6 +119,15 @@ def predict_faces(
     return np.concatenate(predicted)
 
 
+def scorer(method: Method, faces: Faces, data_dir: str | os.PathLike) -> Callable[[np.ndarray], np.ndarray]:
+    """What gives the errors (faces,) in percent of predictions (faces, points, 2): their NME, of outlines NME^AC."""
+    if method.contours:
+        truth = outlines_of(faces, data_dir)
+        return lambda predicted: metrics.outline_nme(predicted, truth)
+    distance = faces.normaliser_distance()
+    return lambda predicted: metrics.nme(predicted, faces.landmarks, distance)
+
+
 class Test:
     """The original's evaluation call."""
 
@@ -113,6 +144,8 @@ class Test:
         method: str | None = None,
         flip: bool = False,
         decoder: str | None = None,
+        contours: str | None = None,
+        sparse: bool = False,
     ) -> dict:
         """Evaluates weights on a prepared data set, prints the table, and returns the content of metrics.json.
 
@@ -124,6 +157,9 @@ class Test:
             split: "test", "private" or "validation".
             flip: average with the prediction for the mirrored crop.
             decoder: of the method, see methods.Method.decoders; its usual one where None.
+            contours: "line" or "interp": take the predicted landmarks for contours joined so, and score these. Weights
+                that predict contours are scored by them anyway.
+            sparse: join only the 36 landmarks of config.SPARSE_LANDMARKS.
 
         Raises:
             FileNotFoundError: no such weights, or a data set that is not prepared.
@@ -137,11 +173,21 @@ class Test:
         chosen = _choose_crop(crop, settings, path)
         row = read_by(method_of(method or settings.get("method", LEGACY_SETTINGS["method"])), decoder)
         model = load_model(path)
-        _check_outputs(model, dataset, path)
+        joins = contours is not None and not row.contours
+        trained_on = dataset_of(settings.get("dataset", dataset.name)) if joins else dataset
+        if not row.contours:
+            _check_outputs(model, trained_on, path)
 
         faces = load_faces(data_dir, dataset.name, split, model.input_shape[1])
-        predicted = predict_faces(model, row, faces, chosen, flip=flip, progress=True)
+        layout = row.layout(trained_on)
+        predicted = predict_faces(
+            model, row, faces, chosen, flip=flip and not row.contours, progress=True, layout=layout
+        )
         predicted = predicted.round(DECIMALS)  # as in predictions.json, so that metrics.py gives the same numbers
+        if joins or row.contours:
+            print(f"{path}, crop {chosen.name}, {split} split{f', landmarks joined: {contours}' if joins else ''}")
+            outlines = outlines_of_landmarks(predicted, layout, contours, sparse) if joins else predicted
+            return evaluate_contours(outlines, faces, data_dir, out, chosen, model.input_shape[1])
         official = dataset.subsets.get(split, {})
         evaluation = metrics.evaluate(
             predicted, faces.landmarks, dataset, faces.subsets, official, faces=faces.names, boxes=faces.boxes
@@ -153,6 +199,89 @@ class Test:
         if out is not None:
             _write(Path(out), faces, predicted, evaluation, chosen, model.input_shape[1])
         return evaluation
+
+
+def outlines_of_landmarks(landmarks: np.ndarray, layout: Layout, curve: str, sparse: bool) -> np.ndarray:
+    """Landmarks (n, points, 2) of a layout joined to anchors and contours: (n, OUTLINE, 2).
+
+    Raises:
+        ValueError: an unknown curve, or landmarks that draw no contours.
+    """
+    contour_map = contour_map_of(layout)
+    return joined(vertices(landmarks, contour_map.sparse(SPARSE_LANDMARKS) if sparse else contour_map), curve)
+
+
+def evaluate_contours(
+    predicted: np.ndarray,
+    faces: Faces,
+    data_dir: str | os.PathLike,
+    out: str | os.PathLike | None,
+    crop: Crop,
+    size: int,
+) -> dict:
+    """Scores outlines (faces, OUTLINE, 2) in image pixels by NME^AC, prints the table, and returns metrics.json.
+
+    The truth is exact for rendered faces; of others it is their landmarks.
+    """
+    truth = outlines_of(faces, data_dir)
+    official = faces.dataset.subsets.get(faces.split, {})
+    found, true = metrics.split_outlines(predicted), metrics.split_outlines(truth)
+    evaluation, nmes = metrics.evaluate_outlines(found, true, faces.dataset.title, faces.subsets, official)
+    print(metrics.outline_table(evaluation))
+    _print_missing(faces)
+    if out is None:
+        return evaluation
+    out = Path(out)
+    write_json(out / METRICS_FILE, evaluation)
+    for file, outlines in ((PREDICTIONS_FILE, predicted), (CONTOUR_TRUTH_FILE, truth)):
+        pairs = zip(faces.names, faces.subsets, outlines, strict=True)
+        entries = [{"image": name, "subsets": names, **entry_of(face, DECIMALS)} for name, names, face in pairs]
+        write_json(out / file, entries, indent=None)
+    draw_contour_ced(out / "ced.png", nmes, evaluation)
+    worst = np.argsort(-nmes, kind="stable")[:WORST_FACES]
+    images, matrices = faces.crops(crop, size, worst)
+    draw_worst(
+        out / "worst.png",
+        images,
+        transform(truth[worst], matrices),
+        transform(predicted[worst], matrices),
+        [f"{nmes[i]:.1f} %\n{_end_of(faces.names[i])}" for i in worst],
+        OUTLINE_LAYOUT,
+        f"{faces.dataset.title}, {faces.split}: the {len(worst)} worst of {len(faces)} faces, NME^AC",
+    )
+    return evaluation
+
+
+def evaluate_landmark_file(
+    path: str | os.PathLike,
+    dataset: Dataset,
+    data_dir: str | os.PathLike,
+    out: str | os.PathLike | None,
+    split: str,
+    contours: str,
+    sparse: bool = False,
+    crop: str = DEFAULT_CROP,
+) -> dict:
+    """Scores the contours that landmarks of a file draw: GT68-line and its like, or anybody's predictions.
+
+    Args:
+        path: a file as metrics.py reads it, of 68 landmarks. Its faces are those of the data set by name, or by the
+            picture's name without its folder (HELEN's faces have other folders in 300W).
+        contours, sparse: as Test.test_model takes them.
+
+    Raises:
+        ValueError: a bad file, or a face without landmarks.
+    """
+    faces = load_faces(data_dir, dataset.name, split, PICTURE_SIZE)
+    read = metrics.read_entries(path, LAYOUT_68.points)
+    by_name = {Path(name).name: entry for name, entry in read.items()} | read
+    lacking = [name for name in faces.names if name not in by_name and Path(name).name not in by_name]
+    if lacking:
+        raise ValueError(f"{path} lacks {len(lacking)} of {len(faces)} faces. Received no landmarks of {lacking[0]!r}")
+    landmarks = np.stack([by_name.get(name, by_name.get(Path(name).name)).landmarks for name in faces.names])
+    outlines = outlines_of_landmarks(landmarks, LAYOUT_68, contours, sparse).round(DECIMALS)
+    print(f"{path}, {36 if sparse else 68} landmarks joined: {contours}, {split} split")
+    return evaluate_contours(outlines, faces, data_dir, out, crop_of(crop), PICTURE_SIZE)
 
 
 def _choose_crop(name: str | None, settings: dict, path: Path) -> Crop:
@@ -218,7 +347,9 @@ def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit code."""
     parser = argparse.ArgumentParser(description="Evaluate weights on a prepared data set.")
     parser.add_argument("--dataset", required=True, help=f"one of {TITLES}")
-    parser.add_argument("--weights", required=True, help="a .keras file of train.py, or an .h5 file of the original")
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--weights", help="a .keras file of train.py, or an .h5 file of the original")
+    source.add_argument("--landmarks", help="a JSON file of 68 landmarks, such as truth_test.json; needs --contours")
     parser.add_argument("--out", required=True, help="folder for numbers, predictions and pictures")
     parser.add_argument("--data-dir", default=DATA_DIR, help="the data root")
     parser.add_argument("--crop", choices=sorted(CROPS), help="the one saved beside the weights by default")
@@ -226,8 +357,25 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--flip", action="store_true", help="average with the prediction for the mirrored crop")
     decoders = sorted({name for method in METHODS.values() for name in method.decoders})
     parser.add_argument("--decoder", choices=decoders, help="how maps become landmarks; sub-pixel by default")
+    parser.add_argument("--contours", choices=CURVES, help="join landmarks to contours and score these, by NME^AC")
+    parser.add_argument("--sparse", action="store_true", help="join only 36 of the 68 landmarks")
     options = parser.parse_args(arguments)
+    if not options.contours and (options.landmarks or options.sparse):
+        parser.error("--landmarks and --sparse need --contours")
     try:
+        if options.landmarks:
+            dataset, crop = dataset_of(options.dataset), options.crop or DEFAULT_CROP
+            evaluate_landmark_file(
+                options.landmarks,
+                dataset,
+                options.data_dir,
+                options.out,
+                options.split,
+                options.contours,
+                options.sparse,
+                crop,
+            )
+            return 0
         Test().test_model(
             options.dataset,
             options.weights,
@@ -237,6 +385,8 @@ def main(arguments: list[str] | None = None) -> int:
             split=options.split,
             flip=options.flip,
             decoder=options.decoder,
+            contours=options.contours,
+            sparse=options.sparse,
         )
     except (ValueError, OSError) as error:
         print(f"test.py: {error}", file=sys.stderr)

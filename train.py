@@ -11,6 +11,7 @@ state.npz, from which --resume goes on.
 
 import argparse
 import dataclasses
+import functools
 import os
 import sys
 import time
@@ -53,12 +54,11 @@ from device_sampler import DeviceSampler
 from face_batches import Faces, HostSampler, TrainingBatches, load_faces, read_index
 from figures import draw_curves
 from methods import METHODS, method_of
-from metrics import nme
 from pose_balance import pose_bins
 from progress import Progress
 from run_settings import open_run
 from safe_files import folder_lock, write_json, write_text
-from test import Test, predict_faces
+from test import Test, predict_faces, scorer
 
 SAMPLERS = {"host": HostSampler, "device": DeviceSampler}  # where the moved faces are made
 
@@ -156,7 +156,6 @@ class Train:
         batches = self.batches()
         steps = batches.steps_per_epoch
         held_out = load_faces(self.data_dir, self.dataset.name, "validation", self.recipe.input_size)
-        distance = held_out.normaliser_distance()
 
         # Network and loss
         model, loss = self.compiled(steps)
@@ -176,8 +175,10 @@ class Train:
         def predict(network: keras.Model, faces: Faces) -> np.ndarray:
             return predict_faces(network, self.method, faces, self.crop)
 
+        errors = scorer(self.method, held_out, self.data_dir)
+
         def validate(network: keras.Model) -> float:
-            return float(np.mean(nme(predict(network, held_out), held_out.landmarks, distance)))
+            return float(np.mean(errors(predict(network, held_out))))
 
         begun = time.monotonic() - record["training"]["seconds"]
 
@@ -206,10 +207,11 @@ class Train:
             raise ValueError(
                 f"cannot resume {self.save_path} with other faces. Received {faces}; the run has {record['faces']}"
             )
+        snapshots = Snapshots(self.save_path / SNAPSHOTS_FILE, averages, held_out.sample(1, SEED), predict, done)
         callbacks = [
             *self.method.callbacks(loss, self.recipe.epochs),
             StopOnNaN(batches),
-            Snapshots(self.save_path / SNAPSHOTS_FILE, averages, held_out.sample(1, SEED), predict, done),
+            *([] if self.method.contours else [snapshots]),
             Checkpoint(state, averages, validate, on_best, self.recipe.patience),
             *_tensorboard(self.save_path),
             Progress(self.recipe.epochs, steps, done, self.dataset.normaliser),
@@ -247,12 +249,17 @@ class Train:
         faces = load_faces(self.data_dir, self.dataset.name, "train", self.recipe.input_size)
         if self.faces is not None:
             faces = faces.sample(self.faces, SEED)  # the same faces for every seed, so that runs compare
-        for dataset in self.also:
-            faces = faces.joined(load_faces(self.data_dir, dataset.name, "train", self.recipe.input_size))
+        others = [dataset.name for dataset in self.also]
+        companions = [name for name in self.method.companions if name not in (self.dataset.name, *others)]
+        more = [load_faces(self.data_dir, name, "train", self.recipe.input_size) for name in others + companions]
+        sources = [faces, *more]
+        faces = functools.reduce(Faces.joined, sources)
         balanced = {}
         if self.method.balance:
-            bins = pose_bins(faces.landmarks, self.dataset.pose_mode)
-            balanced = {"bins": bins, "balance": self.method.balance}
+            balanced = {"bins": pose_bins(faces.landmarks, self.dataset.pose_mode), "balance": self.method.balance}
+        elif companions:  # each data set is a bin
+            ends = np.cumsum([len(source) for source in sources])[len(others) : -1]
+            balanced = {"bins": np.split(np.arange(len(faces)), ends), "balance": max}
         return TrainingBatches(
             faces,
             self.crop,
@@ -261,6 +268,8 @@ class Train:
             self.seed,
             sampler=self.make_sampler,
             workers=self.workers,
+            points=np.concatenate([self.method.points(source, self.data_dir) for source in sources]),
+            layout=self.method.layout(self.dataset),
             **balanced,
         )
 
@@ -301,6 +310,8 @@ class Train:
             rate = keras.optimizers.schedules.CosineDecay(
                 0.0, steps - warm_up, warmup_target=recipe.learning_rate, warmup_steps=warm_up
             )
+        elif recipe.decay == "inverse":
+            rate = keras.optimizers.schedules.InverseTimeDecay(rate, 1, recipe.inverse)
         average = {"use_ema": True, "ema_momentum": momentum_of(recipe.ema, steps)} if recipe.ema else {}
         optimizer = keras.optimizers.AdamW(rate, weight_decay=recipe.weight_decay, epsilon=recipe.epsilon, **average)
         optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
@@ -460,8 +471,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if dataset.name == DatasetName.synthetic:
             prepare_embedded(options.data_dir, options.crop)
         validation = run.train(weight_path=options.weights, resume=options.resume)
+        measure = "NME^AC" if run.method.contours else "NME"
         print(
-            f"validation: {validation['normaliser']} NME {validation['nme']:.3f} % on {validation['n']} faces, "
+            f"validation: {validation['normaliser']} {measure} {validation['nme']:.3f} % on {validation['n']} faces, "
             f"the best of all epochs, number {validation['epoch']}"
         )
         if all(face["split"] != "test" for face in read_index(options.data_dir, dataset)["faces"]):
@@ -477,7 +489,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"train.py: {error}", file=sys.stderr)
         return 1
     full = result["subsets"]["full"]
-    print(f"NME {full['nme']:.2f} % on {full['n']} faces, {time.time() - started:.0f} s")
+    print(f"{measure} {full['nme']:.2f} % on {full['n']} faces, {time.time() - started:.0f} s")
     print(save_path)
     return 0
 

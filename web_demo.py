@@ -20,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ace_net.contours import anchors_of, known
 from cnn_model import LEGACY_SUFFIXES
 from config import (
     CONFIDENT_ERROR,
@@ -68,8 +69,13 @@ def predictor_of(weights: str, detector: str) -> Predictor:
     return Predictor(weights, detector_of(detector))
 
 
-def align(path: str | None, weights: str, detector: str) -> tuple[np.ndarray | None, str, list[list]]:
+def align(
+    path: str | None, weights: str, detector: str, contours: bool = False
+) -> tuple[np.ndarray | None, str, list[list]]:
     """What the page shows of a picture: the drawing, a line for each face, and the table of landmarks.
+
+    Args:
+        contours: draw anchors and contours, the network's or splines through its landmarks, in the landmarks' place.
 
     Raises:
         OSError, ValueError: no picture, one that cannot be read or is too large, or weights that cannot be read.
@@ -79,6 +85,8 @@ def align(path: str | None, weights: str, detector: str) -> tuple[np.ndarray | N
     image = read_photo(path, DEMO_PIXELS)
     predictor = predictor_of(weights, detector)
     faces = predictor.predict(image)
+    if contours:
+        faces = predictor.outlined(faces)
     return draw_faces(image, faces, predictor.layout), describe(faces), table(faces)
 
 
@@ -89,28 +97,38 @@ def describe(faces: Sequence[Face]) -> str:
     lines = [f"**{len(faces)} face{'s' if len(faces) > 1 else ''}**, numbered from the largest"]
     for number, face in enumerate(faces):
         left, top, right, bottom = face.box.round().astype(int).tolist()
+        sure = "" if face.confidence is None else f", mean confidence {face.confidence.mean():.2f}"
         lines.append(
-            f"{number}. {len(face.landmarks)} landmarks, box {left}, {top} to {right}, {bottom}, "
-            f"score {face.score:.2f}, mean confidence {face.confidence.mean():.2f}"
+            f"{number}. {len(_points(face))} landmarks, box {left}, {top} to {right}, {bottom}, "
+            f"score {face.score:.2f}{sure}"
         )
     return "\n\n".join(lines)
 
 
 def table(faces: Sequence[Face]) -> list[list]:
     """Rows of face and landmark, x, y, confidence."""
-    return [
-        [f"{number}.{index}", round(float(x), 1), round(float(y), 1), round(float(sure), 2)]
-        for number, face in enumerate(faces)
-        for index, ((x, y), sure) in enumerate(zip(face.landmarks, face.confidence, strict=True))
-    ]
+    rows = []
+    for number, face in enumerate(faces):
+        points = _points(face)
+        confidence = [""] * len(points) if face.confidence is None else face.confidence.round(2).tolist()
+        for index, ((x, y), sure) in enumerate(zip(points, confidence, strict=True)):
+            rows.append([f"{number}.{index}", round(float(x), 1), round(float(y), 1), sure])
+    return rows
+
+
+def _points(face: Face) -> np.ndarray:
+    """The landmarks (n, 2) of a face; of one from a network that predicts contours, the anchors."""
+    if face.confidence is None and face.outline is not None:
+        return known(anchors_of(face.outline))
+    return face.landmarks
 
 
 def build_page(gr: types.ModuleType, weights: Sequence[str]):
     """The page, a Blocks of gradio, which is given; the first of `weights` is chosen at first."""
 
-    def show(path, chosen, detector):
+    def show(path, chosen, detector, contours):
         try:
-            return align(path, chosen, detector)
+            return align(path, chosen, detector, contours)
         except (
             OSError,
             ValueError,
@@ -136,6 +154,7 @@ def build_page(gr: types.ModuleType, weights: Sequence[str]):
                 )
                 chosen = gr.Dropdown(list(weights), value=weights[0], label="Weights")
                 detector = gr.Radio(list(DETECTORS), value=next(iter(DETECTORS)), label="Detector")
+                contours = gr.Checkbox(label="Anchors and contours", elem_id="contours")
                 button = gr.Button("Find landmarks", variant="primary", elem_id="find")
                 example = gr.Button("Example picture", elem_id="example")
             with gr.Column():
@@ -150,7 +169,7 @@ def build_page(gr: types.ModuleType, weights: Sequence[str]):
                 told = gr.Markdown(elem_id="told")
                 numbers = gr.Dataframe(headers=ROWS, interactive=False, max_height=300, elem_id="numbers")
         outputs = [drawn, told, numbers]
-        button.click(show, [picture, chosen, detector], outputs, api_visibility="private")
+        button.click(show, [picture, chosen, detector, contours], outputs, api_visibility="private")
         example.click(example_picture, None, picture, api_visibility="private")
     return page
 

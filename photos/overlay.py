@@ -5,7 +5,9 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
+from ace_net.contours import OUTLINE_LAYOUT, known
 from config import Layout
+from image_utility import longer_side
 from photos.predictor import Face
 
 CONTOUR_COLOUR = (255, 255, 255)
@@ -20,19 +22,23 @@ CONFIDENCE_COLOURS = cv2.applyColorMap(np.arange(256, dtype=np.uint8)[:, None], 
 def draw_faces(image: np.ndarray, faces: Sequence[Face], layout: Layout) -> np.ndarray:
     """A copy of an image, uint8 RGB (height, width, 3), with its faces drawn over it.
 
-    Landmarks go from dark violet (confidence 0) over green to yellow (1).
+    Landmarks go from dark violet (confidence 0) over green to yellow (1). Of a face with an outline its contours and
+    anchors are drawn in their place.
     """
     drawn = np.ascontiguousarray(image).copy()
     for face in faces:
-        side = min(float(np.ptp(face.landmarks, axis=0).max()), LIMIT)
+        side = min(longer_side(face.landmarks if len(face.landmarks) else face.box.reshape(2, 2)), LIMIT)
         radius = max(1.0, DOT * side)
         width = max(1, round(radius / 2))
         left_top, right_bottom = face.box.reshape(2, 2).clip(-LIMIT, LIMIT).round().astype(int)
         cv2.rectangle(drawn, left_top.tolist(), right_bottom.tolist(), BOX_COLOUR, width)
-        for chain in layout.chains:
-            line = _units(face.landmarks[chain.path])
+        points, drawn_as = (face.landmarks, layout) if face.outline is None else (face.outline, OUTLINE_LAYOUT)
+        for chain in drawn_as.chains:
+            line = _units(known(points[chain.path]))
             cv2.polylines(drawn, [line], False, CONTOUR_COLOUR, width, cv2.LINE_AA, SHIFT)
-        for place, colour in zip(_units(face.landmarks), colours(face), strict=True):
+        dots = known(points[drawn_as.dots])
+        shades = colours(face) if face.outline is None else [PLAIN_COLOUR] * len(dots)
+        for place, colour in zip(_units(dots), shades, strict=True):
             cv2.circle(drawn, place.tolist(), int(radius * 2**SHIFT), colour, cv2.FILLED, cv2.LINE_AA, SHIFT)
         track = "" if face.track is None else f"{face.track}: "
         text = f"{track}{face.score:.2f}"

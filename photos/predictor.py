@@ -7,11 +7,12 @@ faces[0].landmarks, faces[0].confidence  # (points, 2) in pixels of the upright 
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from ace_net.contours import contour_map_of, joined, vertices
 from config import COPIES, DATASETS, EVALUATION_BATCH, PASSES, SETTINGS_FILE, WEIGHTS_DIR, Copy, crop_of, dataset_of
 from face_batches import to_network
 from image_utility import crop_image, in_sight, landmark_box, overlap, read_photo
@@ -29,6 +30,8 @@ class Face:
     landmarks: (points, 2) in image pixels. box: (left, top, right, bottom) that it was looked for in.
     score: how sure the detector was, 0 to 1. confidence: (points,) probability that a landmark is right to
     config.CONFIDENT_ERROR percent, or None where it was not asked for. track: in a video, the number it keeps.
+    outline: anchors and contours (OUTLINE, 2) as ace_net/contours.py has them, NaN where none was found; the landmarks
+    of a network that predicts contours are those of its points that were found.
     """
 
     landmarks: np.ndarray
@@ -36,6 +39,7 @@ class Face:
     score: float
     confidence: np.ndarray | None
     track: int | None = None
+    outline: np.ndarray | None = None
 
 
 class Predictor:
@@ -60,7 +64,8 @@ class Predictor:
         confidence: bool = True,
     ):
         self.network = weights if isinstance(weights, LandmarkNetwork) else load_network(weights or best_weights())
-        self.layout = dataset_of(self.network.dataset).layout
+        self.layout = self.network.layout
+        confidence = confidence and not self.network.contours  # points of a contour slide from copy to copy
         self.detector = detector or CascadeDetector()
         self._calibration = calibration_of(self.network.path, self.network.points) if confidence else None
         self._copies = COPIES if confidence else (Copy(),)
@@ -89,7 +94,8 @@ class Predictor:
                 f"wrong image {name}. Received shape {image.shape}, type {image.dtype}; (height, width, 3) of uint8, "
                 "RGB, is right"
             )
-        found = self.detector.detect(image, self.network.points, name)
+        landmarks = dataset_of(self.network.dataset).layout.points
+        found = self.detector.detect(image, landmarks, name)
         return [face for face in found if in_sight(face.region, image)]  # not in a border that a detector added
 
     def align(
@@ -111,7 +117,9 @@ class Predictor:
             crops, matrices = self.crop([images[i] for i in of_image], around, copies)
             predicted = self.map_back(self.look(crops), matrices, copies)  # (faces, copies, points, 2)
             landmarks = predicted.mean(axis=1)
-            if not np.isfinite(landmarks).all():
+            if self.network.contours:
+                landmarks = [points[np.isfinite(points).all(axis=-1)] for points in landmarks]
+            elif not np.isfinite(landmarks).all():
                 raise ValueError(f"{self.network.path} predicts numbers that are not finite; its weights are broken")
             if number < passes - 1:
                 around = [
@@ -122,9 +130,23 @@ class Predictor:
         if self._calibration:
             confidence = self._calibration.confidence(spread_of(predicted))  # (faces, points)
         result: list[list[Face]] = [[] for _ in images]
-        for i, points, face, sure in zip(of_image, landmarks, faces, confidence, strict=True):
-            result[i].append(Face(points, face.box, face.score, sure))
+        outlines = predicted[:, 0] if self.network.contours else [None] * len(faces)
+        for i, points, face, sure, outline in zip(of_image, landmarks, faces, confidence, outlines, strict=True):
+            result[i].append(Face(points, face.box, face.score, sure, outline=outline))
         return result
+
+    def outlined(self, faces: Sequence[Face]) -> list[Face]:
+        """The faces with anchors and contours; those of a landmark network are splines through its landmarks.
+
+        Raises:
+            ValueError: the landmarks draw no contours.
+        """
+        if self.network.contours:
+            return list(faces)
+        contour_map = contour_map_of(self.layout)
+        return [
+            replace(face, outline=joined(vertices(face.landmarks[None], contour_map), "interp")[0]) for face in faces
+        ]
 
     def crop(
         self, images: Sequence[np.ndarray], around: Sequence[np.ndarray], copies: tuple[Copy, ...]
@@ -157,6 +179,8 @@ class Predictor:
 
 def _next_region(landmarks: np.ndarray, before: np.ndarray, image: np.ndarray) -> np.ndarray:
     """What the next pass crops around: the landmarks, or what was before where they have left it or the image."""
+    if len(landmarks) < 2:  # no contour was found
+        return before
     stayed = overlap(landmark_box(landmarks), landmark_box(before))[0] > 0 and in_sight(landmarks, image)
     return landmarks if stayed else before
 

@@ -1,7 +1,8 @@
 """Landmarks in files, written face by face, so that a long video needs no more memory than a short one.
 
 JSON is a list of {"image", "faces": [{"box", "score", "landmarks", "confidence"}]}; an entry of a video has its "frame"
-besides, and its faces have their "track". CSV has one row for each face.
+besides, and its faces have their "track". Faces with an outline have "anchors" and "contours" by name besides. CSV has
+one row for each face.
 """
 
 import csv
@@ -10,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
+from ace_net.contours import entry_of
 from photos.predictor import Face
 
 PIXEL_DECIMALS = 3
@@ -86,4 +88,6 @@ def face_entry(face: Face) -> dict:
         "landmarks": face.landmarks.round(PIXEL_DECIMALS).tolist(),
         "confidence": None if face.confidence is None else face.confidence.round(SHARE_DECIMALS).tolist(),
     }
+    if face.outline is not None:
+        entry |= entry_of(face.outline, PIXEL_DECIMALS)
     return entry if face.track is None else entry | {"track": face.track}

@@ -81,6 +81,13 @@ def shape_of(seed: int, layout: str = "68") -> np.ndarray:
     return Truth(Head(parameters), Camera.of(parameters.pose)).landmarks(layout)[:, :2]
 
 
+def outline_of(seed: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Anchors (12, 2) and contours, name -> (n, 2), of the face of a seed, in sides of the picture, not rendered."""
+    parameters = draw_parameters(seed)
+    truth = Truth(Head(parameters), Camera.of(parameters.pose))
+    return truth.anchors()[:, :2], {name: line[:, :2] for name, line in truth.contours().items()}
+
+
 def render_parameters(parameters: FaceParameters, size: int = 256) -> SyntheticFace:
     """Renders the face of these parameters; see `render_face`."""
     size = operator.index(size)

@@ -450,7 +450,7 @@ def test_faces_of_another_renderer_are_made_again_and_never_mixed(few_rendered, 
     before = prepare("synthetic", data_dir=out, faces=4, workers=1)
     prepare_again = prepare("synthetic", data_dir=out, faces=4, workers=1)
     assert before == prepare_again
-    monkeypatch.setattr(stored_faces, "_renderer_digest", lambda: "another renderer")
+    monkeypatch.setattr(stored_faces, "renderer_digest", lambda: "another renderer")
     after = prepare("synthetic", data_dir=out, faces=4, workers=1)
     old, new = ({face["file"] for face in index["faces"]} for index in (before, after))
     assert not old & new

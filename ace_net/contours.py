@@ -1,0 +1,283 @@
+"""Anchors and contours of a face, as one array of points (ACE-Net, Sec. 3.1 and Table 3).
+
+An outline is (OUTLINE, 2): first the anchors of config.ANCHORS, then CONTOUR_POINTS vertices of every contour of
+config.CONTOURS, from the image's left to its right, the nose ridge's downwards. What is not known is NaN. A contour
+with fewer vertices than places is known at landmarks only, one with all of them is known everywhere. So an outline
+moves and mirrors as landmarks do, and one array serves targets, truth and predictions.
+"""
+
+import itertools
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from config import (
+    ANCHORS,
+    CONTOUR_PARTS,
+    CONTOUR_POINTS,
+    CONTOURS,
+    SPARSE_LANDMARKS,
+    SYNTHETIC_SEEDS,
+    Chain,
+    ContourMap,
+    Layout,
+)
+from face_batches import Faces, read_index
+from safe_files import replace_file
+from stored_faces import renderer_digest
+
+OUTLINE = len(ANCHORS) + len(CONTOURS) * CONTOUR_POINTS
+CURVES = ("line", "interp")  # how landmarks are joined: by straight lines, or by quadratic splines
+SPLINE_STEPS = 8  # points of a spline between two landmarks
+
+
+def anchors_of(outline: np.ndarray) -> np.ndarray:
+    """The anchors (..., 12, 2) of outlines (..., OUTLINE, 2)."""
+    return outline[..., : len(ANCHORS), :]
+
+
+def contours_of(outline: np.ndarray) -> np.ndarray:
+    """The contours (..., 13, CONTOUR_POINTS, 2) of outlines (..., OUTLINE, 2)."""
+    lines = outline[..., len(ANCHORS) :, :]
+    return lines.reshape(*lines.shape[:-2], len(CONTOURS), CONTOUR_POINTS, 2)
+
+
+def known(line: np.ndarray) -> np.ndarray:
+    """The vertices (n, 2) of a contour (CONTOUR_POINTS, 2) that are there."""
+    return line[np.isfinite(line).all(axis=-1)]
+
+
+def _mirror_name(name: str) -> str:
+    swap = {"left": "right", "right": "left"}
+    return " ".join(swap.get(word, word) for word in name.split())
+
+
+def _places(name: str) -> list[int]:
+    """Where an anchor or a contour lies in an outline."""
+    if name in ANCHORS:
+        return [ANCHORS.index(name)]
+    first = len(ANCHORS) + CONTOURS.index(name) * CONTOUR_POINTS
+    return list(range(first, first + CONTOUR_POINTS))
+
+
+def _partners() -> tuple[int, ...]:
+    """For each point of an outline the one that it becomes in the mirror image; contours change their direction."""
+    partners = []
+    for name in (*ANCHORS, *CONTOURS):
+        places = _places(_mirror_name(name))
+        partners += places if name == "nose ridge" else places[::-1]
+    return tuple(partners)
+
+
+OUTLINE_LAYOUT = Layout(
+    points=OUTLINE,
+    partners=_partners(),
+    normalisers={
+        "inter-ocular": ((ANCHORS.index("left eye outer corner"),), (ANCHORS.index("right eye outer corner"),))
+    },
+    parts={
+        part: tuple(i for name in (*ANCHORS, *CONTOURS) if name.startswith(starts) for i in _places(name))
+        for part, starts in CONTOUR_PARTS.items()
+    },
+    chains=tuple(Chain(name, tuple(_places(name))) for name in CONTOURS),
+    corners=tuple(range(len(ANCHORS))),
+    sampled=True,
+)
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# From landmarks
+# --------------------------------------------------------------------------------------------------------------------
+
+
+def contour_map_of(layout: Layout) -> ContourMap:
+    """The layout's contour map.
+
+    Raises:
+        ValueError: it has none.
+    """
+    if layout.contour_map is None:
+        raise ValueError(
+            f"these landmarks draw no contours of ACE-Net. Received {layout.points}; 68 or 98 would be right"
+        )
+    return layout.contour_map
+
+
+def vertices(landmarks: np.ndarray, contour_map: ContourMap) -> np.ndarray:
+    """What landmarks (n, points, 2) say of anchors and contours: outlines (n, OUTLINE, 2), their contours known at the
+    landmarks only."""
+    outlines = np.full((len(landmarks), OUTLINE, 2), np.nan)
+    for name, index in contour_map.anchors.items():
+        outlines[:, _places(name)[0]] = landmarks[:, index]
+    for name, line in contour_map.contours.items():
+        for place, vertex in zip(_places(name), line, strict=False):
+            outlines[:, place] = landmarks[:, list(vertex)].mean(axis=1)
+    for outline, face in zip(outlines, landmarks, strict=True):
+        for ring, lines, ends in _placed(face, contour_map.rings):
+            _cut(outline, face[list(ring)], lines, ends)
+    return outlines
+
+
+def _placed(face: np.ndarray, rings) -> list:
+    """The rings with the names that fit this face: of two that mirror each other, the left one lies to the left."""
+    placed = []
+    for ring, lines, ends in rings:
+        other = tuple(map(_mirror_name, lines))
+        mirrored = [points for points, names, _ in rings if names == other and names != lines]
+        if mirrored:
+            left, right = sorted([ring, mirrored[0]], key=lambda points: face[list(points), 0].mean())
+            ring = left if lines[0].startswith("left") else right
+        placed.append((ring, lines, ends))
+    return placed
+
+
+def _cut(outline: np.ndarray, ring: np.ndarray, lines: tuple[str, str], ends: tuple[str, str]) -> None:
+    """Cuts the closed line of an upright face (n, 2) at its ends, and enters what it consists of."""
+    left, right = int(np.argmin(ring[:, 0])), int(np.argmax(ring[:, 0]))
+    halves = [_between(ring, left, right), _between(ring, right, left)[::-1]]
+    for name, half in zip(lines, sorted(halves, key=lambda half: half[:, 1].mean()), strict=True):
+        if name:
+            outline[_places(name)[: len(half)]] = half[:CONTOUR_POINTS]
+    for name, end in zip(ends, (left, right), strict=True):
+        if name:
+            outline[_places(name)[0]] = ring[end]
+
+
+def _between(ring: np.ndarray, first: int, last: int) -> np.ndarray:
+    """The points of a ring from `first` on to `last`, both included."""
+    count = (last - first) % len(ring) + 1
+    return ring[(first + np.arange(count)) % len(ring)]
+
+
+def joined(outlines: np.ndarray, curve: str) -> np.ndarray:
+    """Outlines (n, OUTLINE, 2) whose contours are drawn through their vertices, all their places taken.
+
+    Args:
+        curve: "line" joins vertices by straight lines, whose corners stay; "interp" by a quadratic spline.
+
+    Raises:
+        ValueError: no such curve.
+    """
+    if curve not in CURVES:
+        raise ValueError(f"unknown curve. Received {curve!r}; known: {', '.join(CURVES)}")
+    drawn = np.array(outlines)
+    for line in itertools.chain.from_iterable(contours_of(drawn)):  # a view, so it writes into `drawn`
+        points = known(line)
+        if len(points) > 1:
+            line[:] = _subdivided(points) if curve == "line" else resampled(_spline(points))
+    return drawn
+
+
+def _subdivided(points: np.ndarray) -> np.ndarray:
+    """A line (n, 2) with points added on its longest pieces until it has CONTOUR_POINTS."""
+    lengths = np.linalg.norm(np.diff(points, axis=0), axis=-1)
+    pieces = np.ones(len(lengths), int)
+    for _ in range(CONTOUR_POINTS - len(points)):
+        pieces[np.argmax(lengths / pieces)] += 1
+    ends = zip(points, points[1:], pieces, strict=False)
+    parts = [begin + (end - begin) * np.arange(count)[:, None] / count for begin, end, count in ends]
+    return np.concatenate([*parts, points[-1:]])
+
+
+def _spline(points: np.ndarray) -> np.ndarray:
+    """A quadratic spline through points (n, 2), parametrised by the length of the chords; of two, a line."""
+    from scipy.interpolate import make_interp_spline
+
+    chords = np.linalg.norm(np.diff(points, axis=0), axis=-1)
+    points = points[np.append(True, chords > 0)]
+    at = np.append(0, np.cumsum(chords[chords > 0]))
+    if len(at) < 3:
+        return points
+    steps = np.interp(np.linspace(0, len(at) - 1, SPLINE_STEPS * (len(at) - 1) + 1), np.arange(len(at)), at)
+    return make_interp_spline(at, points, k=2)(steps)
+
+
+def resampled(line: np.ndarray, count: int = CONTOUR_POINTS) -> np.ndarray:
+    """`count` points (count, 2), evenly along a line (n, 2); its ends stay."""
+    at = np.append(0, np.cumsum(np.linalg.norm(np.diff(line, axis=0), axis=-1)))
+    even = np.linspace(0, at[-1], count)
+    return np.stack([np.interp(even, at, line[:, axis]) for axis in (0, 1)], axis=-1)
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Of prepared faces
+# --------------------------------------------------------------------------------------------------------------------
+
+
+def outlines_of(faces: Faces, data_dir: str | os.PathLike, sparse: bool = False) -> np.ndarray:
+    """All that is known of the anchors and contours of prepared faces.
+
+    Args:
+        sparse: only the 36 landmarks of config.SPARSE_LANDMARKS are taken as known; for faces with 68 landmarks.
+
+    Returns:
+        (faces, OUTLINE, 2) in pixels of the image as the set ships it: of rendered faces exactly, of others at their
+        landmarks.
+
+    Raises:
+        ValueError: the data set's landmarks draw no contours.
+    """
+    if faces.dataset.render_size:
+        size = read_index(data_dir, faces.dataset)["options"]["size"]
+        return _rendered(faces, Path(data_dir)) * size - 0.5
+    contour_map = contour_map_of(faces.dataset.layout)
+    return vertices(faces.landmarks, contour_map.sparse(SPARSE_LANDMARKS) if sparse else contour_map)
+
+
+def _rendered(faces: Faces, data_dir: Path) -> np.ndarray:
+    """Outlines of rendered faces in sides of their pictures, from their seeds; kept beside the index, since they take
+    12 ms a face."""
+    seeds = [seed_of(name) for name in faces.names]
+    key = f"{renderer_digest()} {CONTOUR_POINTS}"
+    path = data_dir / faces.dataset.name / f"outlines_{faces.split}.npz"
+    stored = _read(path, key)
+    missing = [seed for seed in seeds if seed not in stored]
+    if missing:
+        stored |= dict(zip(missing, _draw_all(missing), strict=True))
+        numbers, drawn = np.array(list(stored)), np.stack(list(stored.values()))
+
+        def write(beside: Path) -> None:
+            with open(beside, "wb") as file:
+                np.savez(file, key=key, seeds=numbers, outlines=drawn)
+
+        replace_file(path, write)
+    return np.stack([stored[seed] for seed in seeds]).astype(np.float64)
+
+
+def seed_of(name: str) -> int:
+    """The seed of a rendered face, from its name in the data set."""
+    part, number = name.split("/")
+    return SYNTHETIC_SEEDS[part] + int(number)
+
+
+def _read(path: Path, key: str) -> dict[int, np.ndarray]:
+    """Stored outlines by seed; none where the file is of another renderer, or broken."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            if str(file["key"]) == key:
+                return dict(zip(file["seeds"].tolist(), file["outlines"], strict=True))
+    except Exception:  # a file cut short can make zipfile and NumPy raise anything; it is written anew
+        pass
+    return {}
+
+
+def _draw_all(seeds: Sequence[int]) -> list[np.ndarray]:
+    """The exact outlines (OUTLINE, 2) of rendered faces, in sides of their pictures."""
+    from synthetic_faces.face import outline_of
+
+    bar = tqdm(seeds, "contours of rendered faces", unit="face", disable=None)
+    return [_packed(*outline_of(seed)) for seed in bar]
+
+
+def _packed(anchors: np.ndarray, contours: dict[str, np.ndarray]) -> np.ndarray:
+    return np.concatenate([anchors, *(resampled(contours[name]) for name in CONTOURS)]).astype(np.float32)
+
+
+def entry_of(outline: np.ndarray, decimals: int) -> dict:
+    """An outline as JSON has it: {"anchors": {name: [x, y] or null}, "contours": {name: [[x, y], ...]}}."""
+    anchors = [None if np.isnan(place).any() else place.round(decimals).tolist() for place in anchors_of(outline)]
+    lines = [known(line).round(decimals).tolist() for line in contours_of(outline)]
+    return {"anchors": dict(zip(ANCHORS, anchors, strict=True)), "contours": dict(zip(CONTOURS, lines, strict=True))}

@@ -1,0 +1,252 @@
+"""Losses of ACE-Net on heatmaps (Secs. 3.2 and 3.3, Appendix A), in keras.ops.
+
+Fully supervised, Eqs. 3 and 4, of true maps H and predicted ones P:
+
+    L = sqrt(mean over pixels of W (H - P)^2),   W = 1 + (alpha - 1) max(H, |H - P|)
+
+Weakly supervised, where a contour is known at landmarks only, Eq. 11:
+
+    L = far + 0.1 landmark + 0.1 line
+    landmark    mean over landmarks l of f(C(l))                              the contour passes through them
+    line        mean over the line joining them of f(max over d of C(p + d n))    and stays within D of that line
+    far         L with H = 0 of the pixels farther than D from it
+
+Contourness C(p) says how well the map around p looks like a straight ridge, whatever its direction. Its maximum over
+the directions is a closed form of three steerable filters, Eq. 24.
+
+The paper leaves open what |H| counts in Eq. 3. Here the mean stands under the root, over the pixels of all annotated
+maps of one image: the "weighted root mean square" of the text. Counted outside the root, over an image, it would be
+1/640 of that, and the landmark and line terms would swamp it. W is a weight: no gradient goes through it.
+"""
+
+import keras
+import numpy as np
+from keras import ops
+
+from config import (
+    ANCHORS,
+    CONTOUR_POINTS,
+    CONTOUR_WIDTH,
+    CONTOURNESS_SCALE,
+    CONTOURS,
+    FAR,
+    HEAT_EMPHASIS,
+    LANDMARK_WEIGHT,
+    LINE_SAMPLES,
+    LINE_WEIGHT,
+    PACKAGE,
+    PERFECT_CONTOURNESS,
+)
+
+# --------------------------------------------------------------------------------------------------------------------
+# Contourness
+# --------------------------------------------------------------------------------------------------------------------
+
+
+def safe_sqrt(x):
+    """The square root, with a slope of 0 at 0 in the place of an infinite one."""
+    positive = x > 0
+    return ops.where(positive, ops.sqrt(ops.where(positive, x, ops.ones_like(x))), ops.zeros_like(x))
+
+
+def filters(sigma=CONTOUR_WIDTH):
+    """The filters of Eqs. 15 and 20 as products of one-dimensional ones, each (4 sigma + 1,).
+
+    Returns:
+        g0, g1, g2 with G = g0(y) g0(x), G2a = g0(y) g2(x), G2b = -2 / sigma^2 g1(y) g1(x), G2c = g2(y) g0(x).
+    """
+    offset = np.arange(-2 * sigma, 2 * sigma + 1, dtype=np.float64)
+    gauss = np.exp(-(offset**2) / sigma**2)
+    return gauss, offset * gauss, (1 - 2 * offset**2 / sigma**2) * gauss
+
+
+def _band(filter_, size):
+    """The matrix (size, size) that filters a row from the left; beyond its ends there is nothing."""
+    half = len(filter_) // 2
+    distance = np.arange(size)[None, :] - np.arange(size)[:, None]  # of column and row
+    taps = filter_[np.clip(distance + half, 0, 2 * half)]
+    return np.where(np.abs(distance) <= half, taps, 0).astype(np.float32)
+
+
+def responses(heat, sigma=CONTOUR_WIDTH):
+    """Ra, Rb, Rc and H+^2 filtered with G (Eqs. 18 and 21) of maps (batch, height, width, maps).
+
+    Rows and columns are filtered by products with band matrices, which on a CPU takes 2/5 of the time of convolutions.
+
+    Returns:
+        Four arrays (batch, maps, height, width). Outside a map there is no heat.
+    """
+    height, width = heat.shape[1:3]
+    heat = ops.transpose(ops.maximum(heat, 0), (0, 3, 1, 2))  # (batch, maps, height, width)
+    columns = [ops.cast(_band(filter_, height), heat.dtype) for filter_ in filters(sigma)]
+    rows = [ops.cast(_band(filter_, width).T, heat.dtype) for filter_ in filters(sigma)]
+    r_a = ops.matmul(columns[0], ops.matmul(heat, rows[2]))
+    r_b = ops.matmul(columns[1], ops.matmul(heat, rows[1])) * (-2 / sigma**2)
+    r_c = ops.matmul(columns[2], ops.matmul(heat, rows[0]))
+    return r_a, r_b, r_c, ops.matmul(columns[0], ops.matmul(ops.square(heat), rows[0]))
+
+
+def contourness(heat, sigma=CONTOUR_WIDTH):
+    """How well the neighbourhood of every pixel looks like a ridge, Eq. 24: (batch, maps, height, width) of maps
+    (batch, height, width, maps).
+
+    The unclipped template of Eq. 16 is meant, without the constant of Eq. 17. At sigma = 2 a perfect line along the
+    grid has 4.92, one in another direction up to 5.00, an empty map 0.
+    """
+    a, b, c, energy = responses(heat, sigma)
+    return a + c + safe_sqrt(ops.square(a - c) + 4 * ops.square(b)) - energy
+
+
+def contour_loss(score):
+    """f of Sec. 5.3: from contourness to a loss in [0, 1], 0 for a perfect ridge."""
+    return ops.clip(1 - 2 ** ((score - PERFECT_CONTOURNESS) / CONTOURNESS_SCALE), 0, 1)
+
+
+def sample(maps, places):
+    """Values of maps between pixels, bilinear; beyond a map's border the value there.
+
+    Args:
+        maps: (batch, maps, height, width). places: (batch, maps, n, 2) x, y of each map.
+
+    Returns:
+        (batch, maps, n).
+    """
+    height, width = maps.shape[2:]
+    flat = ops.reshape(maps, (-1, maps.shape[1], height * width))
+    x, y = ops.clip(places[..., 0], 0, width - 1), ops.clip(places[..., 1], 0, height - 1)
+    left, top = ops.clip(ops.floor(x), 0, width - 2), ops.clip(ops.floor(y), 0, height - 2)
+    right_share, low_share = x - left, y - top
+    first = ops.cast(top * width + left, "int32")
+
+    def at(offset):
+        return ops.take_along_axis(flat, first + offset, axis=-1)
+
+    above = (1 - right_share) * at(0) + right_share * at(1)
+    below = (1 - right_share) * at(width) + right_share * at(width + 1)
+    return (1 - low_share) * above + low_share * below
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# The terms, each (batch,)
+# --------------------------------------------------------------------------------------------------------------------
+
+
+def heat_loss(true, predicted, annotated, alpha=HEAT_EMPHASIS):
+    """Eqs. 3 and 4 over the annotated maps of every image.
+
+    Args:
+        true, predicted: (batch, height, width, maps). annotated: (batch, maps), 1 where a map counts, else 0.
+        alpha: weight of a wholly wrong pixel.
+
+    Returns:
+        (batch,); 0 where nothing is annotated.
+    """
+    error = true - predicted
+    emphasis = ops.stop_gradient(ops.maximum(true, ops.abs(error)))
+    squared = ops.sum((1 + (alpha - 1) * emphasis) * ops.square(error), axis=(1, 2))  # (batch, maps)
+    pixels = true.shape[1] * true.shape[2]
+    return safe_sqrt(_mean(squared / pixels, annotated))
+
+
+def far_loss(far, predicted, weak, alpha=HEAT_EMPHASIS):
+    """Eq. 9: heat where the mask `far`, of the shape of `predicted`, is 1; only of weak maps (batch, maps)."""
+    return heat_loss(ops.zeros_like(predicted), predicted * far, weak, alpha)
+
+
+def landmark_loss(score, landmarks, weak):
+    """Eq. 7: contourness at landmarks.
+
+    Args:
+        score: contourness (batch, maps, height, width). landmarks: (batch, maps, n, 3), x, y and 1, or 0 for none.
+        weak: (batch, maps).
+    """
+    losses = contour_loss(sample(score, landmarks[..., :2]))  # (batch, maps, n)
+    return _mean(_mean(losses, landmarks[..., 2]), weak)
+
+
+def line_loss(score, samples, weak, distance=FAR):
+    """Eq. 8: the largest contourness along the normals of the line between landmarks, within `distance` of it.
+
+    Args:
+        score: contourness (batch, maps, height, width). samples: (batch, maps, n, 4), places and unit normals.
+        weak: (batch, maps).
+    """
+    steps = np.arange(-int(distance), int(distance) + 1, dtype=np.float32)
+    places = samples[..., None, :2] + steps[:, None] * samples[..., None, 2:]  # (batch, maps, n, steps, 2)
+    maps, count = samples.shape[1:3]
+    found = sample(score, ops.reshape(places, (-1, maps, count * len(steps), 2)))
+    best = ops.max(ops.reshape(found, (-1, maps, count, len(steps))), axis=-1)  # (batch, maps, n)
+    return _mean(ops.mean(contour_loss(best), axis=-1), weak)
+
+
+def _mean(values, weights):
+    """The mean over the last axis of values with weights 0 or 1; 0 where all are 0."""
+    return ops.sum(values * weights, axis=-1) / ops.maximum(ops.sum(weights, axis=-1), 1)
+
+
+def terms(y_true, y_pred, alpha=HEAT_EMPHASIS):
+    """All terms of ACE-Net's loss, by name, each (batch,).
+
+    Args:
+        y_true: what targets.weak_targets gives, (batch, n). y_pred: (batch, side, side, maps).
+    """
+    height, width, maps = y_pred.shape[1:]
+    first, contours = len(ANCHORS), len(CONTOURS)
+    sizes = (height * width * maps, maps, contours, contours * CONTOUR_POINTS * 3, contours * LINE_SAMPLES * 4)
+    heat, annotated, weak, landmarks, samples = ops.split(y_true, np.cumsum(sizes)[:-1].tolist(), axis=-1)
+    heat = ops.reshape(heat, (-1, height, width, maps))
+    landmarks = ops.reshape(landmarks, (-1, contours, CONTOUR_POINTS, 3))
+    samples = ops.reshape(samples, (-1, contours, LINE_SAMPLES, 4))
+    drawn = y_pred[..., first:]  # the contours' maps
+    score = contourness(drawn)
+    return {
+        "heat": heat_loss(heat, y_pred, annotated, alpha),
+        "far": far_loss(heat[..., first:], drawn, weak, alpha),
+        "landmark": landmark_loss(score, landmarks, weak),
+        "line": line_loss(score, samples, weak),
+    }
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Losses for Keras
+# --------------------------------------------------------------------------------------------------------------------
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class HeatLoss(keras.losses.Loss):
+    """Eq. 3 of targets.full_targets (batch, side * side * maps + maps) and maps (batch, side, side, maps)."""
+
+    def __init__(self, alpha=HEAT_EMPHASIS, name="heat", **kwargs):
+        super().__init__(name=name, **kwargs)
+        self.alpha = _checked(alpha)
+
+    def call(self, y_true, y_pred):
+        shape = y_pred.shape[1:]
+        pixels = int(np.prod(shape))
+        heat = ops.reshape(y_true[:, :pixels], (-1, *shape))
+        return heat_loss(heat, y_pred, y_true[:, pixels:], self.alpha)
+
+    def get_config(self):
+        return {**super().get_config(), "alpha": self.alpha}
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class ACELoss(keras.losses.Loss):
+    """Eq. 3 where a map is known, Eq. 11 where a contour is known at landmarks only; of targets.weak_targets."""
+
+    def __init__(self, alpha=HEAT_EMPHASIS, name="ace", **kwargs):
+        super().__init__(name=name, **kwargs)
+        self.alpha = _checked(alpha)
+
+    def call(self, y_true, y_pred):
+        part = terms(y_true, y_pred, self.alpha)
+        return part["heat"] + part["far"] + LANDMARK_WEIGHT * part["landmark"] + LINE_WEIGHT * part["line"]
+
+    def get_config(self):
+        return {**super().get_config(), "alpha": self.alpha}
+
+
+def _checked(alpha):
+    if not alpha >= 1:
+        raise ValueError(f"alpha is the weight of a wholly wrong pixel beside a right one's 1. Received {alpha}; >= 1")
+    return float(alpha)

@@ -1,0 +1,78 @@
+"""How large the terms of ACE-Net's loss are, with new weights and with trained ones: none may be swamped.
+
+    python -m ace_net.measure --weights runs/ace/best.keras --data-dir data
+
+The batches are those of the run itself, whose settings lie beside its weights.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+import keras
+import numpy as np
+
+from ace_net.losses import HeatLoss, terms
+from cnn_model import load_model, settings_of
+from config import DATA_DIR, LANDMARK_WEIGHT, LINE_WEIGHT, SEED
+from train import Train
+
+BATCHES = 8
+WEIGHTS = {"coarse 1": 1.0, "coarse 2": 1.0, "heat": 1.0, "far": 1.0, "landmark": LANDMARK_WEIGHT, "line": LINE_WEIGHT}
+
+
+def term_sizes(model: keras.Model, batches: keras.utils.PyDataset, count: int = BATCHES) -> dict[str, float]:
+    """Every term as it counts in the sum, its weight included: the mean over `count` batches of a run of the method ace
+    or ace_sparse."""
+    found = []
+    for index in range(count):
+        images, (coarse, _, fine) = batches[index]
+        first, second, maps = model.predict_on_batch(images)
+        parts = [HeatLoss()(coarse, first), HeatLoss()(coarse, second), *terms(fine, maps).values()]
+        found.append([float(np.mean(keras.ops.convert_to_numpy(part))) for part in parts])
+    means = np.mean(found, axis=0)
+    return {name: weight * mean for (name, weight), mean in zip(WEIGHTS.items(), means.tolist(), strict=True)}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit status."""
+    parser = argparse.ArgumentParser(description="The sizes of the terms of ACE-Net's loss.")
+    parser.add_argument("--weights", required=True, help="of a run with --method ace or ace_sparse")
+    parser.add_argument("--data-dir", default=DATA_DIR, help="the data root it was trained on")
+    parser.add_argument("--batches", type=int, default=BATCHES, help="training batches to look at")
+    options = parser.parse_args(arguments)
+    try:
+        settings = settings_of(options.weights)
+        if settings.get("method") not in ("ace", "ace_sparse"):
+            raise ValueError(
+                f"{options.weights} has no such terms. Received method {settings.get('method')!r}; ace is right"
+            )
+        recipe = settings["recipe"]
+        run = Train(
+            settings["arch"],
+            settings["dataset"],
+            ".",
+            settings["method"],
+            recipe["name"],
+            settings["crop"],
+            options.data_dir,
+            settings.get("seed", SEED),
+            input_size=recipe["input_size"],
+            batch_size=recipe["batch_size"],
+            faces=settings.get("faces_used"),
+        )
+        batches = run.batches()
+        keras.utils.set_random_seed(run.seed)
+        models = {"new": run.compiled(batches.steps_per_epoch)[0], "trained": load_model(options.weights)}
+        rows = {name: term_sizes(model, batches, options.batches) for name, model in models.items()}
+    except (OSError, ValueError) as error:
+        print(f"measure: {error}", file=sys.stderr)
+        return 1
+    print(f"{'weights':<10}" + "".join(f"{name:>10}" for name in WEIGHTS))
+    for name, row in rows.items():
+        print(f"{name:<10}" + "".join(f"{row[term]:>10.4f}" for term in WEIGHTS))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,108 @@
+"""The network of ACE-Net: three sets of heatmaps, two at 1/8 of the input, one at 1/2 (Sec. 5.3, Appendix B).
+
+Figure 11, which has the layers, cannot be read; this network is ours. A pyramid of features at 1/2, 1/4 and 1/8 of the
+grey input goes through two hourglasses at 1/8. Each gives a set of maps, which the next part sees; then two steps
+upwards, each joined by the pyramid's features of its size, give the fine set.
+
+The pyramid is replaceable: `small_pyramid`, or the features of any Keras application at those sizes.
+"""
+
+import keras
+from keras import layers, ops
+
+from cnn_model import backbone
+from config import COARSE_STRIDE, FINE_STRIDE, HEAT_CHANNELS, HOURGLASS_DEPTH, ModelArch, Network
+
+
+def heatmap_network(network: Network, maps: int, input_size: int, batch_norm: float) -> keras.Model:
+    """A network from images (batch, input_size, input_size, 3), RGB in [0, 1], to three sets of maps, float32: two
+    (batch, input_size / 8, input_size / 8, maps) and one (batch, input_size / 2, input_size / 2, maps).
+
+    Args:
+        network: ModelArch.ACE for the small pyramid, or a Keras application, whose features are then the pyramid.
+        batch_norm: momentum of BatchNorm's moving statistics.
+
+    Raises:
+        ValueError: a size that the hourglasses cannot halve, or a backbone without features of some size.
+    """
+    step = COARSE_STRIDE * 2**HOURGLASS_DEPTH
+    if input_size % step:
+        raise ValueError(f"the input's side must be a multiple of {step}. Received {input_size}")
+    image = keras.Input((input_size, input_size, 3), name="image")
+    grey = ops.image.rgb_to_grayscale(image)  # (batch, size, size, 1)
+    if network.arch == ModelArch.ACE:
+        half, quarter, eighth = small_pyramid(grey, batch_norm)
+    else:
+        half, quarter, eighth = application_pyramid(network, grey, batch_norm)
+    width = HEAT_CHANNELS[-1]
+    features = _convolution(eighth, width, 1, batch_norm)
+    outputs = []
+    for number in (1, 2):
+        features = _hourglass(features, HOURGLASS_DEPTH, batch_norm)
+        found = _maps(features, maps, 1, f"coarse_{number}")
+        outputs.append(found)
+        features = layers.Add()([features, layers.Conv2D(width, 1)(found)])
+    for skip, channels in ((quarter, HEAT_CHANNELS[1]), (half, HEAT_CHANNELS[0])):
+        features = layers.UpSampling2D(2)(_convolution(features, channels, 1, batch_norm))
+        features = layers.Add()([features, _convolution(skip, channels, 1, batch_norm)])
+        if channels != HEAT_CHANNELS[0]:
+            features = _convolution(features, channels, 3, batch_norm)
+    outputs.append(_maps(features, maps, 3, "fine"))
+    return keras.Model(image, outputs, name=str(network.arch))
+
+
+def small_pyramid(grey, batch_norm: float) -> list:
+    """Features at 1/2, 1/4 and 1/8 of grey images: one strided convolution each, and a residual block at 1/8."""
+    features, pyramid = grey, []
+    for channels in HEAT_CHANNELS:
+        features = _convolution(features, channels, 3, batch_norm, strides=2)
+        pyramid.append(features)
+    pyramid[-1] = _residual(features, batch_norm)
+    return pyramid
+
+
+def application_pyramid(network: Network, grey, batch_norm: float) -> list:
+    """The last features of a Keras application at 1/2, 1/4 and 1/8 of grey images."""
+    size = grey.shape[1]
+    image = layers.Concatenate()([grey, grey, grey])
+    features = backbone(network, image, batch_norm)
+    pyramid = []
+    for stride in (FINE_STRIDE, 2 * FINE_STRIDE, COARSE_STRIDE):
+        sized = [
+            layer.output
+            for layer in features.layers
+            if getattr(layer.output, "shape", ())[1:3] == (size // stride,) * 2
+        ]
+        if not sized:
+            raise ValueError(f"{network.arch} has no features at 1/{stride} of its input; another network is right")
+        pyramid.append(sized[-1])
+    return pyramid
+
+
+def _hourglass(features, depth: int, batch_norm: float):
+    """Features of every size down to 1 / 2^depth, and back: what lies beside stays, what lies below is added."""
+    below = _residual(layers.MaxPooling2D(2)(features), batch_norm)
+    if depth > 1:
+        below = _hourglass(below, depth - 1, batch_norm)
+    return layers.Add()([features, layers.UpSampling2D(2)(_residual(below, batch_norm))])
+
+
+def _residual(features, batch_norm: float):
+    channels = features.shape[-1]
+    inner = _convolution(features, channels, 3, batch_norm)
+    inner = layers.Conv2D(channels, 3, padding="same", use_bias=False)(inner)
+    inner = layers.BatchNormalization(momentum=batch_norm)(inner)
+    return layers.ReLU()(layers.Add()([features, inner]))
+
+
+def _convolution(features, channels: int, size: int, batch_norm: float, strides: int = 1):
+    features = layers.Conv2D(channels, size, strides, padding="same", use_bias=False, kernel_initializer="he_normal")(
+        features
+    )
+    return layers.ReLU()(layers.BatchNormalization(momentum=batch_norm)(features))
+
+
+def _maps(features, maps: int, size: int, name: str):
+    """A set of maps, float32 under every precision policy, near 0 in a new network."""
+    start = keras.initializers.RandomNormal(stddev=1e-3)
+    return layers.Conv2D(maps, size, padding="same", kernel_initializer=start, dtype="float32", name=name)(features)

@@ -1,0 +1,308 @@
+"""ACE-Net's losses and network, and whole runs of its methods."""
+
+import dataclasses
+import json
+import shutil
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+import config
+import data_helper
+import predict
+import test as evaluation
+import train
+from ace_net.contours import OUTLINE, contour_map_of, vertices
+from ace_net.losses import (
+    ACELoss,
+    HeatLoss,
+    contour_loss,
+    contourness,
+    far_loss,
+    filters,
+    heat_loss,
+    landmark_loss,
+    line_loss,
+    sample,
+    terms,
+)
+from ace_net.model import heatmap_network
+from ace_net.targets import MAPS, encode_full, encode_weak, full_targets, heatmaps, weak_targets
+from config import LAYOUT_68, Part, network_of
+from image_utility import write_image
+from synthetic_faces import render_face
+from synthetic_faces.face import shape_of
+
+SIGMA = 2
+
+
+def straight(angle: float, size: int = 41) -> np.ndarray:
+    """A heatmap (1, size, size, 1) of a line through the middle pixel."""
+    middle, reach = size // 2, size * np.array([np.cos(angle), np.sin(angle)])
+    return heatmaps(np.array([[middle - reach, middle + reach]]), np.array([0]), (1, size, size, 1))
+
+
+def numpy(x) -> np.ndarray:
+    return ops.convert_to_numpy(x)
+
+
+def gradient(loss, predicted: np.ndarray) -> np.ndarray:
+    """The slope of a loss at predictions, with whatever backend there is."""
+    backend = keras.backend.backend()
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        x = tf.Variable(predicted)
+        with tf.GradientTape() as tape:
+            value = ops.sum(loss(x))
+        return np.asarray(tape.gradient(value, x))
+    if backend == "jax":
+        import jax
+
+        return np.asarray(jax.grad(lambda x: ops.sum(loss(x)))(ops.convert_to_tensor(predicted)))
+    x = ops.convert_to_tensor(predicted).requires_grad_()
+    ops.sum(loss(x)).backward()
+    return x.grad.cpu().numpy()
+
+
+@pytest.fixture(scope="module")
+def landmarks() -> np.ndarray:
+    return np.stack([shape_of(seed) for seed in range(200, 204)]) * 256 - 0.5
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Contourness
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def test_the_closed_form_is_the_best_of_3600_directions():
+    size, half = 2 * 2 * SIGMA + 1, 2 * SIGMA
+    maps = np.random.default_rng(0).normal(0.2, 0.5, (20, size, size, 1)).astype(np.float32)
+    heat = np.maximum(maps[..., 0], 0).astype(np.float64)
+    y, x = np.mgrid[-half : half + 1, -half : half + 1]
+    gauss = np.exp(-(x**2 + y**2) / SIGMA**2)
+    angle = np.pi * np.arange(3600) / 3600
+    across = y * np.cos(angle)[:, None, None] - x * np.sin(angle)[:, None, None]
+    template = 1 - 2 * across**2 / SIGMA**2  # Eq. 16
+    score = 2 * np.einsum("byx,ayx,yx->ba", heat, template, gauss).max(axis=1) - (heat**2 * gauss).sum(axis=(1, 2))
+    np.testing.assert_allclose(numpy(contourness(maps))[:, 0, half, half], score, atol=1e-3)
+
+
+def test_filters_are_those_of_equation_20():
+    g0, g1, g2 = filters(SIGMA)
+    y, x = np.mgrid[-4:5, -4:5]
+    gauss = np.exp(-(x**2 + y**2) / 4)
+    np.testing.assert_allclose(np.outer(g0, g2), (1 - x**2 / 2) * gauss)
+    np.testing.assert_allclose(-0.5 * np.outer(g1, g1), -x * y / 2 * gauss)
+
+
+def test_contourness_of_perfect_lines():
+    scores = [float(numpy(contourness(straight(angle)))[0, 0, 20, 20]) for angle in np.linspace(0, np.pi, 37)]
+    assert scores[0] == pytest.approx(4.92, abs=0.005) and min(scores) == pytest.approx(4.92, abs=0.005)
+    assert max(scores) == pytest.approx(5.00, abs=0.01)
+    losses = numpy(contour_loss(np.array([-40.0, 0.0, *scores, 9.0], np.float32)))
+    assert losses.min() == 0 and losses.max() <= 1 and losses[0] > 0.999
+
+
+def test_contourness_of_an_empty_map_is_zero():
+    assert not numpy(contourness(np.full((1, 16, 16, 2), -1, np.float32))).any()
+
+
+def test_sampling_is_bilinear():
+    maps = np.arange(12, dtype=np.float32).reshape(1, 1, 3, 4)
+    places = np.array([[[[1, 1], [0.5, 0], [3, 2], [1.25, 0.5], [-7, 9]]]], np.float32)
+    np.testing.assert_allclose(numpy(sample(maps, places))[0, 0], [5, 0.5, 11, 3.25, 8])
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Terms
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def test_heat_loss_by_hand():
+    true, predicted = np.zeros((1, 2, 2, 2), np.float32), np.zeros((1, 2, 2, 2), np.float32)
+    true[0, 0, 0, 0], predicted[0, 1, 1, 0], predicted[0, 0, 1, 1] = 1, 0.5, 9
+    squared = 10 * 1 + (1 + 9 * 0.5) * 0.25  # weight 1 + (alpha - 1) max(H, |error|); the second map is not annotated
+    loss = numpy(heat_loss(true, predicted, np.array([[1.0, 0.0]], np.float32), alpha=10))
+    assert loss[0] == pytest.approx(np.sqrt(squared / 4))
+
+
+def test_full_and_far_terms_are_zero_on_a_perfect_heatmap(landmarks):
+    outlines = vertices(landmarks, contour_map_of(LAYOUT_68))
+    full = full_targets(outlines, 256, 2)
+    perfect = full[:, : 128 * 128 * MAPS].reshape(-1, 128, 128, MAPS)
+    assert not numpy(HeatLoss().call(full, perfect)).any()
+    part = {name: numpy(value) for name, value in terms(weak_targets(outlines, 256, 2), perfect).items()}
+    assert not part["heat"].any() and not part["far"].any()
+    # Between pixels, at bends and at the ends of lines contourness is below its maximum: smaller, not zero
+    print("on a perfect heatmap:", {name: value.mean() for name, value in part.items()})
+    assert 0 < part["landmark"].mean() < 0.5 and 0 < part["line"].mean() < part["landmark"].mean()
+    nothing = {name: numpy(value) for name, value in terms(weak_targets(outlines, 256, 2), 0 * perfect).items()}
+    assert nothing["landmark"].min() > 0.89 and nothing["line"].min() > 0.89
+
+
+def test_a_line_beside_its_landmarks_costs_the_landmark_term_and_not_the_line_term():
+    def scores(row: float):
+        line = np.array([[[0.0, row], [127.0, row]]])
+        score = contourness(heatmaps(line, np.array([0]), (1, 128, 128, 1)))
+        places = np.array([[[[20, 60, 1], [100, 60, 1], [0, 0, 0]]]], np.float32)
+        along = np.stack([np.linspace(20, 100, 48), np.full(48, 60), np.zeros(48), np.ones(48)], axis=-1)
+        weak = np.ones((1, 1), np.float32)
+        samples = along[None, None].astype(np.float32)
+        return float(landmark_loss(score, places, weak)[0]), float(line_loss(score, samples, weak)[0])
+
+    assert scores(60) == (pytest.approx(0, abs=5e-3), pytest.approx(0, abs=5e-3))
+    landmark, line = scores(64)  # 4 pixels away
+    assert landmark > 0.8 and line == pytest.approx(0, abs=5e-3)
+    landmark, line = scores(70)  # farther than D
+    assert landmark > 0.8 and line > 0.8
+
+
+def test_the_far_term_is_the_heat_where_there_should_be_none():
+    predicted, far = np.zeros((1, 4, 4, 1), np.float32), np.ones((1, 4, 4, 1), np.float32)
+    predicted[0, 0, 0, 0], predicted[0, 3, 3, 0] = 1, 1
+    far[0, 3, 3, 0] = 0
+    loss = numpy(far_loss(far, predicted, np.ones((1, 1), np.float32), alpha=10))
+    assert loss[0] == pytest.approx(np.sqrt(10 / 16))
+
+
+@pytest.mark.parametrize("value", [0.0, -1.0, 0.5, 1.0])
+def test_gradients_are_finite_on_empty_and_flat_maps(landmarks, value):
+    target = encode_weak(vertices(landmarks[:1], contour_map_of(LAYOUT_68)), 256)[2]
+    slope = gradient(lambda x: ACELoss().call(target, x), np.full((1, 128, 128, MAPS), value, np.float32))
+    assert np.isfinite(slope).all()
+
+
+def test_gradients_are_finite_at_zero_error(landmarks):
+    target = full_targets(vertices(landmarks[:1], contour_map_of(LAYOUT_68)), 256, 8)
+    perfect = target[:, :-MAPS].reshape(1, 32, 32, MAPS)
+    assert not gradient(lambda x: HeatLoss().call(target, x), perfect).any()
+
+
+def test_alpha_below_one_is_an_error():
+    with pytest.raises(ValueError, match="Received 0.5"):
+        ACELoss(alpha=0.5)
+    assert ACELoss.from_config(ACELoss(alpha=4).get_config()).alpha == 4
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Network and runs
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def multiply_adds(model: keras.Model) -> int:
+    kernels = [
+        (layer.kernel.shape, layer.output.shape) for layer in model.layers if isinstance(layer, keras.layers.Conv2D)
+    ]
+    return sum(int(np.prod(kernel)) * output[1] * output[2] for kernel, output in kernels)
+
+
+def test_three_sets_of_maps_in_less_than_half_a_billion_multiply_adds():
+    model = heatmap_network(network_of("ACE-Net"), MAPS, 256, 0.99)
+    assert [output.shape[1:] for output in model.outputs] == [(32, 32, 25), (32, 32, 25), (128, 128, 25)]
+    assert multiply_adds(model) < 0.5e9
+
+
+def test_the_backbone_is_replaceable():
+    model = heatmap_network(network_of("mobileNetV2"), MAPS, 64, 0.99)
+    assert [output.shape[1:] for output in model.outputs] == [(8, 8, 25), (8, 8, 25), (32, 32, 25)]
+    with pytest.raises(ValueError, match="multiple of 64"):
+        heatmap_network(network_of("ACE-Net"), MAPS, 112, 0.99)
+
+
+def test_the_small_network_regresses_no_landmarks():
+    with pytest.raises(ValueError, match="heatmaps, not landmarks"):
+        train.Train("ACE-Net", "300W", "unused", method="l2").compiled(1)
+
+
+@pytest.fixture(scope="module")
+def data_dir(prepared_300w, tmp_path_factory):
+    """300W of conftest, and a few rendered faces."""
+    folder = tmp_path_factory.mktemp("ace")
+    shutil.copytree(prepared_300w / "w300", folder / "w300")
+    few = dataclasses.replace(
+        config.DATASETS["synthetic"], parts=(Part("train", "train", 10), Part("test", "test", 4)), render_size=96
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(config.DATASETS, "synthetic", few)
+        data_helper.prepare("synthetic", data_dir=folder, workers=1)
+        yield folder
+
+
+def run(data_dir, folder, method: str) -> int:
+    options = ["--dataset", "300W", "--data-dir", str(data_dir), "--arch", "ACE-Net", "--method", method]
+    options += ["--recipe", "ace_short", "--crop", "ace", "--input-size", "64", "--batch-size", "4", "--epochs", "1"]
+    return train.main([*options, "--save-path", str(folder)])
+
+
+def contours_on_a_picture(tmp_path, weights: str) -> dict:
+    """What predict.py --contours says of the face on a rendered picture."""
+    picture, out = str(tmp_path / "face.png"), tmp_path / "predicted"
+    write_image(picture, render_face(3, 200).image)
+    options = [picture, "--out", str(out), "--weights", weights, "--detector", "whole-image", "--contours"]
+    assert predict.main(options) == 0
+    assert (out / "drawn" / "face.jpg").is_file()
+    return json.loads((out / "landmarks.json").read_text())[0]["faces"][0]
+
+
+def test_ace_net_trains_on_real_and_rendered_faces_and_is_evaluated(data_dir, tmp_path, capsys):
+    assert run(data_dir, tmp_path / "ace", "ace") == 0
+    result = json.loads((tmp_path / "ace" / "metrics.json").read_text())
+    assert result["metric"] == "NME^AC" and result["subsets"]["full"]["n"] == 6
+    assert "validation: inter-ocular NME^AC" in capsys.readouterr().out
+    weights = str(tmp_path / "ace" / "best.keras")
+    out = tmp_path / "rendered"
+    options = ["--dataset", "synthetic", "--data-dir", str(data_dir), "--weights", weights, "--out", str(out)]
+    assert evaluation.main(options) == 0
+    assert {file.name for file in out.iterdir()} == {
+        "metrics.json",
+        "predictions.json",
+        "truth.json",
+        "ced.png",
+        "worst.png",
+    }
+    assert contours_on_a_picture(tmp_path, weights).keys() >= {"anchors", "contours"}
+
+
+def test_batches_mix_real_and_rendered_faces_equally(data_dir, tmp_path):
+    batches = train.Train(
+        "ACE-Net", "300W", tmp_path, method="ace", recipe="ace_short", crop="ace", data_dir=data_dir, input_size=64
+    ).batches()
+    names = [name for step in range(40) for name in batches.names(step)]
+    rendered = sum(name.startswith("train/") for name in names)
+    assert rendered == pytest.approx(len(names) / 2, abs=len(batches.bins[0]))
+    images, targets = batches[0]
+    assert images.shape == (16, 64, 64, 3) and [target.shape[1] for target in targets[:2]] == [8 * 8 * 25 + 25] * 2
+    assert batches.landmarks.shape[1] == OUTLINE
+
+
+def test_landmark_heatmaps_are_landmarks_and_can_be_joined(data_dir, tmp_path):
+    assert run(data_dir, tmp_path / "lmk", "lmk_line") == 0
+    result = json.loads((tmp_path / "lmk" / "metrics.json").read_text())
+    assert "landmarks" in result and len(result["landmarks"]) == 68
+    weights = str(tmp_path / "lmk" / "best.keras")
+    options = ["--dataset", "synthetic", "--data-dir", str(data_dir), "--weights", weights, "--contours", "line"]
+    assert evaluation.main([*options, "--out", str(tmp_path / "joined")]) == 0
+    assert json.loads((tmp_path / "joined" / "metrics.json").read_text())["metric"] == "NME^AC"
+    face = contours_on_a_picture(tmp_path, weights)
+    assert len(face["landmarks"]) == 68 and list(face["contours"]) == list(config.CONTOURS)
+
+
+def test_true_landmarks_joined_are_nearer_with_splines_and_with_all_68(data_dir, tmp_path):
+    nme = {}
+    for curve in ("line", "interp"):
+        for sparse in ([], ["--sparse"]):
+            out = tmp_path / f"{curve}{len(sparse)}"
+            truth = str(data_dir / "synthetic" / "truth_test.json")
+            options = ["--dataset", "synthetic", "--data-dir", str(data_dir), "--landmarks", truth, "--contours", curve]
+            assert evaluation.main([*options, *sparse, "--out", str(out)]) == 0
+            nme[curve, bool(sparse)] = json.loads((out / "metrics.json").read_text())["parts"]["eyes"]
+    assert nme["interp", False] < nme["line", False] < nme["line", True]
+    assert nme["interp", True] < nme["line", True]
+
+
+def test_coarse_targets_are_the_lines_of_the_landmarks(landmarks):
+    outlines = vertices(landmarks, contour_map_of(LAYOUT_68))
+    np.testing.assert_array_equal(encode_weak(outlines, 256)[1], encode_full(outlines, 256)[1])
