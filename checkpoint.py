@@ -2,7 +2,6 @@
 
 import json
 import os
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -49,7 +48,7 @@ class TrainingState:
             with np.load(self.path, allow_pickle=False) as file:
                 rows = json.loads(str(file["rows"]))
                 arrays = [file[f"v{i}"] for i in range(len(file.files) - 1)]
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        except Exception as error:  # zipfile, zlib, struct and NumPy each raise their own kind on a broken file
             raise ValueError(f"{self.path} is not a training state: {error}") from error
         variables = self._variables()
         shapes, expected = [a.shape for a in arrays], [tuple(v.shape) for v in variables]
@@ -81,11 +80,12 @@ class Averages:
 
     def update(self) -> keras.Model:
         """Copies the present averages, or the weights themselves where the recipe averages none; returns the copy."""
+        if not int(self.trained.optimizer.iterations):  # before the first step there is no average yet
+            return self.present()
+        weights = self.trained.get_weights()
+        self.trained.optimizer.finalize_variable_values(self.trained.trainable_variables)  # only there on all backends
         self.present()
-        if int(self.trained.optimizer.iterations):  # before the first step there is no average yet
-            self.trained.optimizer.finalize_variable_values(self.model.trainable_variables)
-        for variable in self.model.variables:  # arrays of its own: JAX gives away the memory of those it computes with
-            variable.assign(keras.ops.copy(variable))
+        self.trained.set_weights(weights)
         return self.model
 
     def save(self, path: str | os.PathLike) -> None:
@@ -99,6 +99,7 @@ class Checkpoint(keras.callbacks.Callback):
     Args:
         validate: from a model to its validation NME in percent.
         on_best: called with the log row of every new best epoch, after its weights are on disk.
+        chief: whether this process writes; of several workers one does.
     """
 
     def __init__(
@@ -107,10 +108,12 @@ class Checkpoint(keras.callbacks.Callback):
         averages: Averages,
         validate: Callable[[keras.Model], float],
         on_best: Callable[[dict], None],
+        chief: bool = True,
     ):
         super().__init__()
         self.state, self.averages, self.validate, self.on_best = state, averages, validate, on_best
         self.folder = state.path.parent
+        self.chief = chief
 
     def on_epoch_end(self, epoch, logs=None):
         nme = self.validate(self.averages.update())
@@ -120,10 +123,12 @@ class Checkpoint(keras.callbacks.Callback):
         best = self.state.best
         self.state.rows.append(row)
         if best is None or nme < best["val_nme"]:
-            self.averages.save(self.folder / BEST_FILE)
+            if self.chief:
+                self.averages.save(self.folder / BEST_FILE)
             self.on_best(row)
-        self.state.save()
-        write_text(self.folder / LOG_FILE, log_csv(self.state.rows))
+        if self.chief:
+            self.state.save()
+            write_text(self.folder / LOG_FILE, log_csv(self.state.rows))
         logs["val_nme"] = nme
 
 
@@ -196,7 +201,7 @@ def read_snapshots(path: str | os.PathLike) -> dict:
         fits = truth.ndim == 2 and truth.shape[1] == 2 and all(face.shape == truth.shape for face in epochs.values())
         if not fits or not isinstance(content["image"], str):
             raise ValueError("the landmarks do not fit together")
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise ValueError(f"{path} holds no snapshots of a training ({error!r}); remove it, or train anew") from error
     return {"image": content["image"], "landmarks": truth, "epochs": epochs}
 

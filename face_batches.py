@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import keras
 import numpy as np
@@ -116,11 +116,37 @@ def read_index(data_dir: str | os.PathLike, dataset: Dataset) -> dict:
     try:
         index = json.loads(path.read_text(encoding="utf-8"))
         found = (index["dataset"], index["version"])
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(f"{path} is not an index of prepared faces ({error!r}). Make it again: {command}") from error
     if found != (dataset.title, INDEX_VERSION):
         raise ValueError(f"{path} does not fit. Received {found}; {(dataset.title, INDEX_VERSION)} is right: {command}")
+    try:
+        missing = [(part["part"], part["count"]) for part in index["missing"]]
+        good = all(isinstance(part, str) and isinstance(count, int) for part, count in missing)
+        bad = next((number for number, row in enumerate(index["faces"]) if not is_face(row, dataset)), None)
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"{path} has another form ({error!r}). Make it again: {command}") from error
+    if bad is not None or not good:
+        what = f"face {bad}" if good else "missing parts"
+        raise ValueError(f"{path} has another form. Received {what} not as data_helper.py writes it: {command}")
     return index
+
+
+def is_face(row: dict, dataset: Dataset) -> bool:
+    """Whether a row of an index is a face of this data set, its file one below the set's folder."""
+    try:
+        landmarks, matrix = np.array(row["landmarks"]), np.array(row["matrix"])
+        box = np.zeros(4) if row["box"] is None else np.array(row["box"])
+        numbers = all(array.dtype.kind in "iuf" and np.isfinite(array).all() for array in (landmarks, matrix, box))
+        if not numbers or (landmarks.shape, matrix.shape, box.shape) != ((dataset.layout.points, 2), (2, 3), (4,)):
+            return False
+        texts = [row["image"], row["split"], row["file"], *row["subsets"]]
+        file = PurePosixPath(row["file"])
+        inside = not file.is_absolute() and ".." not in file.parts and "\0" not in row["file"]
+        longer = longer_side(transform(landmarks, matrix))
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return False
+    return inside and all(isinstance(text, str) for text in texts) and bool(0 < longer < np.inf)
 
 
 def load_faces(
@@ -164,7 +190,11 @@ def load_faces(
 
 def _load_face(folder: Path, row: dict, input_size: int | None) -> tuple[np.ndarray, np.ndarray]:
     """A stored face and its matrix from image pixels, shrunk for the input."""
-    image = read_image(folder / row["file"])
+    return shrink_face(read_image(folder / row["file"]), row, input_size)
+
+
+def shrink_face(image: np.ndarray, row: dict, input_size: int | None) -> tuple[np.ndarray, np.ndarray]:
+    """A stored face, as its row of the index describes it, shrunk for the input, and its matrix from image pixels."""
     matrix = np.array(row["matrix"], np.float64)
     stored = transform(np.array(row["landmarks"], np.float64), matrix)  # (points, 2)
     image, smaller = shrink(image, input_size / longer_side(stored) if input_size else 1)
@@ -255,17 +285,28 @@ class TrainingBatches(keras.utils.PyDataset):
         """Image names of the faces in batch `step`."""
         return [self.faces.names[i] for i in self.chosen(step)]
 
+    def _stored(self, chosen: Sequence[int]) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
+        """Some faces: stored images, landmarks (chosen, points, 2) in crop pixels, and matrices from stored to crop."""
+        return [self.faces.images[i] for i in chosen], self.landmarks[chosen], self._from_stored[chosen]
+
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        return self.share(index, 0, 1)
+
+    def share(self, index: int, rank: int, ranks: int) -> tuple[np.ndarray, np.ndarray]:
+        """One of `ranks` equal parts of a batch, for the device `rank`; all of them together are the whole batch."""
         step = self.first_step + index
         rng = np.random.default_rng((self.seed, _MOVES, step))
-        chosen = self.chosen(step)
-        moves, flips = sample_geometry(rng, len(chosen), self.recipe.augmentation, self.size)
-        landmarks = transform(self.landmarks[chosen], moves)  # (batch, points, 2)
+        count = self.recipe.batch_size
+        part = slice(rank * count // ranks, (rank + 1) * count // ranks)
+        moves, flips = (drawn[part] for drawn in sample_geometry(rng, count, self.recipe.augmentation, self.size))
+        generators = rng.spawn(count)[part]  # each face has its own, so that a part needs none of the others
+        stored, landmarks, from_stored = self._stored(self.chosen(step)[part])
+        landmarks = transform(landmarks, moves)  # (part, points, 2)
         landmarks[flips] = mirror_landmarks(landmarks[flips], self.faces.dataset.layout)
-        matrices = compose(moves, self._from_stored[chosen])  # (batch, 2, 3)
-        images = np.empty((len(chosen), self.size, self.size, 3), np.uint8)
-        for image, face, matrix in zip(images, chosen, matrices, strict=True):
-            image[:] = _disturb(warp(self.faces.images[face], matrix, self.size), rng, self.recipe.augmentation)
+        matrices = compose(moves, from_stored)  # (part, 2, 3)
+        images = np.empty((len(stored), self.size, self.size, 3), np.uint8)
+        for image, face, matrix, generator in zip(images, stored, matrices, generators, strict=True):
+            image[:] = _disturb(warp(face, matrix, self.size), generator, self.recipe.augmentation)
         return to_network(images), self.encode(landmarks, self.size)
 
 

@@ -12,11 +12,12 @@ import numpy as np
 from config import SETTINGS_FILE, STATE_FILE
 
 
-def open_run(folder: Path, settings: dict, resume: bool) -> dict:
+def open_run(folder: Path, settings: dict, resume: bool, chief: bool = True) -> dict:
     """The record of a run: of a new one, or of the one in `folder` that is to go on.
 
     Args:
         settings: everything that was resolved for this run.
+        chief: whether this process writes the folder; what another one begins there is no run that was there before.
 
     Returns:
         "settings", "versions", "commit", and "validation": the best figures so far, None before the first epoch.
@@ -30,7 +31,7 @@ def open_run(folder: Path, settings: dict, resume: bool) -> dict:
     there = (folder / STATE_FILE).is_file() and file.is_file()
     if resume and not there:
         raise FileNotFoundError(f"nothing to resume. Received {folder}, which holds no {STATE_FILE} of a run")
-    if there and not resume:
+    if there and not resume and chief:
         raise FileExistsError(f"{folder} holds a run already. Go on with --resume, or take another --save-path")
     if not resume:
         return {"settings": settings, "versions": _versions(), "commit": _commit(), "validation": None}
@@ -54,7 +55,7 @@ def read_record(file: Path) -> dict:
     try:
         record = json.loads(file.read_text(encoding="utf-8"))
         dict(record["settings"])
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(f"{file} is not the record of a run. Received {error!r}; train anew elsewhere") from error
     return record
 

@@ -47,9 +47,11 @@ from config import (
     recipe_of,
 )
 from data_helper import prepare_embedded
+from distribution import DISTRIBUTE, distribution_of
 from face_batches import Faces, TrainingBatches, load_faces, read_index
+from face_records import FaceRecords, RecordBatches
 from figures import draw_curves
-from methods import METHODS, method_of
+from methods import METHODS, method_of, start_at_mean
 from metrics import nme
 from pose_balance import pose_bins
 from progress import Progress
@@ -73,6 +75,8 @@ class Train:
         faces: how many of the training faces to use, drawn at random; all by default. The eigenbases stay those of all
             prepared labels.
         workers: threads that make batches.
+        records: read the training faces in a stream from the records that data_helper.py wrote, not into memory.
+        distribute: a name of distribution.DISTRIBUTE.
 
     Raises:
         ValueError: an unknown network, data set, method, recipe or crop.
@@ -95,6 +99,8 @@ class Train:
         precision: str = "auto",
         faces: int | None = None,
         workers: int = 1,
+        records: bool = False,
+        distribute: str = "auto",
     ):
         self.network = network_of(arch)
         self.dataset = dataset_of(dataset_name)
@@ -111,7 +117,13 @@ class Train:
         if precision == "auto":
             precision = "mixed_bfloat16" if _on_gpu() else "float32"
         self.precision = precision
-        self.faces = faces
+        self.faces, self.records = faces, records
+        if records and (faces is not None or self.method.balance or self.method.start is start_at_mean):
+            raise ValueError(
+                f"records are read as they come. Received --faces or the method {method}, which choose faces"
+            )
+        self.distribution = distribution_of(distribute)
+        self.distribution.check(self.recipe.batch_size)
 
     def train(self, weight_path: str | os.PathLike | None = None, resume: bool = False) -> dict:
         """Trains, and returns the validation figures of the best epoch: "nme" (percent), "normaliser", "n", "epoch".
@@ -127,11 +139,14 @@ class Train:
             ValueError: the run to resume has other settings, or a file (state, start weights, data) does not fit.
             FloatingPointError: the loss was not finite; the message names the faces.
         """
+        if not self.distribution.chief:
+            return self._train(weight_path, resume)
         with folder_lock(self.save_path, "a training writes to"):
             return self._train(weight_path, resume)
 
     def _train(self, weight_path: str | os.PathLike | None, resume: bool) -> dict:
-        record = open_run(self.save_path, self.settings(weight_path), resume)
+        chief = self.distribution.chief
+        record = open_run(self.save_path, self.settings(weight_path), resume, chief)
         keras.utils.set_random_seed(self.seed)
 
         # Data
@@ -141,7 +156,9 @@ class Train:
         distance = held_out.normaliser_distance()
 
         # Network and loss
-        model, loss = self.compiled(steps)
+        with self.distribution.scope():
+            model, loss = self.compiled(steps)
+        self.distribution.prepare(model)
         self.method.start(model, batches)
         averages = Averages(model, self._build("float32", steps))
         if weight_path:
@@ -167,7 +184,8 @@ class Train:
                 "n": len(held_out),
                 "epoch": row["epoch"],
             }
-            write_json(self.save_path / SETTINGS_FILE, record)
+            if chief:
+                write_json(self.save_path / SETTINGS_FILE, record)
 
         faces = {"train": batches.faces.summary(), "validation": held_out.summary()}
         if self.method.balance:
@@ -175,8 +193,9 @@ class Train:
             print(f"pose bins of {faces['pose_bins']['n']} faces; a round shows {batches.per_bin} of each")
         if not resume:
             record["faces"] = faces
-            write_json(self.save_path / SETTINGS_FILE, record)
-            state.save()
+            if chief:
+                write_json(self.save_path / SETTINGS_FILE, record)
+                state.save()
         elif record["faces"] != faces:
             raise ValueError(
                 f"cannot resume {self.save_path} with other faces. Received {faces}; the run has {record['faces']}"
@@ -184,22 +203,28 @@ class Train:
         callbacks = [
             *self.method.callbacks(loss, self.recipe.epochs),
             StopOnNaN(batches),
-            Snapshots(self.save_path / SNAPSHOTS_FILE, averages, held_out.sample(1, SEED), predict, done),
-            Checkpoint(state, averages, validate, on_best),
-            *_tensorboard(self.save_path),
-            Progress(self.recipe.epochs, steps, done, self.dataset.normaliser),
+            Checkpoint(state, averages, validate, on_best, chief),
         ]
+        if chief:
+            callbacks.insert(
+                -1, Snapshots(self.save_path / SNAPSHOTS_FILE, averages, held_out.sample(1, SEED), predict, done)
+            )
+            callbacks += [
+                *_tensorboard(self.save_path),
+                Progress(self.recipe.epochs, steps, done, self.dataset.normaliser),
+            ]
         try:
             if done < self.recipe.epochs:
-                model.fit(
-                    batches,
-                    steps_per_epoch=steps,
-                    initial_epoch=done,
-                    epochs=self.recipe.epochs,
-                    callbacks=callbacks,
-                    shuffle=False,  # the batches come in an order of their own
-                    verbose=0,
-                )
+                with self.distribution.scope():
+                    model.fit(
+                        self.distribution.feed(batches),
+                        steps_per_epoch=steps,
+                        initial_epoch=done,
+                        epochs=self.recipe.epochs,
+                        callbacks=callbacks,
+                        shuffle=False,  # the batches come in an order of their own
+                        verbose=0,
+                    )
         except KeyboardInterrupt:
             self._finish(averages, state)
             raise
@@ -209,13 +234,18 @@ class Train:
     def _finish(self, averages: Averages, state: TrainingState) -> None:
         """Leaves the present weights, the log and its curves in the folder of the run."""
         averages.update()
+        if not self.distribution.chief:
+            return
         averages.save(self.save_path / LAST_FILE)
         if state.rows:
             write_text(self.save_path / LOG_FILE, log_csv(state.rows))
             draw_curves(self.save_path / CURVES_FILE, state.rows, self.dataset.normaliser)
 
     def batches(self) -> TrainingBatches:
-        """The training faces in memory, moved anew in every batch."""
+        """The training faces, moved anew in every batch."""
+        if self.records:
+            records = FaceRecords(self.data_dir, self.dataset, self.recipe.input_size)
+            return RecordBatches(records, self.crop, self.recipe, self.method.encode, self.seed, workers=self.workers)
         faces = load_faces(self.data_dir, self.dataset.name, "train", self.recipe.input_size)
         if self.faces is not None:
             faces = faces.sample(self.faces, self.seed)
@@ -280,6 +310,7 @@ class Train:
             "precision": self.precision,
             "seed": self.seed,
             "faces_used": self.faces,
+            "records": self.records or None,
         }
 
 
@@ -348,6 +379,10 @@ def parse_options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--precision", default="auto", help="Keras dtype policy; auto: bfloat16 on a GPU")
     parser.add_argument("--faces", type=int, help="how many of the training faces to use, drawn at random")
     parser.add_argument("--workers", type=int, default=1, help="threads that make batches")
+    parser.add_argument(
+        "--records", action="store_true", help="stream the training faces, see data_helper.py --records"
+    )
+    parser.add_argument("--distribute", default="auto", choices=DISTRIBUTE, help="over several devices or machines")
     parser.add_argument("--resume", action="store_true", help="go on with the run in --save-path")
     options = parser.parse_args(arguments)
     if options.resume and not options.save_path:
@@ -377,6 +412,8 @@ def run_of(options: argparse.Namespace, save_path: str | os.PathLike) -> Train:
         precision=options.precision,
         faces=options.faces,
         workers=options.workers,
+        records=options.records,
+        distribute=options.distribute,
     )
 
 
