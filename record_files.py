@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from config import RECORDS_DIR, Dataset
+from optional_packages import import_package
 from safe_files import replace_file
 
 PURPOSE, REQUIREMENTS = "reading a set in a stream", "requirements-records.txt"
