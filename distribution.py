@@ -71,10 +71,11 @@ class Distribution:
     """One device; what the others do differently, they override.
 
     Attributes:
-        replicas: devices that a batch is cut between. chief: whether this process writes the files.
+        workers: processes that train together. replicas: devices of all of them, between which a batch is cut.
+        chief: whether this process writes the files.
     """
 
-    replicas, chief = 1, True
+    workers, replicas, chief = 1, 1, True
 
     def scope(self):
         """Within it network, loss and optimizer are built, and the network is trained."""
@@ -113,14 +114,14 @@ class _TensorFlow(Distribution):
     def __init__(self, workers: int):
         import tensorflow as tf
 
-        self._several = workers > 1
-        if self._several:
+        self.workers = workers
+        if workers > 1:
             self._strategy = tf.distribute.MultiWorkerMirroredStrategy()
         else:
             devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
             self._strategy = tf.distribute.MirroredStrategy([device.name for device in devices])
         self.replicas = self._strategy.num_replicas_in_sync
-        self.chief = not self._several or self._strategy.cluster_resolver.task_id == 0
+        self.chief = workers == 1 or self._strategy.cluster_resolver.task_id == 0
 
     def scope(self):
         return self._strategy.scope()
@@ -136,7 +137,7 @@ class _TensorFlow(Distribution):
         for layer in model.layers:
             if isinstance(layer, keras.layers.BatchNormalization):
                 layer.synchronized = True
-        if not self._several:
+        if self.workers == 1:
             return
         model._distribute_strategy = None
         step = model.train_step
@@ -166,5 +167,5 @@ class _TensorFlow(Distribution):
 
 
 def worker_lost(error: Exception) -> bool:
-    """Whether an error of `fit` means that another worker is gone."""
+    """Whether an error of `fit` means that another worker is gone, or not there yet."""
     return _workers() > 1 and type(error).__name__ in LOST

@@ -47,7 +47,7 @@ from config import (
     recipe_of,
 )
 from data_helper import prepare_embedded
-from distribution import DISTRIBUTE, distribution_of
+from distribution import DISTRIBUTE, distribution_of, worker_lost
 from face_batches import Faces, TrainingBatches, load_faces, read_index
 from face_records import FaceRecords, RecordBatches
 from figures import draw_curves
@@ -146,6 +146,8 @@ class Train:
 
     def _train(self, weight_path: str | os.PathLike | None, resume: bool) -> dict:
         chief = self.distribution.chief
+        if self.distribution.workers > 1:  # a worker that starts again may have been lost before anything was kept
+            resume = resume and (self.save_path / STATE_FILE).is_file()
         record = open_run(self.save_path, self.settings(weight_path), resume, chief)
         keras.utils.set_random_seed(self.seed)
 
@@ -436,15 +438,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if all(face["split"] != "test" for face in read_index(options.data_dir, dataset)["faces"]):
             print(f"{save_path}\nno test faces were prepared, so nothing was evaluated")
             return 0
+        if not run.distribution.chief:
+            return 0
         result = Test().test_model(dataset.name, save_path / BEST_FILE, data_dir=options.data_dir, out=save_path)
     except KeyboardInterrupt:
         print("\ntrain.py: stopped", file=sys.stderr)
         if (save_path / STATE_FILE).is_file():
             print(f"finished epochs are kept; go on with --save-path {save_path} --resume", file=sys.stderr)
         return 130
-    except (OSError, ValueError, FloatingPointError) as error:
+    except (OSError, ValueError, FloatingPointError, ImportError) as error:
         print(f"train.py: {error}", file=sys.stderr)
         return 1
+    except Exception as error:
+        if not worker_lost(error):
+            raise
+        print(f"train.py: another worker is gone, going on with --resume. {error}", file=sys.stderr)
+        sys.stderr.flush()
+        os.execv(sys.executable, [*sys.orig_argv, *([] if options.resume else ["--resume"])])
     full = result["subsets"]["full"]
     print(f"NME {full['nme']:.2f} % on {full['n']} faces, {time.time() - started:.0f} s")
     print(save_path)
