@@ -102,6 +102,7 @@ class Train:
         records: bool = False,
         distribute: str = "auto",
     ):
+        self.distribution = distribution_of(distribute)  # first of all: TensorFlow must not have computed before
         self.network = network_of(arch)
         self.dataset = dataset_of(dataset_name)
         self.method = method_of(method)
@@ -122,7 +123,6 @@ class Train:
             raise ValueError(
                 f"records are read as they come. Received --faces or the method {method}, which choose faces"
             )
-        self.distribution = distribution_of(distribute)
         self.distribution.check(self.recipe.batch_size)
 
     def train(self, weight_path: str | os.PathLike | None = None, resume: bool = False) -> dict:

@@ -20,6 +20,7 @@ import json
 import multiprocessing
 import os
 import random
+import re
 import resource
 import shutil
 import signal
@@ -40,6 +41,7 @@ FACES, PIXELS = 24, 64  # training faces, side of the input
 SMALL_DISK = (0, 100, 4_000, 30_000)  # bytes that a file may have
 CAPABILITIES = 0x20080522  # version of the kernel's structure, see capset(2)
 VOLATILE = (".lock", "tensorboard", "__pycache__")  # files that may differ
+SHARED = rb'"shared_object_id": \d+'  # an address in memory, in a .keras file's config.json
 LONGEST = 300  # seconds of a run
 
 
@@ -209,7 +211,7 @@ def _digest(path: Path) -> str:
     if path.suffix in (".npz", ".keras"):
         with zipfile.ZipFile(path) as archive:
             names = sorted(set(archive.namelist()) - {"metadata.json"})  # which holds the date
-            members = {name: archive.read(name) for name in names}
+            members = {name: re.sub(SHARED, b"", archive.read(name)) for name in names}
         content = b"".join(
             name.encode() + (_arrays(data) if name.endswith(".h5") else data) for name, data in members.items()
         )
