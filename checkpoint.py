@@ -80,9 +80,8 @@ class Averages:
 
     def update(self) -> keras.Model:
         """Copies the present averages, or the weights themselves where the recipe averages none; returns the copy."""
-        if not keras.ops.convert_to_numpy(
-            self.trained.optimizer.iterations
-        ):  # before the first step there is no average yet
+        steps = keras.ops.convert_to_numpy(self.trained.optimizer.iterations)
+        if not steps:  # before the first there is no average yet
             return self.present()
         weights = self.trained.get_weights()
         self.trained.optimizer.finalize_variable_values(self.trained.trainable_variables)  # only there on all backends

@@ -19,7 +19,7 @@ import numpy as np
 from face_batches import TrainingBatches
 
 DISTRIBUTE = ("auto", "none", "data_parallel")
-LOST = ("UnavailableError", "AbortedError", "CancelledError", "DeadlineExceededError", "InternalError")  # of a worker
+LOST = ("UnavailableError", "AbortedError", "CancelledError", "DeadlineExceededError")  # what TensorFlow then raises
 
 
 def distribution_of(name: str) -> "Distribution":
@@ -167,5 +167,5 @@ class _TensorFlow(Distribution):
 
 
 def worker_lost(error: Exception) -> bool:
-    """Whether an error of `fit` means that another worker is gone, or not there yet."""
+    """Whether an error means that another worker is gone, or not there yet."""
     return _workers() > 1 and type(error).__name__ in LOST

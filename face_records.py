@@ -68,7 +68,11 @@ class FaceRecords:
         Raises:
             ValueError: a record is no face of this data set.
         """
-        faces = [self._face(data, i) for i, data in zip(chosen, self._source.__getitems__(list(chosen)), strict=True)]
+        try:
+            records = self._source.__getitems__(list(chosen))
+        except RuntimeError as error:
+            raise ValueError(f"the records of {self.dataset.title} are damaged: {error}. Prepare them again") from error
+        faces = [self._face(data, i) for i, data in zip(chosen, records, strict=True)]
         return Faces(
             dataset=self.dataset,
             split=self.split,

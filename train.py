@@ -428,7 +428,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         stem = f"{dataset.name}_{network_of(options.arch).stem}_{options.method}"
         save_path = Path(options.save_path or _free_folder(stem))
         run = run_of(options, save_path)
-        if dataset.name == DatasetName.synthetic:
+        if run.distribution.workers > 1 and not options.save_path:
+            raise ValueError("several workers need one folder of the run. Received none; name it with --save-path")
+        if dataset.name == DatasetName.synthetic and run.distribution.chief:
             prepare_embedded(options.data_dir, options.crop)
         validation = run.train(weight_path=options.weights, resume=options.resume)
         print(
@@ -452,8 +454,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         if not worker_lost(error):
             raise
-        print(f"train.py: another worker is gone, going on with --resume. {error}", file=sys.stderr)
-        sys.stderr.flush()
+        print(f"train.py: another worker is gone; starting again with --resume. {error}", file=sys.stderr, flush=True)
         os.execv(sys.executable, [*sys.orig_argv, *([] if options.resume else ["--resume"])])
     full = result["subsets"]["full"]
     print(f"NME {full['nme']:.2f} % on {full['n']} faces, {time.time() - started:.0f} s")
