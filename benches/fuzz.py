@@ -4,8 +4,8 @@
     python -m benches.fuzz --reader pts --cases 1000 --seed 3
 
 A case is a good file with a few edits that Hypothesis draws: bytes changed, cut out, doubled, put in, the end cut off,
-words of the format in the wrong place. It fails with any other error, after 5 s, or above 2 GiB of memory; Hypothesis
-then shrinks it. A case that hangs or ends the process stays on disk, and its file is named.
+words of the format in the wrong place. It fails with any other error, after 5 s of the processor, or above 2 GiB of
+memory; Hypothesis then shrinks it. A case that hangs or ends the process stays on disk, and its file is named.
 """
 
 import argparse
@@ -24,7 +24,6 @@ import zipfile
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 
 import cv2
@@ -406,22 +405,25 @@ def fuzz(name: str, cases: int, folder: Path, number: int | None = None) -> dict
         nonlocal slowest
         path.write_bytes(data)
         faulthandler.dump_traceback_later(HANGS, exit=True)
-        started = time.perf_counter()
+        started = time.process_time()
         try:
             reader.read(path)
             count["read"] += 1
         except reader.errors:
             count["refused"] += 1
         finally:
-            slowest = max(slowest, time.perf_counter() - started)
             faulthandler.cancel_dump_traceback_later()
+        seconds = time.process_time() - started  # of the processor: others may hold the machine
+        slowest = max(slowest, seconds)
+        if seconds > LONGEST:
+            raise TimeoutError(f"{name} took {seconds:.1f} s")
 
     test = given(damaged(samples, reader.tokens))(case)
     if number is not None:
         test = seed(number)(test)
     settings(
         max_examples=cases,
-        deadline=timedelta(seconds=LONGEST),
+        deadline=None,
         derandomize=number is None,
         database=None,
         phases=(Phase.explicit, Phase.generate, Phase.shrink),
