@@ -8,18 +8,21 @@ a line of JSON comes back. Started as a script this file is that other process.
 import atexit
 import io
 import json
+import math
 import os
 import queue
 import subprocess
 import sys
 import threading
+import time
 import zipfile
 from pathlib import Path
 
-LONGEST_TRIAL = 4.0  # seconds without an answer, and one more for every 100 MB of the file
+LONGEST_TRIAL = 4.0  # seconds of the processor, and one more for every 100 MB of the file
+PATIENCE = 20  # times as long it may take where other programs hold the machine
 LARGEST_TRIAL = 2 * 2**30  # bytes of memory of the other process
 BLOCK = 2**24  # numbers read at once
-_STARTED = 30.0  # seconds until the other process must be there
+_STARTED = 120.0  # seconds until the other process must be there
 
 
 def try_hdf5(path: str | os.PathLike, member: str | None = None) -> None:
@@ -91,7 +94,8 @@ atexit.register(_READER.end)
 
 def _try(kind: str, path: str | os.PathLike, member: str | None = None) -> None:
     seconds = LONGEST_TRIAL + os.path.getsize(path) / 1e8
-    answer = _READER.ask({"kind": kind, "path": os.path.abspath(path), "member": member}, seconds)
+    request = {"kind": kind, "path": os.path.abspath(path), "member": member, "seconds": seconds}
+    answer = _READER.ask(request, PATIENCE * seconds)
     if answer is None:
         raise ValueError(f"it is damaged so that reading it crashes or takes more than {seconds:.0f} s")
     if "error" in answer:
@@ -162,12 +166,15 @@ def _serve() -> None:
 
         resource.setrlimit(resource.RLIMIT_AS, (LARGEST_TRIAL, LARGEST_TRIAL))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    except ImportError:  # not a POSIX system: time alone is limited there
-        pass
+    except ImportError:  # not a POSIX system: patience alone is limited there
+        resource = None
     readers = {"hdf5": _read_hdf5, "mat": _read_mat}
     print("{}", flush=True)
     for line in sys.stdin:
         request = json.loads(line)
+        if resource:
+            used = time.process_time() + request["seconds"]
+            resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(used), resource.RLIM_INFINITY))
         try:
             readers[request["kind"]](request["path"], request["member"])
             answer = {}
