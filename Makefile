@@ -29,7 +29,7 @@ test: .venv/requirements-dev.stamp
 test-slow: .venv/requirements-dev.stamp
 	.venv/bin/python -m pytest -m slow
 
-.venv/requirements-dev.stamp: requirements.txt requirements-export.txt
+.venv/requirements-dev.stamp: requirements.txt requirements-export.txt requirements-records.txt
 
 .venv/requirements-demo.stamp: requirements.txt
 

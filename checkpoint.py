@@ -2,7 +2,6 @@
 
 import json
 import os
-import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -40,23 +39,24 @@ class TrainingState:
 
         replace_file(self.path, write)
 
-    def load(self) -> None:
-        """Puts the stored state into the model and its optimizer.
+    def load(self, folder: str | os.PathLike) -> None:
+        """Puts the state stored in a folder into the model and its optimizer.
 
         Raises:
             ValueError: the file is broken or of another model.
         """
+        path = Path(folder) / STATE_FILE
         try:
-            with np.load(self.path, allow_pickle=False) as file:
+            with np.load(path, allow_pickle=False) as file:
                 rows = json.loads(str(file["rows"]))
                 arrays = [file[f"v{i}"] for i in range(len(file.files) - 1)]
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            raise ValueError(f"{self.path} is not a training state: {error}") from error
+        except Exception as error:  # zipfile, zlib, struct and NumPy each raise their own kind on a broken file
+            raise ValueError(f"{path} is not a training state: {error}") from error
         variables = self._variables()
         shapes, expected = [a.shape for a in arrays], [tuple(v.shape) for v in variables]
         if shapes != expected:
             raise ValueError(
-                f"{self.path} is the state of another model. Received {len(shapes)} arrays; "
+                f"{path} is the state of another model. Received {len(shapes)} arrays; "
                 f"{len(expected)} of this model's shapes are right"
             )
         for variable, array in zip(variables, arrays, strict=True):
@@ -90,11 +90,13 @@ class Averages:
 
     def update(self) -> keras.Model:
         """Copies the present averages, or the weights themselves where the recipe averages none; returns the copy."""
+        steps = keras.ops.convert_to_numpy(self.trained.optimizer.iterations)
+        if not steps:  # before the first there is no average yet
+            return self.present()
+        weights = self.trained.get_weights()
+        self.trained.optimizer.finalize_variable_values(self.trained.trainable_variables)  # only there on all backends
         self.present()
-        if int(self.trained.optimizer.iterations):  # before the first step there is no average yet
-            self.trained.optimizer.finalize_variable_values(self.model.trainable_variables)
-        for variable in self.model.variables:  # arrays of its own: JAX gives away the memory of those it computes with
-            variable.assign(keras.ops.copy(variable))
+        self.trained.set_weights(weights)
         return self.model
 
     def save(self, path: str | os.PathLike) -> None:
@@ -210,7 +212,7 @@ def read_snapshots(path: str | os.PathLike) -> dict:
         fits = truth.ndim == 2 and truth.shape[1] == 2 and all(face.shape == truth.shape for face in epochs.values())
         if not fits or not isinstance(content["image"], str):
             raise ValueError("the landmarks do not fit together")
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise ValueError(f"{path} holds no snapshots of a training ({error!r}); remove it, or train anew") from error
     return {"image": content["image"], "landmarks": truth, "epochs": epochs}
 

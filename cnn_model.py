@@ -21,6 +21,7 @@ import keras
 import numpy as np
 
 from config import CROPS, EXPORT_SUFFIXES, LEGACY_CROP, PACKAGE, SETTINGS_FILE, WEIGHTS_DIR, Network, network_of
+from fragile_files import try_hdf5
 from legacy_h5 import read_legacy_h5
 from pixelwise.vgg import vgg19
 
@@ -124,6 +125,8 @@ def load_model(path) -> keras.Model:
     else:
         raise ValueError(f"{path}: unknown kind of weights file. Received {path.suffix!r}; .keras or .h5 is right")
     try:
+        if path.suffix in LEGACY_SUFFIXES:
+            try_hdf5(path)
         return read(path)
     except Exception as error:  # a broken file can make h5py, zipfile, json or Keras raise anything
         reason = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
@@ -261,6 +264,7 @@ REFUSED = (  # layers of Keras that run code, or read other files, which the mod
     "TextVectorization",
 )
 SIZES = ("filters", "units", "kernel_size", "depth_multiplier", "batch_shape")
+MAX_ARCHIVE = 1_000_000_000  # bytes of all that is in it, unpacked; EfficientNet-B3 has 45 million
 MAX_SIZE = 16_384  # of any of these; the widest layer of EfficientNet-B3 has 2304
 
 
@@ -271,9 +275,13 @@ def _read_keras(path) -> keras.Model:
     with zipfile.ZipFile(path) as archive:
         if not {"config.json", "model.weights.h5"} <= set(archive.namelist()) <= ARCHIVE:
             raise ValueError(f"the archive must hold {sorted(ARCHIVE)}. Received {archive.namelist()}")
+        unpacked = sum(member.file_size for member in archive.infolist())
+        if unpacked > MAX_ARCHIVE:
+            raise ValueError(f"it is absurdly large. Received {unpacked} bytes in all; at most {MAX_ARCHIVE} is right")
         model_config = json.loads(archive.read("config.json"))
     model_config.pop("compile_config", None)  # never read: compile=False
     _check_config(model_config)
+    try_hdf5(path, "model.weights.h5")
     return keras.saving.load_model(path, compile=False, safe_mode=True)
 
 

@@ -53,7 +53,7 @@ from image_utility import crop_matrix, mirror_landmarks, sample_geometry, to_tar
 from metrics import BOX
 from pca_utility import labels_folder
 from safe_files import folder_lock, replace_file, write_text, write_texts
-from stored_faces import finished_entries, read_journal
+from stored_faces import finished_entries, read_journal, store_records
 
 LABELS_FILE = "labels.npy"
 REASONS_SHOWN = 10  # how many skipped faces the summary names
@@ -70,6 +70,7 @@ def prepare(
     workers: int | None = None,
     faces: int | None = None,
     size: int | None = None,
+    records: int | None = None,
 ) -> dict:
     """Prepares a data set below `data_dir`; redoes only what changed since the last run, and prints what there is.
 
@@ -82,6 +83,8 @@ def prepare(
         extra: also take the extra training parts.
         faces, size: how many training faces to render, and the side of all rendered pictures in pixels; by default as
             config.DATASETS says. Only for a set that is rendered.
+        records: also write the training faces as sharded records, which training can stream: so many rendered ones, or
+            0 for those of the index. None leaves records alone.
         workers: processes; by default one for each core. With more than 1, a script that calls this must guard its own
             start with `if __name__ == "__main__":`.
 
@@ -96,14 +99,17 @@ def prepare(
     """
     dataset = _resized(dataset_of(dataset_name), faces, size)
     crop_of(crop)
+    if records is not None and (records < 0 or (records and not dataset.render_size)):
+        raise ValueError(f"only rendered faces can be chosen in number. Received {records} records of {dataset.title}")
     if copies < 0 or (workers is not None and workers < 1):
         raise ValueError(f"copies must be 0 or more, workers 1 or more. Received {copies} and {workers}")
     parts, missing = find_parts(dataset, raw_dir, extra)
-    records, bad = _read_records(dataset, parts, raw_dir)
+    workers = workers or os.cpu_count() or 1
+    faces_found, bad = _read_records(dataset, parts, raw_dir)
     folder = Path(data_dir) / dataset.name
     with folder_lock(folder, "another run is preparing"):
-        entries = finished_entries(folder, dataset, records, workers or os.cpu_count() or 1)
-        kept, dropped = _split_faces(dataset, records, entries)
+        entries = finished_entries(folder, dataset, faces_found, workers)
+        kept, dropped = _split_faces(dataset, faces_found, entries)
         skipped = [{"file": face.file, "reason": face.reason, "part": face.part.name} for face in bad + dropped]
         if not kept:
             first = f"{skipped[0]['file']}: {skipped[0]['reason']}" if skipped else "its files hold no face"
@@ -122,8 +128,12 @@ def prepare(
         }
         changed = _write_labels(folder, dataset, kept, options)
         changed |= _publish(folder, index)
-        _remove_superseded(folder, records, entries)
+        _remove_superseded(folder, faces_found, entries)
+        if records is not None:
+            shards = store_records(folder, dataset, index, records, workers)
     _print_summary(dataset, index, entries)
+    if records is not None:
+        print(f"{sum(shards.values())} training faces in {len(shards)} files of records")
     print(f"{folder}: {'prepared' if changed else 'nothing to do, everything is up to date'}")
     return index
 
@@ -346,6 +356,13 @@ def main(arguments: list[str] | None = None) -> int:
     add("--extra", action="store_true", help="also take extra training parts (300W: helen_recovered)")
     add("--faces", type=int, help="rendered training faces (only synthetic)")
     add("--size", type=int, help="side of the rendered pictures in pixels (only synthetic)")
+    add(
+        "--records",
+        type=int,
+        nargs="?",
+        const=0,
+        help="also write training faces as records to stream: those there are, or this many (only synthetic)",
+    )
     add("--workers", type=int, help="processes (default: one for each core)")
     given = vars(parser.parse_args(arguments))
     try:
@@ -358,7 +375,7 @@ def main(arguments: list[str] | None = None) -> int:
     except BrokenProcessPool:
         print("data_helper.py: a worker process died, perhaps for want of memory. Try --workers 1", file=sys.stderr)
         return 1
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, ImportError) as error:
         print(f"data_helper.py: {error}", file=sys.stderr)
         return 1
     return 0

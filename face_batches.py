@@ -6,8 +6,8 @@ import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
-from pathlib import Path
+from functools import lru_cache, partial
+from pathlib import Path, PurePosixPath
 
 import keras
 import numpy as np
@@ -136,11 +136,37 @@ def read_index(data_dir: str | os.PathLike, dataset: Dataset) -> dict:
     try:
         index = json.loads(path.read_text(encoding="utf-8"))
         found = (index["dataset"], index["version"])
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(f"{path} is not an index of prepared faces ({error!r}). Make it again: {command}") from error
     if found != (dataset.title, INDEX_VERSION):
         raise ValueError(f"{path} does not fit. Received {found}; {(dataset.title, INDEX_VERSION)} is right: {command}")
+    try:
+        missing = [(part["part"], part["count"]) for part in index["missing"]]
+        good = all(isinstance(part, str) and isinstance(count, int) for part, count in missing)
+        bad = next((number for number, row in enumerate(index["faces"]) if not is_face(row, dataset)), None)
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"{path} has another form ({error!r}). Make it again: {command}") from error
+    if bad is not None or not good:
+        what = f"face {bad}" if good else "missing parts"
+        raise ValueError(f"{path} has another form. Received {what} not as data_helper.py writes it: {command}")
     return index
+
+
+def is_face(row: dict, dataset: Dataset) -> bool:
+    """Whether a row of an index is a face of this data set, its file one below the set's folder."""
+    try:
+        landmarks, matrix = np.array(row["landmarks"]), np.array(row["matrix"])
+        box = np.zeros(4) if row["box"] is None else np.array(row["box"])
+        numbers = all(array.dtype.kind in "iuf" and np.isfinite(array).all() for array in (landmarks, matrix, box))
+        if not numbers or (landmarks.shape, matrix.shape, box.shape) != ((dataset.layout.points, 2), (2, 3), (4,)):
+            return False
+        texts = [row["image"], row["split"], row["file"], *row["subsets"]]
+        file = PurePosixPath(row["file"])
+        inside = not file.is_absolute() and ".." not in file.parts and "\0" not in row["file"]
+        longer = longer_side(transform(landmarks, matrix))
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return False
+    return inside and all(isinstance(text, str) for text in texts) and bool(0 < longer < np.inf)
 
 
 def load_faces(
@@ -184,7 +210,11 @@ def load_faces(
 
 def _load_face(folder: Path, row: dict, input_size: int | None) -> tuple[np.ndarray, np.ndarray]:
     """A stored face and its matrix from image pixels, shrunk for the input."""
-    image = read_image(folder / row["file"])
+    return shrink_face(read_image(folder / row["file"]), row, input_size)
+
+
+def shrink_face(image: np.ndarray, row: dict, input_size: int | None) -> tuple[np.ndarray, np.ndarray]:
+    """A stored face, as its row of the index describes it, shrunk for the input, and its matrix from image pixels."""
     matrix = np.array(row["matrix"], np.float64)
     stored = transform(np.array(row["landmarks"], np.float64), matrix)  # (points, 2)
     image, smaller = shrink(image, input_size / longer_side(stored) if input_size else 1)
@@ -308,16 +338,27 @@ class TrainingBatches(keras.utils.PyDataset):
         """Image names of the faces in batch `step`."""
         return [self.faces.names[i] for i in self.chosen(step)]
 
+    def _unmoved(self, chosen: Sequence[int]) -> tuple[np.ndarray, np.ndarray, Callable]:
+        """Of some faces: points (chosen, points, 2) in crop pixels, matrices (chosen, 2, 3) from stored to crop, what
+        makes images from moved matrices and disturbances."""
+        return self.landmarks[chosen], self._from_stored[chosen], partial(self.sampler, chosen)
+
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        return self.share(index, 0, 1)
+
+    def share(self, index: int, rank: int, ranks: int) -> tuple[np.ndarray, np.ndarray]:
+        """One of `ranks` equal parts of a batch, for the device `rank`; all of them together are the whole batch."""
         step = self.first_step + index
         rng = np.random.default_rng((self.seed, _MOVES, step))
-        chosen = self.chosen(step)
-        moves, flips = sample_geometry(rng, len(chosen), self.recipe.augmentation, self.size)
-        landmarks = transform(self.landmarks[chosen], moves)  # (batch, points, 2)
-        landmarks[flips] = mirror_landmarks(landmarks[flips], self.layout)
-        matrices = compose(moves, self._from_stored[chosen])  # (batch, 2, 3)
-        disturbances = sample_disturbances(rng, len(chosen), self.recipe.augmentation, self.size)
-        return self.sampler(chosen, matrices, disturbances), self.encode(landmarks, self.size)
+        count = self.recipe.batch_size
+        moves, flips = sample_geometry(rng, count, self.recipe.augmentation, self.size)
+        disturbances = sample_disturbances(rng, count, self.recipe.augmentation, self.size)
+        part = slice(rank * count // ranks, (rank + 1) * count // ranks)
+        landmarks, from_stored, sampled = self._unmoved(self.chosen(step)[part])
+        landmarks = transform(landmarks, moves[part])  # (part, points, 2)
+        landmarks[flips[part]] = mirror_landmarks(landmarks[flips[part]], self.layout)
+        images = sampled(compose(moves[part], from_stored), disturbances[part])  # (part, size, size, 3)
+        return images, self.encode(landmarks, self.size)
 
 
 def _drawn(rng: np.random.Generator, members: np.ndarray, count: int) -> np.ndarray:

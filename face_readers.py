@@ -7,6 +7,7 @@ Landmarks and boxes leave this file in 0-based pixels. 300W's .pts files and bot
 MATLAB counts; WFLW is 0-based already, and AFLW's list is taken to be, since nothing says so.
 """
 
+import functools
 import os
 import re
 from collections import Counter
@@ -18,6 +19,7 @@ import numpy as np
 
 import image_utility
 from config import DATASETS, FRL_FACE, FRL_POINTS, SYNTHETIC_SEEDS, Dataset, Part
+from fragile_files import try_hdf5, try_mat
 
 PICTURES = (".jpg", ".jpeg", ".png")  # what the sets' own pictures end in, in lower case
 MATLAB_FIRST = 1  # MATLAB counts pixels from 1
@@ -245,10 +247,19 @@ def _open_mat(path: Path):
     """A MATLAB v7.3 file, open for reading; the caller closes it."""
     import h5py
 
+    status = path.stat()
     try:
+        _try_once(path, status.st_size, status.st_mtime_ns)
         return h5py.File(path, "r")
-    except OSError as error:
-        raise ValueError(f"{path} is no whole MATLAB v7.3 (HDF5) file. Received {path.stat().st_size} bytes") from error
+    except (OSError, ValueError) as error:
+        size = f"Received {status.st_size} bytes"
+        raise ValueError(f"{path} is no whole MATLAB v7.3 (HDF5) file. {size}; {error}") from error
+
+
+@functools.lru_cache(maxsize=1)
+def _try_once(path: Path, size: int, changed: int) -> None:
+    """Tries a file of many pictures once, and not again for each of them."""
+    try_hdf5(path)
 
 
 def _mat_key(file, start: str) -> str:
@@ -348,6 +359,7 @@ def _load_old_mat(path: Path) -> dict:
     from scipy.io import loadmat
 
     try:
+        try_mat(path)
         return loadmat(path)
     except FileNotFoundError:
         raise ValueError("no such file; every test picture has one") from None
@@ -402,7 +414,7 @@ def _picture_path(root: Path, folder: str, name: str) -> PurePosixPath:
     path = PurePosixPath(folder, name.replace("\\", "/"))
     if ".." in path.parts or not path.is_relative_to(folder):
         raise ValueError(f"the picture {name!r} lies outside {folder}; expected a path below it")
-    if not (root / path).is_file():
+    if not os.path.isfile(root / path):  # unlike Path.is_file, False for a name that no file can have
         raise ValueError(f"no picture {path}; expected it below {folder}")
     return path
 
@@ -591,8 +603,13 @@ def read_tem(dataset: Dataset, part: Part, root: Path) -> Iterator[FaceRecord | 
 def read_synthetic(dataset: Dataset, part: Part, root: Path) -> Iterator[FaceRecord]:
     """Rendered faces: the picture and its landmarks follow from a seed, and the parts' seeds never meet."""
     for index in range(part.count):
-        name, seed = f"{part.path}/{index:06d}", SYNTHETIC_SEEDS[part.path] + index
-        yield FaceRecord(name, part, None, seed, None, name, _subsets(part), size=dataset.render_size)
+        yield rendered_record(dataset, part, index)
+
+
+def rendered_record(dataset: Dataset, part: Part, index: int) -> FaceRecord:
+    """The face of this number of a rendered part."""
+    name, seed = f"{part.path}/{index:06d}", SYNTHETIC_SEEDS[part.path] + index
+    return FaceRecord(name, part, None, seed, None, name, _subsets(part), size=dataset.render_size)
 
 
 def _render(record: FaceRecord) -> tuple[np.ndarray, FaceRecord]:

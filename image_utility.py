@@ -33,21 +33,23 @@ from safe_files import replace_file
 # --------------------------------------------------------------------------------------------------------------------
 
 
-def decode_image(data: bytes, name: str, upright: bool = False) -> np.ndarray:
+def decode_image(data: bytes, name: str, upright: bool = False, most_pixels: int = MOST_PIXELS) -> np.ndarray:
     """An encoded picture as uint8 RGB of shape (height, width, 3); `name` stands in the error.
 
     Grey, 16-bit and CMYK pictures become RGB of 8 bits; transparency is ignored.
 
     Args:
         upright: follow an EXIF rotation. The data sets were annotated on the pixels as they are stored, without.
+        most_pixels: the header is read first, since a small file can announce more than the memory holds.
 
     Raises:
-        ValueError: the bytes are no whole picture.
+        ValueError: the bytes are no whole picture, are animated, or have more than `most_pixels` pixels.
     """
     if not data:
         raise ValueError(f"{name} is not a readable image. Received an empty file; a whole JPEG or PNG would be right")
     if data[:2] == b"\xff\xd8" and not _has_end(data):  # OpenCV fills a cut JPEG with grey and says nothing
         raise ValueError(f"{name} is a truncated JPEG. Received {len(data)} bytes without an end marker")
+    _check_header(data, name, most_pixels)
     flags = cv2.IMREAD_COLOR if upright else cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
@@ -90,16 +92,13 @@ def read_image(path: str | os.PathLike) -> np.ndarray:
 def read_photo(path: str | os.PathLike, most_pixels: int = MOST_PIXELS) -> np.ndarray:
     """A picture that nobody vouches for, upright, as uint8 RGB of shape (height, width, 3).
 
-    Its header is read first: a small file can announce more pixels than the memory holds. Of a TIFF with several pages
-    the first one is read.
+    Of a TIFF with several pages the first one is read.
 
     Raises:
         OSError: there is no such file, or it may not be read.
         ValueError: the file is no whole picture, is animated, or has more than `most_pixels` pixels.
     """
-    data = Path(path).read_bytes()
-    _check_header(data, str(path), most_pixels)
-    return decode_image(data, str(path), upright=True)
+    return decode_image(Path(path).read_bytes(), str(path), upright=True, most_pixels=most_pixels)
 
 
 def _check_header(data: bytes, name: str, most_pixels: int) -> None:
@@ -125,14 +124,19 @@ def _check_header(data: bytes, name: str, most_pixels: int) -> None:
         raise ValueError(f"{name} is animated. Received {frames} frames; a still picture or a video is right")
 
 
+def encode_image(image: np.ndarray, suffix: str, quality: int = STORED_FACE.jpeg_quality) -> bytes:
+    """uint8 RGB (height, width, 3) as the bytes of a JPEG or PNG file."""
+    options = [] if suffix == ".png" else [cv2.IMWRITE_JPEG_QUALITY, quality]
+    done, data = cv2.imencode(suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)
+    if not done:
+        raise ValueError(f"cannot encode {suffix}. Received an image of shape {image.shape}, type {image.dtype}")
+    return data.tobytes()
+
+
 def write_image(path: str | os.PathLike, image: np.ndarray, quality: int = STORED_FACE.jpeg_quality) -> None:
     """Writes uint8 RGB (height, width, 3) as JPEG or PNG (by suffix), whole or not at all."""
-    path = Path(path)
-    options = [] if path.suffix == ".png" else [cv2.IMWRITE_JPEG_QUALITY, quality]
-    done, data = cv2.imencode(path.suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)
-    if not done:
-        raise ValueError(f"cannot encode {path}. Received an image of shape {image.shape}, type {image.dtype}")
-    replace_file(path, lambda beside: beside.write_bytes(data.tobytes()))
+    data = encode_image(image, Path(path).suffix, quality)
+    replace_file(path, lambda beside: beside.write_bytes(data))
 
 
 # --------------------------------------------------------------------------------------------------------------------

@@ -167,6 +167,11 @@ class Method:
     companions: tuple[str, ...] = ()
     balance: Callable[[Sequence[int]], int] | None = None
 
+    @property
+    def chooses_faces(self) -> bool:
+        """Whether training needs all faces at once, beside their order."""
+        return bool(self.balance or self.companions or self.contours or self.start is start_at_bins)
+
     def layout(self, dataset: Dataset) -> Layout:
         """The layout of the points that a network of this method predicts for a data set."""
         return OUTLINE_LAYOUT if self.contours else dataset.layout

@@ -212,8 +212,10 @@ def _read_labels(file: Path, dataset: Dataset) -> np.ndarray:
     """One labels file as (faces, 2 * points)."""
     try:
         labels = np.load(file, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+    except Exception as error:  # tokenize, zipfile and NumPy each raise their own kind on a broken file
         raise ValueError(f"{file} is not a NumPy array file: {error}") from error
+    if not isinstance(labels, np.ndarray):
+        raise ValueError(f"{file} is not a NumPy array file: it is an archive of arrays")
     if labels.ndim not in (1, 2) or labels.shape[-1] != dataset.outputs or labels.dtype.kind != "f":
         raise ValueError(
             f"{file} does not hold {dataset.title} labels. Received shape {labels.shape} of {labels.dtype}; floats of "

@@ -71,7 +71,7 @@ def read_record(file: Path) -> dict:
     try:
         record = json.loads(file.read_text(encoding="utf-8"))
         dict(record["settings"])
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(f"{file} is not the record of a run. Received {error!r}; train anew elsewhere") from error
     return record
 

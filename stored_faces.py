@@ -11,18 +11,29 @@ import hashlib
 import json
 import multiprocessing
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import cv2
 import numpy as np
 from tqdm import tqdm
 
-from config import INDEX_VERSION, JOURNAL_FILE, STORED_FACE, Dataset, dataset_of
-from face_readers import FaceRecord, read_face
-from image_utility import compose, landmark_box, longer_side, shrink, warp, write_image
+from config import (
+    INDEX_VERSION,
+    JOURNAL_FILE,
+    RECORD_FACES,
+    RECORDS_DIR,
+    RECORDS_FILE,
+    STORED_FACE,
+    Dataset,
+    dataset_of,
+)
+from face_readers import FaceRecord, read_face, rendered_record
+from image_utility import compose, encode_image, landmark_box, longer_side, shrink, warp, write_image
 from metrics import normaliser_distance
+from record_files import shard_length, write_shard
+from safe_files import write_json
 from worker_process import follow_parent
 
 CHUNK = 8  # faces a worker process takes at once
@@ -35,7 +46,7 @@ def finished_entries(folder: Path, dataset: Dataset, records: list[FaceRecord], 
     jobs = [(folder, dataset.name, *job) for job in zip(records, keys, strict=True) if job[1] not in done]
     if not jobs:
         return [done[key] for key in keys]
-    with open(folder / JOURNAL_FILE, "a", encoding="utf-8") as journal, _each_result(jobs, workers) as results:
+    with open(folder / JOURNAL_FILE, "a", encoding="utf-8") as journal, each_result(_work, jobs, workers) as results:
         journal.write("\n")  # ends a line that a kill cut short
         done_before = len(keys) - len(jobs)
         bar = tqdm(results, desc=dataset.title, unit="face", total=len(keys), initial=done_before, disable=None)
@@ -71,18 +82,22 @@ def renderer_digest() -> str:
 
 
 def read_journal(folder: Path) -> dict[str, dict]:
-    """Finished faces by key. A line that a kill cut short does not count, nor a face whose file is gone or differs."""
+    """Finished faces by key.
+
+    A line that a kill cut short does not count, nor a face whose file is gone, differs or lies elsewhere.
+    """
     journal = {}
     path = folder / JOURNAL_FILE
     if not path.exists():
         return journal
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
             entry = json.loads(line)
-        except json.JSONDecodeError:
+            file = PurePosixPath(entry["face"]["file"])
+            if file.parts[0] == "faces" and ".." not in file.parts and _size(folder / file) == entry["bytes"]:
+                journal[entry["key"]] = entry
+        except (ValueError, KeyError, TypeError, IndexError, RecursionError):
             continue
-        if _size(folder / entry["face"]["file"]) == entry["bytes"]:
-            journal[entry["key"]] = entry
     return journal
 
 
@@ -90,7 +105,7 @@ def _size(path: Path) -> int:
     """Bytes of a file, -1 if there is none."""
     try:
         return os.stat(path).st_size
-    except FileNotFoundError:
+    except (OSError, ValueError):  # also a name that no file can have
         return -1
 
 
@@ -128,26 +143,24 @@ def _rounded(box: np.ndarray) -> list[int]:
     return [round(float(side)) for side in box]
 
 
-def _store_face(folder: Path, dataset: Dataset, record: FaceRecord, key: str) -> dict:
-    """Writes one stored face. Gives its journal entry: the face as the index has it, or why there is none."""
-    try:
-        image, record = read_face(record)
-        landmarks, box = record.landmarks, None if record.box is None else np.array([record.box])  # (1, 4)
-        normaliser_distance(
-            landmarks[None], dataset.layout, dataset.normaliser, [record.image], box
-        )  # or it has no NME
-        stored, matrix = store_region(image, landmarks)
-    except (ValueError, OSError) as error:
-        return {"key": key, "reason": str(error)}
-    name = Path(record.image)
-    file = Path("faces", record.part.split, name.parent, f"{name.stem}.{key[:8]}.jpg")
-    (folder / file).parent.mkdir(parents=True, exist_ok=True)
-    write_image(folder / file, stored)
+def cut_face(dataset: Dataset, record: FaceRecord) -> tuple[np.ndarray, dict, int]:
+    """Reads or renders a face, and cuts its stored face.
+
+    Returns:
+        The stored face, its row of the index without the split, and how many landmarks lie outside the image.
+
+    Raises:
+        ValueError, OSError: the picture or its landmarks cannot be used.
+    """
+    image, record = read_face(record)
+    landmarks, box = record.landmarks, None if record.box is None else np.array([record.box])  # (1, 4)
+    normaliser_distance(landmarks[None], dataset.layout, dataset.normaliser, [record.image], box)  # or it has no NME
+    stored, matrix = store_region(image, landmarks)
     outside = (landmarks < 0).any(axis=1) | (landmarks > np.array(image.shape[1::-1]) - 1).any(axis=1)  # (points,)
     face = {
         "image": record.image,
         "part": record.part.name,
-        "file": file.as_posix(),
+        "file": "",
         "subsets": list(record.subsets),
         "landmarks": np.round(landmarks, 6).tolist(),
         "matrix": matrix.tolist(),
@@ -155,20 +168,94 @@ def _store_face(folder: Path, dataset: Dataset, record: FaceRecord, key: str) ->
         "occluded": record.occluded and list(record.occluded),
         "photo": record.photo,
     }
-    return {"key": key, "bytes": _size(folder / file), "outside": int(outside.sum()), "face": face}
+    return stored, face, int(outside.sum())
+
+
+def _store_face(folder: Path, dataset: Dataset, record: FaceRecord, key: str) -> dict:
+    """Writes one stored face. Gives its journal entry: the face as the index has it, or why there is none."""
+    try:
+        stored, face, outside = cut_face(dataset, record)
+    except (ValueError, OSError) as error:
+        return {"key": key, "reason": str(error)}
+    name = Path(record.image)
+    file = Path("faces", record.part.split, name.parent, f"{name.stem}.{key[:8]}.jpg")
+    (folder / file).parent.mkdir(parents=True, exist_ok=True)
+    write_image(folder / file, stored)
+    return {"key": key, "bytes": _size(folder / file), "outside": outside, "face": {**face, "file": file.as_posix()}}
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Sharded records
+# --------------------------------------------------------------------------------------------------------------------
+
+
+def store_records(folder: Path, dataset: Dataset, index: dict, rendered: int, workers: int) -> dict[str, int]:
+    """Writes the training faces as sharded records, one file after the other; those that are there stay.
+
+    Args:
+        folder: of the data set. index: its index.
+        rendered: how many faces to render straight into records; 0 takes the training faces of the index.
+
+    Returns:
+        file -> its faces, as written to the list of the files.
+    """
+    target = folder / RECORDS_DIR
+    rows = [row for row in index["faces"] if row["split"] == "train"]
+    if rendered:
+        held_out = {row["image"] for row in index["faces"] if row["split"] == "validation"}
+        part = dataclasses.replace(dataset.parts[0], count=rendered)
+        facts = [renderer_digest(), dataset.render_size, sorted(held_out), dataclasses.asdict(STORED_FACE)]
+    else:
+        held_out, part, facts = set(), None, rows
+    jobs = []
+    for start in range(0, rendered or len(rows), RECORD_FACES):
+        stop = min(start + RECORD_FACES, rendered or len(rows))
+        content = facts if rendered else rows[start:stop]
+        key = hashlib.sha256(json.dumps([INDEX_VERSION, start, stop, content]).encode()).hexdigest()[:16]
+        path = target / f"{start // RECORD_FACES:06d}.{key}.array_record"
+        jobs.append((path, folder, dataset, part, (start, stop), held_out, None if rendered else rows[start:stop]))
+    listing = target / RECORDS_FILE
+    with each_result(_write_records, jobs, workers, chunk=1) as counts:
+        bar = tqdm(counts, desc=f"{dataset.title} records", unit="file", total=len(jobs), disable=None)
+        found = {job[0].name: count for job, count in zip(jobs, bar, strict=True)}
+    write_json(listing, found)
+    for path in target.glob("*.array_record"):
+        if path.name not in found:
+            path.unlink()
+    return found
+
+
+def _write_records(job: tuple) -> int:
+    """Writes one file of records unless it is there; gives the number of its faces."""
+    path, folder, dataset, part, (start, stop), held_out, rows = job
+    if path.is_file():
+        return shard_length(path)
+    faces = []
+    if rows is not None:
+        faces = [({**row, "file": ""}, (folder / row["file"]).read_bytes()) for row in rows]
+    else:
+        for number in range(start, stop):
+            record = rendered_record(dataset, part, number)
+            if record.image in held_out:
+                continue
+            with contextlib.suppress(ValueError):  # a face without extent
+                stored, face, _ = cut_face(dataset, record)
+                faces.append(({**face, "split": "train"}, encode_image(stored, ".jpg")))
+    write_shard(path, faces)
+    return len(faces)
 
 
 @contextlib.contextmanager
-def _each_result(jobs: list, workers: int) -> Iterator[Iterable[dict]]:
-    """The journal entries of the jobs, in order, from this process or from several; none is left behind at the end."""
-    workers = min(workers, len(jobs) // CHUNK)
+def each_result(work: Callable, jobs: list, workers: int, chunk: int = CHUNK) -> Iterator[Iterable]:
+    """What work(job) gives for all jobs, in order, from this process or from several; none is left behind."""
+    workers = min(workers, len(jobs) // chunk)
     if workers < 2:
-        yield map(_work, jobs)
+        yield map(work, jobs)
         return
     context = multiprocessing.get_context("spawn")  # the same on every system, and safe with OpenCV's threads
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker)
     try:
-        yield pool.map(_work, jobs, chunksize=CHUNK)
+        yield pool.map(work, jobs, chunksize=chunk)
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 

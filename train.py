@@ -51,7 +51,9 @@ from config import (
 )
 from data_helper import prepare_embedded
 from device_sampler import DeviceSampler
+from distribution import DISTRIBUTE, accelerators, distribution_of, worker_lost
 from face_batches import Faces, HostSampler, TrainingBatches, load_faces, read_index
+from face_records import FaceRecords, RecordBatches
 from figures import draw_curves
 from methods import METHODS, method_of
 from pose_balance import pose_bins
@@ -81,6 +83,8 @@ class Train:
         sampler: what makes the moved faces: "host" (OpenCV), "device" (`keras.ops`, from faces in its memory), or
             "auto": the device where it is a GPU.
         workers: threads that make batches.
+        records: read the training faces in a stream from the records that data_helper.py wrote, not into memory.
+        distribute: a name of distribution.DISTRIBUTE.
 
     Raises:
         ValueError: an unknown network, data set, method, recipe, crop or sampler, or a number that is too small.
@@ -105,7 +109,10 @@ class Train:
         also: Sequence[DatasetName | str] = (),
         sampler: str = "auto",
         workers: int = 1,
+        records: bool = False,
+        distribute: str = "auto",
     ):
+        self.distribution = distribution_of(distribute)  # first of all: TensorFlow must not have computed before
         self.network = network_of(arch)
         self.dataset = dataset_of(dataset_name)
         self.method = method_of(method)
@@ -122,14 +129,23 @@ class Train:
         of_recipe = {name: value for name, value in of_recipe.items() if value is not None}
         self.network = dataclasses.replace(self.network, **of_recipe)
         if precision == "auto":
-            precision = "mixed_bfloat16" if _on_gpu() else "float32"
+            precision = "mixed_bfloat16" if accelerators() else "float32"
         self.precision = precision
         if sampler == "auto":
-            sampler = "device" if _on_gpu() else "host"
+            sampler = "device" if accelerators() and not records else "host"
         self.sampler = sampler
         self.make_sampler = row_of(SAMPLERS, sampler, "sampler")
         self.faces = faces
         self.also = [dataset_of(name) for name in also]
+        self.records = records
+        if records and (faces is not None or also or self.method.chooses_faces or sampler != "host"):
+            raise ValueError(
+                f"records are read as they come. Received --faces, --also, --sampler {sampler} or the method {method}, "
+                "which need the faces in memory"
+            )
+        self.distribution.check(self.recipe.batch_size)
+        if self.method.trained and self.distribution.replicas > 1:
+            raise ValueError(f"{method} trains on one device. Received {self.distribution.replicas}; --distribute none")
 
     def train(self, weight_path: str | os.PathLike | None = None, resume: bool = False) -> dict:
         """Trains, and returns the validation figures of the best epoch: "nme" (percent), "normaliser", "n", "epoch".
@@ -145,11 +161,13 @@ class Train:
             ValueError: the run to resume has other settings, or a file (state, start weights, data) does not fit.
             FloatingPointError: the loss was not finite; the message names the faces.
         """
-        with folder_lock(self.save_path, "a training writes to"):
-            return self._train(weight_path, resume)
+        with self.distribution.folder(self.save_path) as folder, folder_lock(folder, "a training writes to"):
+            return self._train(folder, weight_path, resume)
 
-    def _train(self, weight_path: str | os.PathLike | None, resume: bool) -> dict:
-        record = open_run(self.save_path, self.settings(weight_path), resume)
+    def _train(self, folder: Path, weight_path: str | os.PathLike | None, resume: bool) -> dict:
+        if self.distribution.workers > 1:  # a worker that starts again may have been lost before anything was kept
+            resume = resume and (self.save_path / STATE_FILE).is_file()
+        record = open_run(self.save_path if resume else folder, self.settings(weight_path), resume)
         keras.utils.set_random_seed(self.seed)
 
         # Data
@@ -158,7 +176,9 @@ class Train:
         held_out = load_faces(self.data_dir, self.dataset.name, "validation", self.recipe.input_size)
 
         # Network and loss
-        model, loss = self.compiled(steps)
+        with self.distribution.scope():
+            model, loss = self.compiled(steps)
+        self.distribution.prepare(model)
         network = model.network if self.method.trained else model
         self.method.start(network, batches)
         averages = Averages(network, self._build("float32", steps))
@@ -166,9 +186,9 @@ class Train:
             _set_weights(network, weight_path)
 
         # State: a resumed run is the same run with some epochs behind it
-        state = TrainingState(self.save_path, model)
+        state = TrainingState(folder, model)
         if resume:
-            state.load()
+            state.load(self.save_path)
         done = len(state.rows)
         batches.first_step = done * steps
 
@@ -184,7 +204,7 @@ class Train:
 
         def keep() -> None:
             record["training"]["seconds"] = round(time.monotonic() - begun, 1)
-            write_json(self.save_path / SETTINGS_FILE, record)
+            write_json(folder / SETTINGS_FILE, record)
 
         def on_best(row: dict) -> None:
             record["validation"] = {
@@ -201,51 +221,63 @@ class Train:
             print(f"pose bins of {faces['pose_bins']['n']} faces; a round shows {batches.per_bin} of each")
         if not resume:
             record["faces"] = faces
-            write_json(self.save_path / SETTINGS_FILE, record)
+            write_json(folder / SETTINGS_FILE, record)
             state.save()
         elif record["faces"] != faces:
             raise ValueError(
                 f"cannot resume {self.save_path} with other faces. Received {faces}; the run has {record['faces']}"
             )
-        snapshots = Snapshots(self.save_path / SNAPSHOTS_FILE, averages, held_out.sample(1, SEED), predict, done)
+        snapshots = Snapshots(folder / SNAPSHOTS_FILE, averages, held_out.sample(1, SEED), predict, done)
         callbacks = [
             *self.method.callbacks(loss, self.recipe.epochs),
             StopOnNaN(batches),
             *([] if self.method.contours else [snapshots]),
             Checkpoint(state, averages, validate, on_best, self.recipe.patience),
-            *_tensorboard(self.save_path),
+            *_tensorboard(folder),
             Progress(self.recipe.epochs, steps, done, self.dataset.normaliser),
         ]
         try:
             if done < self.recipe.epochs and not settled(state.rows, self.recipe.patience):
-                model.fit(
-                    batches,
-                    steps_per_epoch=steps,
-                    initial_epoch=done,
-                    epochs=self.recipe.epochs,
-                    callbacks=callbacks,
-                    shuffle=False,  # the batches come in an order of their own
-                    verbose=0,
-                )
+                with self.distribution.scope():
+                    model.fit(
+                        self.distribution.feed(batches),
+                        steps_per_epoch=steps,
+                        initial_epoch=done,
+                        epochs=self.recipe.epochs,
+                        callbacks=callbacks,
+                        shuffle=False,  # the batches come in an order of their own
+                        verbose=0,
+                    )
         except KeyboardInterrupt:
-            self._finish(averages, state)
+            self._finish(folder, averages, state)
             keep()
             raise
-        self._finish(averages, state)
+        self._finish(folder, averages, state)
         if done < self.recipe.epochs:
             keep()
         return record["validation"]
 
-    def _finish(self, averages: Averages, state: TrainingState) -> None:
-        """Leaves the present weights, the log and its curves in the folder of the run."""
+    def _finish(self, folder: Path, averages: Averages, state: TrainingState) -> None:
+        """Leaves the present weights, the log and its curves in a folder."""
         averages.update()
-        averages.save(self.save_path / LAST_FILE)
+        averages.save(folder / LAST_FILE)
         if state.rows:
-            write_text(self.save_path / LOG_FILE, log_csv(state.rows))
-            draw_curves(self.save_path / CURVES_FILE, state.rows, self.dataset.normaliser)
+            write_text(folder / LOG_FILE, log_csv(state.rows))
+            draw_curves(folder / CURVES_FILE, state.rows, self.dataset.normaliser)
 
     def batches(self) -> TrainingBatches:
-        """The training faces in memory, moved anew in every batch."""
+        """The training faces, moved anew in every batch."""
+        if self.records:
+            records = FaceRecords(self.data_dir, self.dataset, self.recipe.input_size)
+            return RecordBatches(
+                records,
+                self.crop,
+                self.recipe,
+                self.method.encode,
+                self.seed,
+                sampler=self.make_sampler,
+                workers=self.workers,
+            )
         faces = load_faces(self.data_dir, self.dataset.name, "train", self.recipe.input_size)
         if self.faces is not None:
             faces = faces.sample(self.faces, SEED)  # the same faces for every seed, so that runs compare
@@ -277,7 +309,7 @@ class Train:
         """What `fit` trains, a new network or what the method makes of it, compiled, and its loss."""
         loss = self.method.loss(self.data_dir, self.dataset, self.crop.name)
         model = self._build(self.precision, steps_per_epoch)
-        slow_to_jit = keras.backend.backend() == "tensorflow" and not _on_gpu()  # 7 to 8 times slower with XLA
+        slow_to_jit = keras.backend.backend() == "tensorflow" and not accelerators()  # 7 to 8 times slower with XLA
         model.compile(
             self._optimizer(steps_per_epoch),
             loss,
@@ -335,23 +367,8 @@ class Train:
             "faces_used": self.faces,
             "also": [dataset.title for dataset in self.also],
             "sampler": self.sampler,
+            "records": self.records or None,
         }
-
-
-def _on_gpu() -> bool:
-    """Whether the backend has a GPU."""
-    if keras.backend.backend() == "torch":
-        import torch
-
-        return torch.cuda.is_available()
-    if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
-
-        return bool(tf.config.list_physical_devices("GPU"))  # Keras' own list starts TensorFlow and its threads
-    try:
-        return bool(keras.distribution.list_devices("gpu"))
-    except RuntimeError:  # how JAX says that it has none
-        return False
 
 
 def _set_weights(model: keras.Model, path: str | os.PathLike) -> None:
@@ -423,6 +440,10 @@ def parse_options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--also", nargs="+", default=[], metavar="DATASET", help="train on its faces too (prepared)")
     parser.add_argument("--sampler", default="auto", choices=["auto", *SAMPLERS], help="where moved faces are made")
     parser.add_argument("--workers", type=int, default=1, help="threads that make batches")
+    parser.add_argument(
+        "--records", action="store_true", help="stream the training faces, see data_helper.py --records"
+    )
+    parser.add_argument("--distribute", default="auto", choices=DISTRIBUTE, help="over several devices or machines")
     parser.add_argument("--resume", action="store_true", help="go on with the run in --save-path")
     options = parser.parse_args(arguments)
     if options.resume and not options.save_path:
@@ -454,6 +475,8 @@ def run_of(options: argparse.Namespace, save_path: str | os.PathLike) -> Train:
         also=options.also,
         sampler=options.sampler,
         workers=options.workers,
+        records=options.records,
+        distribute=options.distribute,
     )
 
 
@@ -466,9 +489,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         stem = f"{dataset.name}_{network_of(options.arch).stem}_{options.method}"
         save_path = Path(options.save_path or _free_folder(stem))
         run = run_of(options, save_path)
+        if run.distribution.workers > 1 and not options.save_path:
+            raise ValueError("several workers need one folder of the run. Received none; name it with --save-path")
         if run.recipe.input_size <= ONE_CORE_AN_OPERATION:
             _one_core_an_operation()
-        if dataset.name == DatasetName.synthetic:
+        if dataset.name == DatasetName.synthetic and run.distribution.chief:
             prepare_embedded(options.data_dir, options.crop)
         validation = run.train(weight_path=options.weights, resume=options.resume)
         measure = "NME^AC" if run.method.contours else "NME"
@@ -479,15 +504,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if all(face["split"] != "test" for face in read_index(options.data_dir, dataset)["faces"]):
             print(f"{save_path}\nno test faces were prepared, so nothing was evaluated")
             return 0
+        if not run.distribution.chief:
+            return 0
         result = Test().test_model(dataset.name, save_path / BEST_FILE, data_dir=options.data_dir, out=save_path)
     except KeyboardInterrupt:
         print("\ntrain.py: stopped", file=sys.stderr)
         if (save_path / STATE_FILE).is_file():
             print(f"finished epochs are kept; go on with --save-path {save_path} --resume", file=sys.stderr)
         return 130
-    except (OSError, ValueError, FloatingPointError) as error:
+    except (OSError, ValueError, FloatingPointError, ImportError) as error:
         print(f"train.py: {error}", file=sys.stderr)
         return 1
+    except Exception as error:
+        if not worker_lost(error):
+            raise
+        print(f"train.py: another worker is gone; starting again with --resume. {error}", file=sys.stderr, flush=True)
+        os.execv(sys.executable, [*sys.orig_argv, *([] if options.resume else ["--resume"])])
     full = result["subsets"]["full"]
     print(f"{measure} {full['nme']:.2f} % on {full['n']} faces, {time.time() - started:.0f} s")
     print(save_path)

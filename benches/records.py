@@ -1,0 +1,109 @@
+"""What a streamed set costs: memory and speed while it grows tenfold, beside the same faces in memory.
+
+    python -m benches.records --dataset 300W --data-dir data
+
+The prepared training faces are written as records once, and ten times over; a process of its own makes batches of each.
+"""
+
+import argparse
+import dataclasses
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from config import DATA_DIR, DEFAULT_CROP, RECORD_FACES, RECORDS_FILE, SEED, TITLES, crop_of, dataset_of, recipe_of
+from face_batches import Faces, TrainingBatches, load_faces, read_index
+from face_records import FaceRecords, RecordBatches
+from methods import encode_regression
+from record_files import records_folder, write_shard
+from safe_files import write_json
+
+GROWTH = (1, 10)
+WAYS = ("memory", "records")
+
+
+def write_records(data_dir: str, dataset_name: str, out: Path, times: int) -> None:
+    """The training faces of a prepared set, so many times over, as records below `out`."""
+    dataset = dataset_of(dataset_name)
+    folder, target = Path(data_dir) / dataset.name, records_folder(out, dataset)
+    rows = [row for row in read_index(data_dir, dataset)["faces"] if row["split"] == "train"]
+    listing = {}
+    for start in range(0, times * len(rows), RECORD_FACES):
+        chosen = [rows[i % len(rows)] for i in range(start, min(start + RECORD_FACES, times * len(rows)))]
+        name = f"{start // RECORD_FACES:06d}.array_record"
+        write_shard(target / name, [(row, (folder / row["file"]).read_bytes()) for row in chosen])
+        listing[name] = len(chosen)
+    write_json(target / RECORDS_FILE, listing)
+
+
+def measure(way: str, data_dir: str, dataset_name: str, times: int, batches: int) -> dict:
+    """Makes batches one way; the number of faces, MiB before and at the peak, faces/s."""
+    dataset = dataset_of(dataset_name)
+    recipe, crop = recipe_of(dataset), crop_of(DEFAULT_CROP)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    if way == "records":
+        faces = FaceRecords(data_dir, dataset, recipe.input_size)
+        made = RecordBatches(faces, crop, recipe, encode_regression, SEED)
+    else:
+        faces = load_faces(data_dir, dataset_name, "train", recipe.input_size)
+        if times > 1:  # arrays of their own, as of other faces
+            faces = faces_over(faces, times)
+        made = TrainingBatches(faces, crop, recipe, encode_regression, SEED)
+    made[0]
+    started = time.perf_counter()
+    for step in range(batches):
+        made[step]
+    speed = batches * recipe.batch_size / (time.perf_counter() - started)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return {"faces": len(faces), "before": before / 1024, "peak": peak / 1024, "speed": speed}
+
+
+def faces_over(faces: Faces, times: int) -> Faces:
+    """The faces so many times over, none of the images shared."""
+    return dataclasses.replace(
+        faces,
+        names=faces.names * times,
+        images=[image.copy() for _ in range(times) for image in faces.images],
+        landmarks=np.tile(faces.landmarks, (times, 1, 1)),
+        matrices=np.tile(faces.matrices, (times, 1, 1)),
+        subsets=faces.subsets * times,
+    )
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line; returns the exit status."""
+    parser = argparse.ArgumentParser(description="Memory and speed of streamed faces.")
+    parser.add_argument("--dataset", default="300W", help=f"one of {TITLES}; prepared")
+    parser.add_argument("--data-dir", default=DATA_DIR, help="the data root")
+    parser.add_argument("--batches", type=int, default=200, help="how many are made")
+    parser.add_argument("--measure", nargs=2, metavar=("WAY", "TIMES"), help="only this, in this process")
+    options = parser.parse_args(arguments)
+    if options.measure:
+        way, times = options.measure
+        print(json.dumps(measure(way, options.data_dir, options.dataset, int(times), options.batches)))
+        return 0
+    print("| way | faces | memory before, MiB | peak, MiB | faces/s |\n| --- | --- | --- | --- | --- |")
+    for way in WAYS:
+        for times in GROWTH:
+            with tempfile.TemporaryDirectory() as folder:
+                root = options.data_dir
+                if way == "records":
+                    write_records(options.data_dir, options.dataset, Path(folder), times)
+                    root = folder
+                command = [sys.executable, "-m", "benches.records", "--measure", way, str(times), "--data-dir", root]
+                command += ["--dataset", options.dataset, "--batches", str(options.batches)]
+                done = subprocess.run(command, capture_output=True, text=True, check=True)
+            row = json.loads(done.stdout.splitlines()[-1])
+            numbers = " | ".join(f"{row[name]:.0f}" for name in ("before", "peak", "speed"))
+            print(f"| {way} | {row['faces']:,} | {numbers} |", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

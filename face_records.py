@@ -1,0 +1,135 @@
+"""Prepared faces as sharded records that are read in a stream, for sets that no memory holds.
+
+    python data_helper.py --dataset synthetic --records 1000000
+    python train.py --records
+
+A record is one line of JSON, the face as the index has it, and its stored JPEG. The files are ArrayRecords (package
+array_record), in which any face can be read at once; Grain draws the order of a round without a table of it. Neither a
+list of faces nor their landmarks are kept, so memory does not grow with the set.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from config import RECORDS_FILE, Crop, Dataset, Recipe
+from face_batches import Faces, HostSampler, TrainingBatches, is_face, shrink_face
+from image_utility import compose, decode_image, invert, transform
+from optional_packages import import_package
+from record_files import PURPOSE, REQUIREMENTS, array_record, records_folder, shard_length
+
+MEAN_FACES = 1000  # whose mean face a new network starts at
+
+
+class FaceRecords:
+    """The training faces of a data set as records, none of them in memory.
+
+    Args:
+        data_dir: the data root. input_size: of the network; stored faces are shrunk for it.
+
+    Raises:
+        FileNotFoundError: there are none; the message names the command.
+        ValueError: a file is not whole.
+        ImportError: the package array_record is not installed.
+    """
+
+    split = "train"
+
+    def __init__(self, data_dir: str | os.PathLike, dataset: Dataset, input_size: int):
+        self.dataset, self.input_size = dataset, input_size
+        folder = records_folder(data_dir, dataset)
+        listing = folder / RECORDS_FILE
+        if not listing.is_file():
+            command = f"python data_helper.py --dataset {dataset.title} --out {data_dir} --records"
+            raise FileNotFoundError(f"{dataset.title} has no records: no {listing}. Make them with: {command}")
+        try:
+            shards = {folder / Path(name).name: int(count) for name, count in json.loads(listing.read_bytes()).items()}
+            wrong = next((path for path, count in shards.items() if shard_length(path) != count), None)
+        except (ValueError, TypeError, AttributeError, RecursionError) as error:
+            raise ValueError(f"{listing} does not list files of records: {error}") from error
+        if wrong or not shards:
+            raise ValueError(f"{wrong or listing} does not hold the faces that {listing} says. Remove it, and prepare")
+        self._digest = hashlib.sha256(listing.read_bytes()).hexdigest()
+        self._source = array_record("array_record_data_source").ArrayRecordDataSource([str(path) for path in shards])
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def summary(self) -> dict:
+        """How many faces, and a digest of the files' names, which follow from their content."""
+        return {"n": len(self), "sha256": self._digest}
+
+    def read(self, chosen: Sequence[int]) -> Faces:
+        """Some of the faces, in memory.
+
+        Raises:
+            ValueError: a record is no face of this data set.
+        """
+        try:
+            records = self._source.__getitems__(list(chosen))
+        except RuntimeError as error:
+            raise ValueError(f"the records of {self.dataset.title} are damaged: {error}. Prepare them again") from error
+        faces = [self._face(data, i) for i, data in zip(chosen, records, strict=True)]
+        return Faces(
+            dataset=self.dataset,
+            split=self.split,
+            names=[row["image"] for row, _, _ in faces],
+            images=[image for _, image, _ in faces],
+            landmarks=np.array([row["landmarks"] for row, _, _ in faces], np.float64),  # (chosen, points, 2)
+            matrices=np.stack([matrix for _, _, matrix in faces]),  # (chosen, 2, 3)
+            subsets=[()] * len(faces),
+            missing=[],
+        )
+
+    def _face(self, data: bytes, number: int) -> tuple[dict, np.ndarray, np.ndarray]:
+        """The row of a record, its stored image, shrunk, and the matrix from image pixels to that."""
+        header, _, jpeg = data.partition(b"\n")
+        try:
+            row = json.loads(header)
+        except (ValueError, RecursionError):
+            row = None
+        if not is_face(row, self.dataset):
+            raise ValueError(f"record {number} is no face of {self.dataset.title}. Prepare the records again")
+        return row, *shrink_face(decode_image(jpeg, row["image"]), row, self.input_size)
+
+
+class RecordBatches(TrainingBatches):
+    """Moved training faces without end, as TrainingBatches, read when they are needed.
+
+    Args:
+        faces: the records. The others are those of TrainingBatches; faces are in no bins.
+
+    Attributes:
+        landmarks: (some faces, points, 2) in crop pixels, of the first MEAN_FACES of the first round.
+    """
+
+    def __init__(
+        self, faces: FaceRecords, crop: Crop, recipe: Recipe, encode: Callable, seed: int, sampler=HostSampler, **kwargs
+    ):
+        keras.utils.PyDataset.__init__(self, **kwargs)
+        self.faces, self.crop, self.recipe, self.encode = faces, crop, recipe, encode
+        self.seed, self.first_step, self.size = seed, 0, recipe.input_size
+        self.layout, self.sampler = faces.dataset.layout, sampler
+        grain = import_package("grain", PURPOSE, REQUIREMENTS)
+        self._order = grain.MapDataset.range(len(faces)).seed(seed).shuffle().repeat()  # every round anew
+        first = [int(self._order[place]) for place in range(min(len(faces), MEAN_FACES))]
+        self.landmarks, _, _ = self._unmoved(first)
+
+    def chosen(self, step: int) -> list[int]:
+        first = step * self.recipe.batch_size
+        return [int(self._order[place]) for place in range(first, first + self.recipe.batch_size)]
+
+    def names(self, step: int) -> list[str]:
+        return self.faces.read(self.chosen(step)).names
+
+    def _unmoved(self, chosen: Sequence[int]) -> tuple[np.ndarray, np.ndarray, Callable]:
+        faces = self.faces.read(chosen)
+        matrices = faces.crop_matrices(self.crop, self.size)  # (chosen, 2, 3), image -> crop
+        sampled = partial(self.sampler(faces, self.size), range(len(faces)))
+        return transform(faces.landmarks, matrices), compose(matrices, invert(faces.matrices)), sampled

@@ -1,0 +1,133 @@
+"""One training on several devices and workers: the same loss curve as on one, and a lost worker costs an epoch."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from config import CROPS, RECIPES
+from distribution import distribution_of
+from face_batches import TrainingBatches, load_faces
+from methods import encode_regression
+
+ROOT = Path(__file__).parent.parent
+
+# train.py's own command line with a tiny network, on `devices` virtual processors; no dropout, whose masks differ
+START = """
+import sys
+sys.path[:0] = ['.', 'tests']
+import keras, tiny_method, train
+devices, words = int(sys.argv[1]), sys.argv[2:]
+if devices > 1 and keras.backend.backend() == 'tensorflow':
+    import tensorflow as tf
+    processor = tf.config.list_physical_devices('CPU')[0]
+    tf.config.set_logical_device_configuration(processor, [tf.config.LogicalDeviceConfiguration()] * devices)
+tiny_method.install()
+keras.layers.Dropout.call = lambda self, inputs, training=False: inputs
+sys.exit(train.main(words))
+"""
+
+
+def start(prepared, folder, *words, devices=1, environment=(), epochs=3):
+    words = ["--dataset", "300W", "--data-dir", prepared, "--save-path", folder, "--method", "l2", *words]
+    words += ["--input-size", 32, "--batch-size", 8, "--seed", 3, "--epochs", epochs]
+    flags = f"--xla_force_host_platform_device_count={devices}"
+    variables = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "XLA_FLAGS": flags, **dict(environment)}
+    command = [sys.executable, "-c", START, str(devices), *map(str, words)]
+    with open(f"{folder}_{time.monotonic_ns()}.txt", "w") as output:
+        return subprocess.Popen(command, cwd=ROOT, env=variables, stdout=output, stderr=subprocess.STDOUT)
+
+
+def finished(process, folder):
+    outputs = "".join(path.read_text()[-3000:] for path in folder.parent.glob(f"{folder.name}_*.txt"))
+    return process.wait(500) == 0 or pytest.fail(outputs)
+
+
+def curve(folder):
+    """Loss and validation NME of every epoch, (epochs, 2)."""
+    with np.load(folder / "state.npz", allow_pickle=False) as file:
+        return np.array([[row["loss"], row["val_nme"]] for row in json.loads(str(file["rows"]))])
+
+
+def cluster(index, ports):
+    workers = [f"localhost:{port}" for port in ports]
+    return {"TF_CONFIG": json.dumps({"cluster": {"worker": workers}, "task": {"type": "worker", "index": index}})}
+
+
+def free_ports(count):
+    sockets = [socket.socket() for _ in range(count)]
+    for one in sockets:
+        one.bind(("localhost", 0))
+    ports = [one.getsockname()[1] for one in sockets]
+    for one in sockets:
+        one.close()
+    return ports
+
+
+def test_the_shares_of_a_batch_are_the_batch(prepared_300w):
+    faces = load_faces(prepared_300w, "300W", "train", 48)
+    batches = TrainingBatches(faces, CROPS["square"], RECIPES["faces"], encode_regression, seed=1)
+    whole = batches[3]
+    for ranks in (2, 4):
+        shares = [batches.share(3, rank, ranks) for rank in range(ranks)]
+        for one, parts in zip(whole, zip(*shares, strict=True), strict=True):
+            np.testing.assert_array_equal(one, np.concatenate(parts))
+
+
+def test_two_devices_give_the_loss_curve_of_one(prepared_300w, tmp_path):
+    one = start(prepared_300w, tmp_path / "one", "--distribute", "none")
+    two = start(prepared_300w, tmp_path / "two", "--distribute", "data_parallel", devices=2)
+    assert finished(one, tmp_path / "one") and finished(two, tmp_path / "two")
+    np.testing.assert_allclose(curve(tmp_path / "two"), curve(tmp_path / "one"), rtol=1e-4)
+
+
+def test_two_devices_of_jax_give_the_loss_curve_of_one(prepared_300w, tmp_path):
+    pytest.importorskip("jax")
+    jax = {"KERAS_BACKEND": "jax"}.items()
+    one = start(prepared_300w, tmp_path / "one", "--distribute", "none", environment=jax)
+    two = start(prepared_300w, tmp_path / "two", "--distribute", "data_parallel", devices=2, environment=jax)
+    assert finished(one, tmp_path / "one") and finished(two, tmp_path / "two")
+    np.testing.assert_allclose(curve(tmp_path / "two"), curve(tmp_path / "one"), rtol=1e-4)
+
+
+@pytest.mark.slow
+def test_a_worker_is_killed_and_started_again(prepared_300w, tmp_path):
+    """Two workers; one is killed in mid-run. It alone is started again, and the run ends as if nothing had been."""
+    right, run = tmp_path / "right", tmp_path / "run"
+    one = start(prepared_300w, right, "--distribute", "none", epochs=8)
+    assert finished(one, right)
+    ports = free_ports(2)
+    workers = [start(prepared_300w, run, environment=cluster(index, ports).items(), epochs=8) for index in range(2)]
+    until = time.monotonic() + 200
+    while not (run / "log.csv").is_file() and time.monotonic() < until:
+        time.sleep(0.005)
+    workers[1].kill()
+    workers[1].wait()
+    done = len(curve(run))
+    assert 1 <= done < 8, "the run ended before a worker could be killed"
+    again = start(prepared_300w, run, "--resume", environment=cluster(1, ports).items(), epochs=8)
+    assert finished(workers[0], run) and finished(again, run)
+    np.testing.assert_allclose(curve(run), curve(right), rtol=1e-4)
+    assert len(list(run.glob("*.keras"))) == 2
+
+
+def test_what_cannot_be_spread(monkeypatch):
+    with pytest.raises(ValueError, match="unknown distribution. Received 'wide'; known: auto, none, data_parallel"):
+        distribution_of("wide")
+    assert distribution_of("auto").replicas == 1
+    monkeypatch.setenv("TF_CONFIG", "[")
+    with pytest.raises(ValueError, match="TF_CONFIG describes no cluster"):
+        distribution_of("auto")
+
+
+def test_a_batch_that_cannot_be_cut(monkeypatch):
+    distribution = distribution_of("none")
+    distribution.replicas = 3
+    with pytest.raises(ValueError, match="multiple of the 3 devices. Received 32; --batch-size 33 is right"):
+        distribution.check(32)

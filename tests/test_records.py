@@ -1,0 +1,110 @@
+"""Training faces as sharded records: the same faces as in memory, each round all of them, and no more memory."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+import data_helper
+import methods
+import stored_faces
+import train
+from config import CROPS, RECIPES, dataset_of
+from face_batches import TrainingBatches, load_faces
+from face_records import FaceRecords, RecordBatches
+from methods import encode_regression
+
+pytest.importorskip("array_record")
+pytest.importorskip("grain")
+
+SMALL = dataclasses.replace(RECIPES["quick"], input_size=48, batch_size=4)
+
+
+@pytest.fixture(scope="module")
+def streamed_300w(raw_300w, tmp_path_factory):
+    """A data root with that 300W as records, five faces in a file."""
+    data_dir = tmp_path_factory.mktemp("data")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stored_faces, "RECORD_FACES", 5)
+        data_helper.prepare("300W", raw_300w, data_dir, workers=1, records=0)
+    return data_dir
+
+
+def test_records_hold_the_faces_of_the_index(streamed_300w):
+    records = FaceRecords(streamed_300w, dataset_of("300W"), 48)
+    faces = load_faces(streamed_300w, "300W", "train", 48)
+    read = records.read(range(len(records)))
+    assert read.names == faces.names and len(list((streamed_300w / "w300/records").glob("*.array_record"))) == 4
+    np.testing.assert_array_equal(read.landmarks, faces.landmarks)
+    np.testing.assert_array_equal(read.matrices, faces.matrices)
+    for one, other in zip(read.images, faces.images, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_streamed_batch_is_the_one_that_memory_would_give(streamed_300w):
+    """The same faces in the same order get the same moves, whichever way they come."""
+    recipe, encode, faces = SMALL, encode_regression, load_faces(streamed_300w, "300W", "train", 48)
+    streamed = RecordBatches(
+        FaceRecords(streamed_300w, dataset_of("300W"), 48), CROPS["square"], recipe, encode, seed=3
+    )
+    memory = TrainingBatches(faces, CROPS["square"], recipe, encode, seed=3)
+    memory.chosen = streamed.chosen
+    for step in (0, 5, 9):
+        for one, other in zip(streamed[step], memory[step], strict=True):
+            np.testing.assert_allclose(one, other, atol=1e-6)
+        assert streamed.names(step) == memory.names(step)
+
+
+def test_every_streamed_round_shows_every_face_once_and_anew(streamed_300w):
+    batches = RecordBatches(FaceRecords(streamed_300w, dataset_of("300W"), 48), CROPS["square"], SMALL, None, seed=1)
+    count = len(batches.faces)
+    shown = sum((batches.chosen(step) for step in range(count)), [])  # 4 rounds of n faces in n batches of 4
+    rounds = [shown[start : start + count] for start in range(0, 4 * count, count)]
+    assert all(sorted(one) == list(range(count)) for one in rounds) and rounds[0] != rounds[1]
+
+
+def test_rendered_records_leave_held_out_faces_out(tmp_path, monkeypatch):
+    monkeypatch.setattr(stored_faces, "RECORD_FACES", 4)
+    dataset = dataset_of("synthetic")
+    parts = tuple(dataclasses.replace(part, count=6, validation=bool(part.validation)) for part in dataset.parts)
+    small = dataclasses.replace(dataset, parts=parts, render_size=48)
+    monkeypatch.setattr(data_helper, "dataset_of", lambda name: small)
+    index = data_helper.prepare("synthetic", None, tmp_path, workers=1, records=10)
+    held_out = {face["image"] for face in index["faces"] if face["split"] == "validation"}
+    records = FaceRecords(tmp_path, dataset, 48)
+    assert len(held_out) == 1 and len(records) == 9
+    assert {f"train/{number:06d}" for number in range(10)} - held_out == set(records.read(range(9)).names)
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "synthetic/records").glob("*.array_record")}
+    data_helper.prepare("synthetic", None, tmp_path, workers=1, records=10)
+    assert before == {path: path.stat().st_mtime_ns for path in (tmp_path / "synthetic/records").glob("*.array_record")}
+
+
+def test_training_on_records(streamed_300w, tmp_path, monkeypatch):
+    from tiny_method import build_tiny
+
+    for name in ("acr", "anisotropic"):
+        monkeypatch.setitem(methods.METHODS, name, dataclasses.replace(methods.METHODS[name], build=build_tiny))
+    words = ["--dataset", "300W", "--data-dir", streamed_300w, "--save-path", tmp_path / "run", "--input-size", 32]
+    words = [str(word) for word in [*words, "--batch-size", 4, "--epochs", 2, "--records"]]
+    assert train.main(words) == 0
+    settings = json.loads((tmp_path / "run/settings.json").read_text())
+    assert settings["settings"]["records"] is True and settings["faces"]["train"]["n"] == 16
+    assert train.main([*words, "--method", "anisotropic"]) == 1
+
+
+def test_records_that_are_not_there_or_not_whole(raw_300w, streamed_300w, tmp_path, capsys):
+    with pytest.raises(FileNotFoundError, match="data_helper.py --dataset 300W .*--records"):
+        FaceRecords(tmp_path, dataset_of("300W"), 48)
+    data_helper.prepare("300W", raw_300w, tmp_path, workers=1, records=0)
+    shard = next((tmp_path / "w300/records").glob("*.array_record"))
+    shard.write_bytes(shard.read_bytes()[:70_000])
+    with pytest.raises(ValueError, match="records.json"):
+        FaceRecords(tmp_path, dataset_of("300W"), 48)
+    (tmp_path / "w300/records/records.json").write_text("[]")
+    with pytest.raises(ValueError, match="does not list files of records"):
+        FaceRecords(tmp_path, dataset_of("300W"), 48)
+    assert (
+        data_helper.main(["--dataset", "300W", "--raw", str(raw_300w), "--out", str(tmp_path), "--records", "9"]) == 1
+    )
+    assert "only rendered faces" in capsys.readouterr().err
