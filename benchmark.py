@@ -30,8 +30,9 @@ from collections.abc import Sequence
 from benches.inference import inference
 from benches.losses import bench_losses
 from benches.speed import step_times, throughput
-from config import CROPS, DATA_DIR, DEFAULT_CROP, NETWORKS, RECIPES, SEED, TITLES, ModelArch
+from config import CROPS, DATA_DIR, DEFAULT_CROP, NETWORKS, SEED, TITLES, ModelArch
 from methods import METHODS, encode_regression
+from recipes import RECIPES
 from train import SAMPLERS
 
 

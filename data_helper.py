@@ -46,12 +46,12 @@ from config import (
     Part,
     crop_of,
     dataset_of,
-    recipe_of,
 )
 from face_readers import BadFace, FaceRecord, find_parts, read_part
 from image_utility import crop_matrix, mirror_landmarks, sample_geometry, to_targets, transform
 from metrics import BOX
 from pca_utility import labels_folder
+from recipes import recipe_of
 from safe_files import folder_lock, replace_file, write_text, write_texts
 from stored_faces import finished_entries, read_journal, store_records
 

@@ -12,9 +12,9 @@ import keras
 import numpy as np
 from keras import ops
 
-from config import BLUR_REACH, NOISE_ROOM
 from face_batches import Faces
 from image_utility import invert, noise_plane
+from recipes import BLUR_REACH, NOISE_ROOM
 
 LUMA = (0.299, 0.587, 0.114)  # Rec. 601, as OpenCV's
 LARGEST_INDEX = 2**31 - 1  # of an int32

@@ -13,7 +13,7 @@ import keras
 import numpy as np
 
 import metrics
-from config import INDEX_VERSION, Crop, Dataset, DatasetName, Layout, Recipe, dataset_of
+from config import INDEX_VERSION, Crop, Dataset, DatasetName, dataset_of
 from image_utility import (
     compose,
     crop_matrix,
@@ -28,6 +28,8 @@ from image_utility import (
     transform,
     warp,
 )
+from landmark_layouts import Layout
+from recipes import Recipe
 
 _ORDER, _MOVES, _SUBSET = 0, 1, 2  # what a random stream is for, so that no two streams of a seed are the same
 

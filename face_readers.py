@@ -18,8 +18,9 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 import image_utility
-from config import DATASETS, FRL_FACE, FRL_POINTS, SYNTHETIC_SEEDS, Dataset, Part
+from config import DATASETS, SYNTHETIC_SEEDS, Dataset, Part
 from fragile_files import try_hdf5, try_mat
+from landmark_layouts import FRL_FACE, FRL_POINTS
 
 PICTURES = (".jpg", ".jpeg", ".png")  # what the sets' own pictures end in, in lower case
 MATLAB_FIRST = 1  # MATLAB counts pixels from 1

@@ -18,10 +18,11 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from config import RECORDS_FILE, Crop, Dataset, Recipe
+from config import RECORDS_FILE, Crop, Dataset
 from face_batches import Faces, HostSampler, TrainingBatches, is_face, shrink_face
 from image_utility import compose, decode_image, invert, transform
 from optional_packages import import_package
+from recipes import Recipe
 from record_files import PURPOSE, REQUIREMENTS, array_record, records_folder, shard_length
 
 MEAN_FACES = 1000  # whose mean face a new network starts at

@@ -16,7 +16,8 @@ from matplotlib.patches import Ellipse
 from matplotlib.ticker import MaxNLocator
 
 import metrics
-from config import CONTOUR_AUC, CONTOUR_SHARE, FAILURE_THRESHOLDS, LAYOUT_68, Layout
+from config import CONTOUR_AUC, CONTOUR_SHARE, FAILURE_THRESHOLDS
+from landmark_layouts import LAYOUT_68, Layout
 from safe_files import replace_file
 
 DOTS = 120  # per inch, of every figure

@@ -140,7 +140,7 @@ def _walk(group, seen: set) -> None:
 
 
 def _read_array(dataset) -> None:
-    if dataset.shape is None or not dataset.size:
+    if dataset.shape is None or not dataset.size or not dataset.id.get_storage_size():  # nothing of it is in the file
         return
     if not dataset.shape:
         dataset[()]

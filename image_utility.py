@@ -15,17 +15,9 @@ import cv2
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from config import (
-    ANIMATED_FORMATS,
-    BLUR_REACH,
-    MOST_PIXELS,
-    NOISE_ROOM,
-    SEED,
-    STORED_FACE,
-    Augmentation,
-    Crop,
-    Layout,
-)
+from config import ANIMATED_FORMATS, MOST_PIXELS, SEED, STORED_FACE, Crop
+from landmark_layouts import Layout
+from recipes import BLUR_REACH, NOISE_ROOM, Augmentation
 from safe_files import replace_file
 
 # --------------------------------------------------------------------------------------------------------------------

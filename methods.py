@@ -30,13 +30,13 @@ from config import (
     SEED,
     Dataset,
     DatasetName,
-    Layout,
     Network,
     row_of,
 )
 from data_helper import normalised_labels
 from face_batches import Faces, TrainingBatches, read_index
 from image_utility import from_targets, to_targets
+from landmark_layouts import Layout
 from pca_utility import ShapeModel, fit_eigenbases, labels_folder
 from pixelwise.adversary import Adversarial
 from pixelwise.cascade import build_cascade, set_mean_face

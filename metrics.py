@@ -21,20 +21,16 @@ from typing import NamedTuple
 import numpy as np
 
 from config import (
-    ANCHORS,
     AUTHOR_AUC,
     CONTOUR_AUC,
-    CONTOUR_PARTS,
     CONTOUR_SHARE,
-    CONTOURS,
     EVALUATED_SPLITS,
     FAILURE_THRESHOLDS,
     TITLES,
-    UNCOUNTED_ANCHORS,
     Dataset,
-    Layout,
     dataset_of,
 )
+from landmark_layouts import ANCHORS, CONTOUR_PARTS, CONTOURS, UNCOUNTED_ANCHORS, Layout
 from safe_files import write_json
 
 # --------------------------------------------------------------------------------------------------------------------

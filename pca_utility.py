@@ -14,17 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from config import (
-    CROPS,
-    DATA_DIR,
-    DEFAULT_CROP,
-    PCA_PERCENTAGES,
-    SHAPE_CLIP,
-    TITLES,
-    Dataset,
-    DatasetName,
-    dataset_of,
-)
+from config import CROPS, DATA_DIR, DEFAULT_CROP, PCA_PERCENTAGES, SHAPE_CLIP, TITLES, Dataset, DatasetName, dataset_of
 from safe_files import replace_file, write_text
 
 _LEARNED = {"mean": 1, "components": 2, "eigenvalues": 1}  # what a shape model learns, and its dimensions

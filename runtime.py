@@ -18,7 +18,8 @@ import numpy as np
 import litert_file
 import onnx_file
 from cnn_model import LONGEST_REASON, find_weights, load_model, parse_settings, settings_of
-from config import DATASETS, EXPORT_SUFFIXES, Layout, dataset_of
+from config import DATASETS, EXPORT_SUFFIXES, dataset_of
+from landmark_layouts import Layout
 from methods import method_of
 
 FORMATS = {"onnx": onnx_file, "litert": litert_file}  # the rooms that write and read exported files

@@ -43,23 +43,21 @@ from config import (
     DEFAULT_CROP,
     EVALUATED_SPLITS,
     EVALUATION_BATCH,
-    LAYOUT_68,
     METRICS_FILE,
     PICTURE_SIZE,
     PREDICTIONS_FILE,
-    SPARSE_LANDMARKS,
     TITLES,
     WORST_FACES,
     Crop,
     Dataset,
     DatasetName,
-    Layout,
     crop_of,
     dataset_of,
 )
 from face_batches import Faces, crop_batches, load_faces
 from figures import draw_ced, draw_contour_ced, draw_worst
 from image_utility import invert, mirror_landmarks, transform
+from landmark_layouts import LAYOUT_68, SPARSE_LANDMARKS, Layout
 from methods import METHODS, Method, method_of, read_by
 from safe_files import write_json
 

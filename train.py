@@ -32,8 +32,6 @@ from config import (
     LAST_FILE,
     LOG_FILE,
     NETWORKS,
-    ONE_CORE_AN_OPERATION,
-    RECIPES,
     RUNS_DIR,
     SEED,
     SETTINGS_FILE,
@@ -44,9 +42,7 @@ from config import (
     ModelArch,
     crop_of,
     dataset_of,
-    momentum_of,
     network_of,
-    recipe_of,
     row_of,
 )
 from data_helper import prepare_embedded
@@ -58,6 +54,7 @@ from figures import draw_curves
 from methods import METHODS, method_of
 from pose_balance import pose_bins
 from progress import Progress
+from recipes import ONE_CORE_AN_OPERATION, RECIPES, momentum_of, recipe_of
 from run_settings import open_run
 from safe_files import folder_lock, write_json, write_text
 from test import Test, predict_faces, scorer

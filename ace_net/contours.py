@@ -14,18 +14,18 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from config import (
+from config import SYNTHETIC_SEEDS
+from face_batches import Faces, read_index
+from landmark_layouts import (
     ANCHORS,
     CONTOUR_PARTS,
     CONTOUR_POINTS,
     CONTOURS,
     SPARSE_LANDMARKS,
-    SYNTHETIC_SEEDS,
     Chain,
     ContourMap,
     Layout,
 )
-from face_batches import Faces, read_index
 from safe_files import replace_file
 from stored_faces import renderer_digest
 

@@ -15,7 +15,8 @@ from scipy.sparse.csgraph import connected_components, dijkstra
 from ace_net.contours import resampled
 from ace_net.losses import filters
 from ace_net.targets import from_grid
-from config import ANCHORS, CONTOUR_POINTS, CONTOURS, EXTRACTION, EXTRACTION_WIDTH, FINE_STRIDE
+from config import EXTRACTION, EXTRACTION_WIDTH, FINE_STRIDE
+from landmark_layouts import ANCHORS, CONTOUR_POINTS, CONTOURS
 
 REFINEMENTS = 2  # of a ridge's place on the heat itself
 _NEIGHBOURS = ((0, 1), (1, -1), (1, 0), (1, 1))  # of a pixel, y and x; those before it find it themselves

@@ -24,11 +24,8 @@ import numpy as np
 from keras import ops
 
 from config import (
-    ANCHORS,
-    CONTOUR_POINTS,
     CONTOUR_WIDTH,
     CONTOURNESS_SCALE,
-    CONTOURS,
     FAR,
     HEAT_EMPHASIS,
     LANDMARK_WEIGHT,
@@ -37,6 +34,7 @@ from config import (
     PACKAGE,
     PERFECT_CONTOURNESS,
 )
+from landmark_layouts import ANCHORS, CONTOUR_POINTS, CONTOURS
 
 # --------------------------------------------------------------------------------------------------------------------
 # Contourness

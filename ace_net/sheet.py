@@ -17,10 +17,11 @@ from matplotlib.figure import Figure
 
 from ace_net.contours import anchors_of, contour_map_of, contours_of, joined, resampled, vertices
 from ace_net.targets import MAPS, heatmaps, pieces_of, to_grid
-from config import CONTOURS, FINE_STRIDE, LAYOUT_68, SYNTHETIC_SEEDS, crop_of, dataset_of
+from config import FINE_STRIDE, SYNTHETIC_SEEDS, crop_of, dataset_of
 from face_batches import to_network
 from figures import DOTS, FACE_INCHES, PREDICTION_COLOUR
 from image_utility import crop_image, invert, transform
+from landmark_layouts import CONTOURS, LAYOUT_68
 from runtime import LandmarkNetwork, load_network
 from safe_files import replace_file
 from synthetic_faces import render_face

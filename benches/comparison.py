@@ -28,8 +28,8 @@ from config import (
     SETTINGS_FILE,
     SMALLEST_BOOTSTRAP,
     Dataset,
-    Recipe,
 )
+from recipes import Recipe
 from run_settings import read_record
 from safe_files import write_text
 

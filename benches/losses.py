@@ -22,7 +22,6 @@ from config import (
     STRIP_PIXELS,
     Dataset,
     DatasetName,
-    Recipe,
     crop_of,
     dataset_of,
     network_of,
@@ -32,6 +31,7 @@ from face_batches import load_faces, read_index
 from figures import draw_strip
 from image_utility import transform
 from methods import method_of
+from recipes import Recipe
 from run_settings import different_settings, read_record
 from safe_files import folder_lock
 

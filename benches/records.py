@@ -17,10 +17,11 @@ from pathlib import Path
 
 import numpy as np
 
-from config import DATA_DIR, DEFAULT_CROP, RECORD_FACES, RECORDS_FILE, SEED, TITLES, crop_of, dataset_of, recipe_of
+from config import DATA_DIR, DEFAULT_CROP, RECORD_FACES, RECORDS_FILE, SEED, TITLES, crop_of, dataset_of
 from face_batches import Faces, TrainingBatches, load_faces, read_index
 from face_records import FaceRecords, RecordBatches
 from methods import encode_regression
+from recipes import recipe_of
 from record_files import records_folder, write_shard
 from safe_files import write_json
 

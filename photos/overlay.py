@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 
 from ace_net.contours import OUTLINE_LAYOUT, known
-from config import Layout
 from image_utility import longer_side
+from landmark_layouts import Layout
 from photos.predictor import Face
 
 CONTOUR_COLOUR = (255, 255, 255)

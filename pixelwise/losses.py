@@ -13,15 +13,7 @@ import math
 import keras
 from keras import ops
 
-from config import (
-    ADAPTIVE_WING,
-    ADAPTIVE_WING_MASK,
-    ADAPTIVE_WING_WEIGHT,
-    HYBRID_BETA,
-    LOSS_INPUT,
-    MAP_SIGMA,
-    PACKAGE,
-)
+from config import ADAPTIVE_WING, ADAPTIVE_WING_MASK, ADAPTIVE_WING_WEIGHT, HYBRID_BETA, LOSS_INPUT, MAP_SIGMA, PACKAGE
 from pixelwise.targets import first_of_pixel, log_gaussians, outer, pixel_indices, to_pixels
 
 _TINY = 1e-12  # squared pixels; the root has no slope at zero

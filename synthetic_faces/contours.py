@@ -7,7 +7,8 @@ turn away from the viewer, so it moves over the surface as the head turns, as an
 
 import numpy as np
 
-from config import ANCHORS, CONTOURS, row_of
+from config import row_of
+from landmark_layouts import ANCHORS, CONTOURS
 from synthetic_faces.camera import Camera
 from synthetic_faces.head import BROW_EDGE, INNER_CORNER, Head
 

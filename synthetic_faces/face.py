@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from config import ANCHORS
+from landmark_layouts import ANCHORS
 from synthetic_faces.camera import Camera
 from synthetic_faces.contours import Truth
 from synthetic_faces.covers import put_before, put_on_glasses

@@ -31,10 +31,12 @@ from ace_net.targets import (
     to_grid,
     weak_targets,
 )
-from config import (
+from config import FAR, dataset_of
+from face_readers import BadFace, read_part
+from image_utility import mirror_landmarks
+from landmark_layouts import (
     ANCHORS,
     CONTOURS,
-    FAR,
     FRL_FACE,
     FRL_POINTS,
     LAYOUT_68,
@@ -42,10 +44,7 @@ from config import (
     LAYOUT_194,
     LAYOUT_FRL,
     SPARSE_LANDMARKS,
-    dataset_of,
 )
-from face_readers import BadFace, read_part
-from image_utility import mirror_landmarks
 from synthetic_faces.face import outline_of, shape_of
 
 SIDE = 128

@@ -30,8 +30,9 @@ from ace_net.losses import (
 )
 from ace_net.model import heatmap_network
 from ace_net.targets import MAPS, encode_full, encode_weak, full_targets, heatmaps, weak_targets
-from config import LAYOUT_68, Part, network_of
+from config import Part, network_of
 from image_utility import write_image
+from landmark_layouts import CONTOURS, LAYOUT_68
 from synthetic_faces import render_face
 from synthetic_faces.face import shape_of
 
@@ -287,7 +288,7 @@ def test_landmark_heatmaps_are_landmarks_and_can_be_joined(data_dir, tmp_path):
     assert evaluation.main([*options, "--out", str(tmp_path / "joined")]) == 0
     assert json.loads((tmp_path / "joined" / "metrics.json").read_text())["metric"] == "NME^AC"
     face = contours_on_a_picture(tmp_path, weights)
-    assert len(face["landmarks"]) == 68 and list(face["contours"]) == list(config.CONTOURS)
+    assert len(face["landmarks"]) == 68 and list(face["contours"]) == list(CONTOURS)
 
 
 def test_true_landmarks_joined_are_nearer_with_splines_and_with_all_68(data_dir, tmp_path):

@@ -6,9 +6,10 @@ import pytest
 
 import config
 from anisotropic_loss import AnisotropicLoss, anisotropic_loss, tangents
-from config import LAYOUT_19, LAYOUT_29, LAYOUT_68, LAYOUT_98, Chain, dataset_of
+from config import dataset_of
 from figures import draw_ellipses
 from image_utility import read_image
+from landmark_layouts import LAYOUT_19, LAYOUT_29, LAYOUT_68, LAYOUT_98, Chain
 from methods import METHODS
 from point_losses import l2
 from synthetic_faces import render_face

@@ -11,10 +11,11 @@ from test_train import run_of, state_of, tiny  # noqa: F401  a fixture
 
 import device_sampler
 import methods
-from config import CROPS, RECIPES, Augmentation
+from config import CROPS
 from device_sampler import DeviceSampler, blur
 from face_batches import TrainingBatches, load_faces
 from image_utility import to_targets
+from recipes import RECIPES, Augmentation
 
 KINDS = {
     "warp": {},

@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from config import CROPS, RECIPES
+from config import CROPS
 from distribution import distribution_of
 from face_batches import TrainingBatches, load_faces
 from methods import encode_regression
+from recipes import RECIPES
 
 ROOT = Path(__file__).parent.parent
 

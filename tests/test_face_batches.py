@@ -7,10 +7,11 @@ import shutil
 import numpy as np
 import pytest
 
-from config import CROPS, RECIPES, Augmentation, dataset_of
+from config import CROPS, dataset_of
 from face_batches import TrainingBatches, crop_batches, load_faces, read_index
 from image_utility import from_targets, read_image, to_targets, transform, warp
 from methods import encode_regression
+from recipes import RECIPES, Augmentation
 
 STILL = Augmentation(
     rotation=0, scale=(1, 1), shift=0, flip=0, brightness=0, contrast=0, gamma=0, colour=0, grey=0, blur=0, noise=0,

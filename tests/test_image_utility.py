@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from config import CROPS, LAYOUT_68, Augmentation
+from config import CROPS
 from image_utility import (
     DISTURBANCE,
     compose,
@@ -24,6 +24,8 @@ from image_utility import (
     warp,
     write_image,
 )
+from landmark_layouts import LAYOUT_68
+from recipes import Augmentation
 
 FACE = np.array([[100.0, 200.0], [300.0, 250.0], [220.0, 400.0], [180.0, 310.0]])  # box 100, 200, 300, 400
 

@@ -24,8 +24,9 @@ import train
 from benches.comparison import Comparison, Truth, read_result
 from benches.losses import PASSED_ON, plan
 from benches.training_queue import Training, train_all
-from config import dataset_of, recipe_of
+from config import dataset_of
 from point_losses import WingLoss
+from recipes import recipe_of
 
 ROOT = Path(__file__).parents[1]
 W300 = dataset_of("300W")

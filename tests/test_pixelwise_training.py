@@ -18,6 +18,7 @@ from methods import METHODS, method_of, read_by
 from pixelwise import cascade, vgg
 from pixelwise.adversary import Adversarial, discriminator_loss, face_loss
 from pixelwise.losses import HybridLoss
+from recipes import RECIPES
 from train import Train
 
 TENSORFLOW = keras.backend.backend() == "tensorflow"
@@ -189,8 +190,8 @@ def test_settled_by_hand():
 
 
 def test_a_run_ends_early_and_stays_ended(prepared_300w, tmp_path, monkeypatch):
-    patient = dataclasses.replace(config.RECIPES["faces"], name="patient", repeats=1, epoch_steps=1, patience=1)
-    monkeypatch.setitem(config.RECIPES, "patient", patient)
+    patient = dataclasses.replace(RECIPES["faces"], name="patient", repeats=1, epoch_steps=1, patience=1)
+    monkeypatch.setitem(RECIPES, "patient", patient)
     asked = {"recipe": "patient", "epochs": 9, "learning_rate": 0.0}  # nothing is learned, so nothing gets better
     run = run_of(prepared_300w, tmp_path / "run", "direct", **asked)
     assert (
@@ -205,6 +206,6 @@ def test_a_run_ends_early_and_stays_ended(prepared_300w, tmp_path, monkeypatch):
 
 
 def test_the_recipe_of_the_paper():
-    recipe = config.RECIPES["pixelwise"]
+    recipe = RECIPES["pixelwise"]
     assert recipe.steps_per_epoch(3148) == 1000 and recipe.patience == 10
     assert (recipe.augmentation.rotation, recipe.augmentation.scale) == (30.0, (0.6, 1.0))

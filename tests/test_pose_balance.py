@@ -13,12 +13,14 @@ import methods
 import train
 from benches.losses import strip
 from checkpoint import read_snapshots
-from config import CROPS, LAYOUT_68, RECIPES, dataset_of
+from config import CROPS, dataset_of
 from face_batches import TrainingBatches, load_faces
 from figures import draw_strip
 from image_utility import read_image
+from landmark_layouts import LAYOUT_68
 from methods import encode_regression, method_of, start_at_bins
 from pose_balance import align, mean_of_bins, pose_bins
+from recipes import RECIPES
 from test import predict_faces
 
 W300 = dataset_of("300W")

@@ -18,7 +18,7 @@ from PIL import Image
 from skimage import data
 
 import predict
-from config import COPIES, CROPS, LAYOUT_29, LAYOUT_68, dataset_of
+from config import COPIES, CROPS, dataset_of
 from face_batches import load_faces
 from image_utility import (
     box_corners,
@@ -32,6 +32,7 @@ from image_utility import (
     to_targets,
     transform,
 )
+from landmark_layouts import LAYOUT_29, LAYOUT_68
 from photos.calibrate import calibrate
 from photos.confidence import Calibration, calibration_of, copy_moves, map_back, spread_of
 from photos.face_detector import FoundFace

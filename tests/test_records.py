@@ -10,10 +10,11 @@ import data_helper
 import methods
 import stored_faces
 import train
-from config import CROPS, RECIPES, dataset_of
+from config import CROPS, dataset_of
 from face_batches import TrainingBatches, load_faces
 from face_records import FaceRecords, RecordBatches
 from methods import encode_regression
+from recipes import RECIPES
 
 pytest.importorskip("array_record")
 pytest.importorskip("grain")

@@ -7,7 +7,8 @@ import cv2
 import numpy as np
 import pytest
 
-from config import ANCHORS, CONTOURS, DATASETS, LAYOUT_29, LAYOUT_68, LAYOUT_98, SYNTHETIC_SEEDS
+from config import DATASETS, SYNTHETIC_SEEDS
+from landmark_layouts import ANCHORS, CONTOURS, LAYOUT_29, LAYOUT_68, LAYOUT_98
 from synthetic_faces import contours, draw_parameters, render_face, render_parameters
 from synthetic_faces.camera import PIVOT, Camera, rotation
 from synthetic_faces.canvas import Canvas

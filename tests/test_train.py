@@ -19,11 +19,12 @@ import methods
 import train
 from checkpoint import Averages, TrainingState, log_csv
 from cnn_model import load_model, settings_of
-from config import CROPS, DatasetName, ModelArch, dataset_of, momentum_of
+from config import CROPS, DatasetName, ModelArch, dataset_of
 from face_batches import load_faces
 from image_utility import to_targets
 from metrics import nme, normaliser_distance
 from pca_utility import PCAUtility
+from recipes import momentum_of
 from safe_files import folder_lock
 from test import predict_faces
 

@@ -10,8 +10,9 @@ from skimage import data
 
 import predict
 from benches.measure_jitter import KnownBox, jitter, lag, make_clip, motion, track
-from config import CAMERA_RATE, CROPS, LAYOUT_68, TRACKING, Copy
+from config import CAMERA_RATE, CROPS, TRACKING, Copy
 from image_utility import crop_image, landmark_box, transform
+from landmark_layouts import LAYOUT_68
 from photos.face_detector import FoundFace
 from photos.face_tracker import FaceFilter, FaceTracker, OneEuroFilter
 from photos.predictor import Face, Predictor

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from config import LAYOUT_68
+from landmark_layouts import LAYOUT_68
 from pose_balance import align
 
 

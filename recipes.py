@@ -1,0 +1,169 @@
+"""Recipes: everything a training run needs beside its data, network and method, as rows of one table."""
+
+from dataclasses import dataclass, field, replace
+
+from config import Dataset, row_of
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Ranges of the random moves of a training face; probabilities in [0, 1]."""
+
+    rotation: float = 30.0  # degrees, uniform to both sides
+    scale: tuple[float, float] = (0.85, 1.2)  # size of the face in the crop; log-uniform
+    shift: float = 0.06  # share of the crop's side, uniform, x and y apart
+    flip: float = 0.5
+    brightness: float = 0.25  # factor 1 +- this
+    contrast: float = 0.3
+    gamma: float = 0.4  # exponent 2 ** (+- this)
+    colour: float = 0.15  # per-channel factor 1 +- this
+    grey: float = 0.15  # probability of a colourless face
+    blur: float = 0.15  # probability of a Gaussian blur
+    blur_sigma: tuple[float, float] = (0.5, 1.5)  # pixels at an input of `blur_input`, grows with the input
+    blur_input: int = 112
+    noise: float = 0.15  # probability of Gaussian noise
+    noise_sigma: tuple[float, float] = (2.0, 12.0)  # grey levels of 255
+    occlusion: float = 0.4  # probability of a covering rectangle
+    occlusion_side: tuple[float, float] = (0.1, 0.45)  # shares of the crop's side
+
+
+BLUR_REACH = 3  # standard deviations to each side of a pixel that its blur takes in
+NOISE_ROOM = 128  # places to each side from which a face's part of the noise plane is taken
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything a training run needs beside its data, network and method.
+
+    repeats: how often an epoch shows each face, moved anew each time (the original stored 4 to 10 copies).
+    warm_up: share of the steps over which the learning rate rises from 0.
+    decay: "cosine" to 0, "constant", or "inverse": divided by 1 + `inverse` x steps.
+    ema: length of the weights' moving average as a share of all steps, 0 for none. batch_norm: the same of BatchNorm's
+        moving statistics. Keras' own momentum of 0.999 is a thousand steps, far too long for a run of a few thousand.
+    epsilon: Adam's. Gradients of losses in sides of the crop are so small that Keras' own 1e-7 holds many weights back.
+    dropout, head: instead of the network's own. Features left out at random are noise in the landmarks, which hides
+        small errors from the loss. Unscaled features start with landmarks all over the picture, elsewhere for every
+        face; and since they are never negative, a step of Adam moves all weights of a coordinate the same way, which
+        throws the whole face about by far more than the errors that are to be learned.
+    mean_face: whether the head's bias starts at the mean of the training faces.
+    fused: steps that a GPU does between two looks from the host; an epoch is a multiple of it.
+    epoch_steps: steps of an epoch, whatever the number of faces. patience: the run ends early after so many epochs in a
+        row that did not lower the validation NME; None never does.
+    """
+
+    name: str
+    input_size: int
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    repeats: int = 1
+    warm_up: float = 0.0
+    decay: str = "constant"
+    inverse: float | None = None
+    weight_decay: float = 0.0
+    ema: float = 0.0
+    batch_norm: float = 0.01
+    epsilon: float = 1e-7
+    dropout: float | None = None
+    head: float | None = None
+    mean_face: bool = False
+    fused: int = 1
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    epoch_steps: int | None = None
+    patience: int | None = None
+
+    def steps_per_epoch(self, faces: int) -> int:
+        """Steps of an epoch: by default those in which it shows each of so many faces `repeats` times."""
+        if self.epoch_steps:
+            return self.epoch_steps
+        return max(1, round(faces * self.repeats / (self.batch_size * self.fused))) * self.fused
+
+
+# Rendered faces are turned, lit, covered and blurred already.
+SMALL_MOVES = Augmentation(
+    rotation=10.0,
+    scale=(0.92, 1.1),
+    shift=0.03,
+    contrast=0.15,
+    gamma=0.2,
+    grey=0.05,
+    blur=0.0,
+    noise=0.0,
+    occlusion=0.0,
+)
+
+# What the pixel-wise classification paper names, and nothing else.
+TURNED_AND_SHRUNK = Augmentation(
+    rotation=30.0,
+    scale=(0.6, 1.0),
+    shift=0.0,
+    flip=0.0,
+    brightness=0.0,
+    contrast=0.0,
+    gamma=0.0,
+    colour=0.0,
+    grey=0.0,
+    blur=0.0,
+    noise=0.0,
+    occlusion=0.0,
+)
+
+# ACE-Net, Sec. 5.3. It names shift, rotation, mirror, gamma and noise, and no size of the noise. Occlusion, blur and
+# the rest are left out; faces keep their size, since it names no scale.
+ACE_MOVES = Augmentation(
+    rotation=30.0,
+    scale=(1.0, 1.0),
+    shift=0.25,
+    brightness=0.0,
+    contrast=0.0,
+    gamma=0.75,
+    colour=0.0,
+    grey=0.0,
+    blur=0.0,
+    noise=0.5,
+    occlusion=0.0,
+)
+
+RECIPES = {
+    recipe.name: recipe
+    for recipe in (
+        Recipe("quick", 64, epochs=15, batch_size=32, learning_rate=2e-3, repeats=3, warm_up=0.05, decay="cosine",
+               weight_decay=1e-4, ema=0.05, epsilon=1e-10, dropout=0.0, head=0.05, mean_face=True,
+               augmentation=SMALL_MOVES),
+        Recipe("faces", 112, epochs=80, batch_size=32, learning_rate=2e-3, repeats=4, warm_up=0.03, decay="cosine",
+               weight_decay=1e-4, ema=0.05, epsilon=1e-10, dropout=0.0, head=0.05, mean_face=True),
+        # about ten minutes on an H200; not yet measured there
+        Recipe("gpu", 224, epochs=40, batch_size=128, learning_rate=2e-3, repeats=32, warm_up=0.05, decay="cosine",
+               weight_decay=1e-4, ema=0.05, epsilon=1e-10, dropout=0.0, head=0.05, mean_face=True, fused=10),
+        # ACE-Net's published rates; batch and epochs are not known
+        Recipe("ace", 256, epochs=100, batch_size=16, learning_rate=2.5e-4, decay="inverse", inverse=1e-6, epsilon=1e-8,
+               augmentation=ACE_MOVES),
+        # the same in few steps: a higher rate that falls to 0, averaged weights, smaller shifts
+        Recipe("ace_short", 256, epochs=50, batch_size=16, learning_rate=1e-3, warm_up=0.03, decay="cosine", ema=0.05,
+               augmentation=replace(ACE_MOVES, shift=0.12)),
+        Recipe("original", 224, epochs=150, batch_size=32, learning_rate=1e-3, repeats=4),
+        Recipe("pixelwise", 224, epochs=1000, batch_size=16, learning_rate=1e-4, batch_norm=0.0, epoch_steps=1000,
+               patience=10, augmentation=TURNED_AND_SHRUNK),
+    )
+}  # fmt: skip
+
+
+SHORTEST_AVERAGE = 10  # steps
+
+# Side of an input in pixels up to which TensorFlow trains faster with several operations at a time, one core for each,
+# than with all cores on one operation: on two cores 12 % at 64 px, nothing at 112 px, and 18 % slower at 224 px.
+ONE_CORE_AN_OPERATION = 64
+
+
+def momentum_of(share: float, steps: int) -> float:
+    """The momentum of a moving average as long as this share of a run of `steps`."""
+    return 1 - 1 / max(SHORTEST_AVERAGE, share * steps)
+
+
+def recipe_of(dataset: Dataset, name: str | None = None) -> Recipe:
+    """The named recipe, or the data set's own.
+
+    Raises:
+        ValueError: no such recipe.
+    """
+    return row_of(RECIPES, name or dataset.recipe, "recipe")
