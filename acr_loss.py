@@ -88,7 +88,9 @@ class Percentage(keras.metrics.Metric):
     def __init__(self, percentages, name="percentage", **kwargs):
         super().__init__(name=name, **kwargs)
         self.percentages = [float(percentage) for percentage in percentages]
-        self.stage = self.add_variable((), initializer="zeros", dtype="int32", name="stage")
+        self.stage = self.add_variable(  # not a sum over devices, which is what a metric's variables are by default
+            (), initializer="zeros", dtype="int32", aggregation="only_first_replica", name="stage"
+        )
 
     def update_state(self, y_true, y_pred, sample_weight=None):
         """A batch changes nothing."""

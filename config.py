@@ -214,7 +214,7 @@ DATASETS = {
             "FRL",
             LAYOUT_FRL,
             reader="tem",
-            parts=(Part(".", "test", 102),),
+            parts=(Part("*.tem", "test", 102),),
             subsets={"test": {"full": 102}},
         ),
         Dataset(

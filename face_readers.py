@@ -105,9 +105,9 @@ def find_parts(dataset: Dataset, root: str | os.PathLike | None, extra: bool = F
 
 
 def _holds(root: Path, part: Part) -> bool:
-    """Whether a part's file, or its folder with something in it, lies below root."""
+    """Whether a part's file, its folder with something in it, or files of its pattern lie below root."""
     path = root / part.path
-    return path.is_file() or (path.is_dir() and any(path.iterdir()))
+    return path.is_file() or (path.is_dir() and any(path.iterdir())) or ("*" in part.path and any(root.glob(part.path)))
 
 
 def _describe(root: Path) -> str:
@@ -580,8 +580,8 @@ def read_helen194(dataset: Dataset, part: Part, root: Path) -> Iterator[FaceReco
 
 def read_tem(dataset: Dataset, part: Part, root: Path) -> Iterator[FaceRecord | BadFace]:
     """Templates: NAME.tem beside NAME.jpg; a line with the number of points, a line "x y" for each, then the lines that
-    join them, which are not needed. Pixels count from 0. Only the points of config.FRL_FACE are kept."""
-    for path in sorted((root / part.path).glob("*.tem")):
+    join them, which are not needed. Pixels count from 0. Only the points of landmark_layouts.FRL_FACE are kept."""
+    for path in sorted(root.glob(part.path)):
         picture = path.with_suffix(".jpg")
         try:
             if not picture.is_file():

@@ -92,10 +92,9 @@ SMALL_MOVES = Augmentation(
     occlusion=0.0,
 )
 
-# What the pixel-wise classification paper names, and nothing else.
-TURNED_AND_SHRUNK = Augmentation(
-    rotation=30.0,
-    scale=(0.6, 1.0),
+STILL = Augmentation(
+    rotation=0.0,
+    scale=(1.0, 1.0),
     shift=0.0,
     flip=0.0,
     brightness=0.0,
@@ -108,21 +107,12 @@ TURNED_AND_SHRUNK = Augmentation(
     occlusion=0.0,
 )
 
+# What the pixel-wise classification paper names, and nothing else.
+TURNED_AND_SHRUNK = replace(STILL, rotation=30.0, scale=(0.6, 1.0))
+
 # ACE-Net, Sec. 5.3. It names shift, rotation, mirror, gamma and noise, and no size of the noise. Occlusion, blur and
 # the rest are left out; faces keep their size, since it names no scale.
-ACE_MOVES = Augmentation(
-    rotation=30.0,
-    scale=(1.0, 1.0),
-    shift=0.25,
-    brightness=0.0,
-    contrast=0.0,
-    gamma=0.75,
-    colour=0.0,
-    grey=0.0,
-    blur=0.0,
-    noise=0.5,
-    occlusion=0.0,
-)
+ACE_MOVES = replace(STILL, rotation=30.0, shift=0.25, flip=0.5, gamma=0.75, noise=0.5)
 
 RECIPES = {
     recipe.name: recipe

@@ -79,7 +79,12 @@ def read_record(file: Path) -> dict:
 def different_settings(stored: dict, settings: dict) -> list[str]:
     """The names of the settings that a stored run has otherwise."""
     settings = json.loads(json.dumps(settings))  # tuples as JSON has them, so that the comparison is fair
-    return [name for name in settings if stored.get(name) != settings[name]]
+    return [name for name in settings if _said(stored.get(name)) != _said(settings[name])]
+
+
+def _said(value):
+    """A setting without what it leaves open: a run of an older version did not know every name that a recipe has."""
+    return {name: item for name, item in value.items() if item is not None} if isinstance(value, dict) else value
 
 
 def _versions() -> dict[str, str]:

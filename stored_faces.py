@@ -32,6 +32,7 @@ from config import (
 from face_readers import FaceRecord, read_face, rendered_record
 from image_utility import compose, encode_image, landmark_box, longer_side, shrink, warp, write_image
 from metrics import normaliser_distance
+from process_memory import keep_freed_memory
 from record_files import shard_length, write_shard
 from safe_files import write_json
 from worker_process import follow_parent
@@ -267,6 +268,7 @@ def _work(job: tuple) -> dict:
 
 
 def _start_worker() -> None:
-    """Readies a worker: one thread each, and its parent decides when it ends."""
+    """Readies a worker: one thread each, memory at hand, and its parent decides when it ends."""
     cv2.setNumThreads(1)
+    keep_freed_memory()
     follow_parent()

@@ -347,8 +347,7 @@ class Train:
         return optimizer
 
     def settings(self, weight_path: str | os.PathLike | None = None) -> dict:
-        """Everything that makes this run what it is; of the recipe, what is set."""
-        recipe = {name: value for name, value in dataclasses.asdict(self.recipe).items() if value is not None}
+        """Everything that makes this run what it is."""
         return {
             "dataset": self.dataset.title,
             "arch": str(self.network.arch),
@@ -357,7 +356,7 @@ class Train:
             "crop": self.crop.name,
             "input_size": self.recipe.input_size,
             "points": self.dataset.layout.points,
-            "recipe": recipe,
+            "recipe": dataclasses.asdict(self.recipe),
             "start_weights": str(weight_path) if weight_path else None,
             "precision": self.precision,
             "seed": self.seed,

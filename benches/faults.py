@@ -13,7 +13,6 @@ must say so in one line, and go on alike. The network is tiny; each run is a for
 
 import argparse
 import ctypes
-import dataclasses
 import hashlib
 import io
 import json
@@ -362,34 +361,16 @@ def _write_raw(raw: Path) -> None:
         (raw / part / f"{number + 1000}_1.pts").write_text(f"version: 1\nn_points: 68\n{{\n{rows}\n}}\n")
 
 
-def _build_tiny(network, dataset, input_size, batch_norm):
-    """Convolution, BatchNorm, dropout and a linear layer: every kind of state that a run must keep."""
-    import keras
-
-    return keras.Sequential(
-        [
-            keras.Input((input_size, input_size, 3)),
-            keras.layers.Conv2D(4, 3, strides=4),
-            keras.layers.BatchNormalization(momentum=batch_norm),
-            keras.layers.ReLU(),
-            keras.layers.Dropout(0.2),
-            keras.layers.Flatten(),
-            keras.layers.Dense(dataset.outputs, dtype="float32"),
-        ]
-    )
-
-
 def _load() -> None:
     """Loads everything before the first fork, and makes every method build the tiny network."""
     import data_helper  # noqa: F401
     import export  # noqa: F401
-    import methods
     import onnx_file  # noqa: F401
     import test  # noqa: F401
     import train  # noqa: F401
+    from benches import tiny_method
 
-    for name, method in methods.METHODS.items():
-        methods.METHODS[name] = dataclasses.replace(method, build=_build_tiny)
+    tiny_method.install()
 
 
 def main(arguments: list[str] | None = None) -> int:

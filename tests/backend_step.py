@@ -10,8 +10,8 @@ sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parent)]
 
 import keras  # noqa: E402
 import numpy as np  # noqa: E402
-import tiny_method  # noqa: E402
 
+from benches import tiny_method  # noqa: E402
 from config import ModelArch  # noqa: E402
 from train import Train  # noqa: E402
 

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_method import build_tiny
 
 import benchmark
 import checkpoint
@@ -23,6 +22,7 @@ import metrics
 import train
 from benches.comparison import Comparison, Truth, read_result
 from benches.losses import PASSED_ON, plan
+from benches.tiny_method import build_tiny
 from benches.training_queue import Training, train_all
 from config import dataset_of
 from point_losses import WingLoss

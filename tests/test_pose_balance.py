@@ -7,11 +7,11 @@ import json
 import keras
 import numpy as np
 import pytest
-from tiny_method import build_tiny
 
 import methods
 import train
 from benches.losses import strip
+from benches.tiny_method import build_tiny
 from checkpoint import read_snapshots
 from config import CROPS, dataset_of
 from face_batches import TrainingBatches, load_faces

@@ -18,6 +18,7 @@ from PIL import Image
 from skimage import data
 
 import predict
+from benches.tiny_method import build_tiny
 from config import COPIES, CROPS, dataset_of
 from face_batches import load_faces
 from image_utility import (
@@ -40,7 +41,6 @@ from photos.overlay import draw_faces
 from photos.predictor import Face, Predictor, best_weights
 from safe_files import write_json
 from synthetic_faces import render_face
-from tests.tiny_method import build_tiny
 
 ROOT = Path(__file__).parent.parent
 SIZE = 32
@@ -78,6 +78,7 @@ class MarkNetwork:
     """
 
     path, input_size, points, crop, method, dataset = Path("marks.keras"), 64, 29, "square", "l2", "COFW"
+    contours = False
 
     def __init__(self):
         self.batches = []
@@ -372,7 +373,7 @@ def test_only_our_own_limit_is_told(tmp_path):
 
 BAD = {
     "text.jpg": (lambda path: path.write_text("no picture"), "no known format"),
-    "empty.png": (lambda path: path.touch(), "no known format"),
+    "empty.png": (lambda path: path.touch(), "an empty file"),
     "cut.jpg": (lambda path: _cut(save(path, ramp(200, 300))), "truncated"),
     "cut.png": (lambda path: _cut(save(path, ramp(200, 300))), "cut short"),
     "text.png": (lambda path: _add_text(save(path, ramp())), "broken"),

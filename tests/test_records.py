@@ -82,7 +82,7 @@ def test_rendered_records_leave_held_out_faces_out(tmp_path, monkeypatch):
 
 
 def test_training_on_records(streamed_300w, tmp_path, monkeypatch):
-    from tiny_method import build_tiny
+    from benches.tiny_method import build_tiny
 
     for name in ("acr", "anisotropic"):
         monkeypatch.setitem(methods.METHODS, name, dataclasses.replace(methods.METHODS[name], build=build_tiny))

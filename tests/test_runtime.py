@@ -7,8 +7,8 @@ import keras
 import numpy as np
 import pytest
 from test_cnn_model import write_keras2
-from tiny_method import build_tiny
 
+from benches.tiny_method import build_tiny
 from config import dataset_of
 from onnx_file import read
 from runtime import description_path, load_network

@@ -13,10 +13,10 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from tiny_method import build_tiny
 
 import methods
 import train
+from benches.tiny_method import build_tiny
 from checkpoint import Averages, TrainingState, log_csv
 from cnn_model import load_model, settings_of
 from config import CROPS, DatasetName, ModelArch, dataset_of
@@ -47,7 +47,7 @@ def run_of(prepared, folder, **changes):
 
 def start(prepared, folder, *words):
     """train.py's own command line, with the tiny network, in a process of its own."""
-    code = "import sys; sys.path[:0] = ['.', 'tests']; import tiny_method, train; tiny_method.install(); "
+    code = "import sys; sys.path[:0] = ['.']; import train; from benches import tiny_method; tiny_method.install(); "
     code += "sys.exit(train.main())"
     command = [sys.executable, "-c", code, "--dataset", "300W", "--data-dir", prepared, "--save-path", folder]
     command += ["--input-size", 32, "--batch-size", 2, "--seed", 3, "--epochs", 4, *words]

@@ -33,7 +33,7 @@ class Matcher:
     besides, differently for every crop, as a network's do in noisy frames.
     """
 
-    input_size, points, crop, dataset = SIZE, 68, "square", "300W"
+    input_size, points, crop, dataset, contours = SIZE, 68, "square", "300W", False
 
     def __init__(self, image, landmarks):
         crops, matrices = crop_image(image, CROPS["square"], landmarks, SIZE, np.eye(2, 3)[None])

@@ -5,7 +5,7 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parent)]
 
-import tiny_method  # noqa: E402
+from benches import tiny_method  # noqa: E402
 
 tiny_method.install()  # a process that is started reads this file too, under another name
 
