@@ -24,6 +24,7 @@ from config import CROPS, EXPORT_SUFFIXES, LEGACY_CROP, PACKAGE, SETTINGS_FILE, 
 from fragile_files import try_hdf5
 from legacy_h5 import read_legacy_h5
 from pixelwise.vgg import vgg19
+from spatial_head import mean_places
 
 LEGACY_SUFFIXES = (".h5", ".hdf5")
 LEGACY_SETTINGS = {"method": "l2", "crop": LEGACY_CROP}
@@ -55,15 +56,23 @@ class CNNModel:
         network = arch if isinstance(arch, Network) else network_of(arch)
         size = input_size or network.input_size
         image = keras.Input((size, size, 3), name="image")  # (batch, size, size, 3)
-        features = backbone(network, image, batch_norm).output
-        features = keras.layers.GlobalAveragePooling2D(name="pool")(features)  # (batch, channels)
+        trunk = backbone(network, image, batch_norm)
+        features = keras.layers.GlobalAveragePooling2D(name="pool")(trunk.output)  # (batch, channels)
         features = keras.layers.Dropout(network.dropout, name="dropout")(features)
         if network.head != 1:
             features = keras.layers.Rescaling(network.head, name=_HEAD)(features)
         landmarks = keras.layers.Dense(  # (batch, output_len)
             output_len, kernel_initializer="he_uniform", dtype="float32", name="landmarks"
         )(features)
+        if network.spatial:
+            places = mean_places(trunk, network.taps, output_len // 2, batch_norm)
+            landmarks = keras.layers.Add(dtype="float32", name="sum")([landmarks, places])
         return keras.Model(image, landmarks, name=str(network.arch))
+
+
+def linear_head(model: keras.Model) -> keras.layers.Dense:
+    """The linear layer that pooled features end in: the last one of its kind."""
+    return next(layer for layer in reversed(model.layers) if isinstance(layer, keras.layers.Dense))
 
 
 def head_scale(model: keras.Model) -> float:

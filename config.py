@@ -361,10 +361,11 @@ class Network:
 
     The head is global average pooling, dropout, and a linear layer of 2N outputs (He-uniform). `head` multiplies the
     pooled features before that layer, and with it both what the head says at the start and what a step changes of it.
+    `spatial` adds the places that maps on the backbone give (spatial_head.py).
 
     application: the Keras application that is its backbone; None for one of ours (pixelwise/vgg.py, ace_net/model.py).
-    taps: its layers at an eighth and a sixteenth of the input, where the heads of pixelwise/ that predict maps take
-        their shortcuts; none where it has no use without its own head.
+    taps: its layers at an eighth and a sixteenth of the input, where heads that make maps take their shortcuts; none
+        where it has no use without its own head.
     width: factor on every channel count of pixelwise/, of its backbone and of its heads.
     """
 
@@ -376,6 +377,7 @@ class Network:
     input_size: int = 224
     head: float = 1.0
     width: float = 1.0
+    spatial: bool = False
 
 
 NETWORKS = {
@@ -391,6 +393,10 @@ NETWORKS = {
         Network(ModelArch.ACE, None, dropout=0.0, stem="ace", taps=(), input_size=256),
     )
 }
+
+
+MAP_CHANNELS = 96  # of the features that the maps of spatial_head.py are made of
+MAP_SPREAD = 0.05  # standard deviation of their first weights
 
 
 def network_of(arch: "ModelArch | str") -> Network:

@@ -20,7 +20,7 @@ from ace_net.losses import ACELoss, HeatLoss
 from ace_net.model import heatmap_network
 from acr_loss import ACRLoss, PercentageSchedule
 from anisotropic_loss import AnisotropicLoss
-from cnn_model import CNNModel
+from cnn_model import CNNModel, linear_head
 from config import (
     ACR_UNIT,
     ANISOTROPY,
@@ -97,7 +97,7 @@ def make_anisotropic_loss(a: float, b: float) -> Callable[..., AnisotropicLoss]:
 def start_at_mean_face(model: keras.Model, batches: TrainingBatches) -> None:
     """Starts the head's bias at the mean target of the training faces, where the recipe says so."""
     if batches.recipe.mean_face:
-        model.layers[-1].bias.assign(batches.encode(batches.landmarks, batches.size).mean(axis=0))
+        linear_head(model).bias.assign(batches.encode(batches.landmarks, batches.size).mean(axis=0))
 
 
 def start_at_zero(model: keras.Model, batches: TrainingBatches) -> None:
@@ -116,7 +116,7 @@ def start_at_bins(model: keras.Model, batches: TrainingBatches) -> None:
     still gets the face itself, whose tangents it takes.
     """
     bins = pose_bins(batches.faces.landmarks, batches.faces.dataset.pose_mode)
-    model.layers[-1].bias.assign(mean_of_bins(batches.encode(batches.landmarks, batches.size), bins))
+    linear_head(model).bias.assign(mean_of_bins(batches.encode(batches.landmarks, batches.size), bins))
 
 
 def build_landmark_heatmaps(network: Network, dataset: Dataset, input_size: int, batch_norm: float) -> keras.Model:

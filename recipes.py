@@ -45,6 +45,7 @@ class Recipe:
         small errors from the loss. Unscaled features start with landmarks all over the picture, elsewhere for every
         face; and since they are never negative, a step of Adam moves all weights of a coordinate the same way, which
         throws the whole face about by far more than the errors that are to be learned.
+    spatial: instead of the network's own; whether maps say where, see spatial_head.py.
     mean_face: whether the head's bias starts at the mean of the training faces.
     fused: steps that a GPU does between two looks from the host; an epoch is a multiple of it.
     epoch_steps: steps of an epoch, whatever the number of faces. patience: the run ends early after so many epochs in a
@@ -66,6 +67,7 @@ class Recipe:
     epsilon: float = 1e-7
     dropout: float | None = None
     head: float | None = None
+    spatial: bool | None = None
     mean_face: bool = False
     fused: int = 1
     augmentation: Augmentation = field(default_factory=Augmentation)

@@ -59,6 +59,7 @@ from run_settings import open_run
 from safe_files import folder_lock, write_json, write_text
 from test import Test, predict_faces, scorer
 
+HEADS = {"pooled": False, "spatial": True}  # whether maps say where, see spatial_head.py
 SAMPLERS = {"host": HostSampler, "device": DeviceSampler}  # where the moved faces are made
 
 
@@ -70,7 +71,7 @@ class Train:
         save_path: folder of the run.
         method: a name of methods.METHODS. recipe: a name of config.RECIPES; the data set's own by default.
         crop: a name of config.CROPS. data_dir: the data root.
-        epochs, input_size, batch_size, learning_rate: replace the recipe's own.
+        epochs, input_size, batch_size, learning_rate, head: replace the recipe's own; a head is "pooled" or "spatial".
         precision: a Keras dtype policy, or "auto": bfloat16 where there is a GPU, float32 elsewhere (on a CPU it gains
             nothing).
         seed: of weights, order and moves.
@@ -84,7 +85,7 @@ class Train:
         distribute: a name of distribution.DISTRIBUTE.
 
     Raises:
-        ValueError: an unknown network, data set, method, recipe, crop or sampler, or a number that is too small.
+        ValueError: an unknown network, data set, method, recipe, head, crop or sampler, or a number too small.
     """
 
     def __init__(
@@ -101,6 +102,7 @@ class Train:
         input_size: int | None = None,
         batch_size: int | None = None,
         learning_rate: float | None = None,
+        head: str | None = None,
         precision: str = "auto",
         faces: int | None = None,
         also: Sequence[DatasetName | str] = (),
@@ -121,8 +123,10 @@ class Train:
             least = 0 if name in ("learning_rate", "seed") else 1
             if value is not None and value < least:
                 raise ValueError(f"{name} is too small. Received {value}; {least} or more is right")
+        if head is not None:
+            changes["spatial"] = row_of(HEADS, head, "head")
         self.recipe = dataclasses.replace(recipe_of(self.dataset, recipe), **changes)
-        of_recipe = {name: getattr(self.recipe, name) for name in ("dropout", "head")}
+        of_recipe = {name: getattr(self.recipe, name) for name in ("dropout", "head", "spatial")}
         of_recipe = {name: value for name, value in of_recipe.items() if value is not None}
         self.network = dataclasses.replace(self.network, **of_recipe)
         if precision == "auto":
@@ -426,6 +430,7 @@ def parse_options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--input-size", type=int, help="side of the input in pixels, instead of the recipe's")
     parser.add_argument("--batch-size", type=int, help="instead of the recipe's")
     parser.add_argument("--learning-rate", type=float, help="instead of the recipe's")
+    parser.add_argument("--head", choices=[*HEADS], help="instead of the recipe's: pooled features alone, or maps too")
     parser.add_argument("--seed", type=int, default=SEED, help="of weights, moves and order")
     parser.add_argument("--crop", default=DEFAULT_CROP, choices=sorted(CROPS), help="the region the network sees")
     parser.add_argument("--data-dir", default=DATA_DIR, help="the data root")
@@ -466,6 +471,7 @@ def run_of(options: argparse.Namespace, save_path: str | os.PathLike) -> Train:
         input_size=options.input_size,
         batch_size=options.batch_size,
         learning_rate=options.learning_rate,
+        head=options.head,
         precision=options.precision,
         faces=options.faces,
         also=options.also,

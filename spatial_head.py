@@ -1,0 +1,80 @@
+"""A head that says where: one map for each landmark, and the mean place of what is bright in it.
+
+Pooled features say what is in a picture but hardly where. Here the backbone's features are enlarged step by step,
+joined by those of its shortcuts at a sixteenth and an eighth of the input (`Network.taps`), and become one map of a
+fourth of the input for each landmark. The softmax of a map is a distribution over the crop, its mean is a place
+(integral regression, Sun et al., ECCV 2018; soft-argmax). Coordinates come out, so every loss of coordinates trains it.
+
+What the maps give is added to the pooled head, which starts at the mean face and can say what no mean can: that a
+landmark lies outside the crop.
+"""
+
+import keras
+import numpy as np
+from keras import layers, ops
+
+from config import MAP_CHANNELS, MAP_SPREAD, PACKAGE
+from image_utility import to_targets
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class MeanPlace(layers.Layer):
+    """The mean place of each map under its softmax, float32 under every precision policy.
+
+    Maps (batch, height, width, points) that cover a square crop go in, targets (batch, 2 * points) come out, see
+    image_utility.to_targets.
+
+    Args:
+        size: side of the crop in pixels.
+    """
+
+    def __init__(self, size: int, **kwargs):
+        super().__init__(**{**kwargs, "dtype": "float32"})
+        self.size = size
+
+    def build(self, maps_shape):
+        rows, columns = ((np.arange(count) + 0.5) * self.size / count - 0.5 for count in maps_shape[1:3])  # crop pixels
+        places = np.stack(np.meshgrid(columns, rows), axis=-1).reshape(-1, 1, 2)
+        self._places = to_targets(places, self.size).astype(np.float32)  # (height * width, 2)
+
+    def call(self, maps):
+        _, height, width, points = maps.shape
+        chances = ops.softmax(ops.reshape(ops.transpose(maps, (0, 3, 1, 2)), (-1, points, height * width)), axis=-1)
+        return ops.reshape(ops.matmul(chances, self._places), (-1, 2 * points))
+
+    def compute_output_shape(self, maps_shape):
+        return maps_shape[0], 2 * maps_shape[-1]
+
+    def get_config(self):
+        return {**super().get_config(), "size": self.size}
+
+
+def mean_places(trunk: keras.Model, taps: tuple[str, ...], points: int, batch_norm: float):
+    """The places (batch, 2 * points), as targets, that maps on a backbone give; near the crop's centre at the start.
+
+    Args:
+        trunk: a network of cnn_model.backbone. taps: names of its layers at an eighth and a sixteenth of the input.
+        batch_norm: momentum of BatchNorm's moving statistics.
+    """
+    features = _reduced(trunk.output, batch_norm)
+    for tap in reversed(taps):
+        shortcut = trunk.get_layer(tap).output
+        features = layers.Resizing(*shortcut.shape[1:3])(features)
+        features = _mixed(layers.Add()([features, _reduced(shortcut, batch_norm)]), batch_norm)
+    features = _mixed(layers.UpSampling2D(2, interpolation="bilinear")(features), batch_norm)
+    start = keras.initializers.RandomNormal(stddev=MAP_SPREAD)
+    maps = layers.Conv2D(points, 1, kernel_initializer=start, dtype="float32", name="maps")(features)
+    return MeanPlace(trunk.input_shape[1], name="places")(maps)
+
+
+def _reduced(features, batch_norm: float):
+    """Features of MAP_CHANNELS channels."""
+    features = layers.Conv2D(MAP_CHANNELS, 1, use_bias=False)(features)
+    return layers.ReLU(6.0)(layers.BatchNormalization(momentum=batch_norm)(features))
+
+
+def _mixed(features, batch_norm: float):
+    """Features that have seen their neighbours: a depthwise convolution, then one across the channels."""
+    features = layers.DepthwiseConv2D(3, padding="same", use_bias=False)(features)
+    features = layers.ReLU(6.0)(layers.BatchNormalization(momentum=batch_norm)(features))
+    return _reduced(features, batch_norm)

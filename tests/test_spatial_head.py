@@ -1,0 +1,61 @@
+"""The head that says where: places by hand, every input size, and the head in a whole network."""
+
+import dataclasses
+
+import keras
+import numpy as np
+import pytest
+
+from cnn_model import CNNModel, linear_head, load_model
+from config import MAP_CHANNELS, network_of
+from image_utility import from_targets, to_targets
+from spatial_head import MeanPlace
+
+SPATIAL = dataclasses.replace(network_of("mobileNetV2"), spatial=True)
+
+
+def test_one_bright_place_is_the_answer():
+    maps = np.zeros((1, 4, 8, 2), np.float32)
+    maps[0, 1, 6, 0] = maps[0, 3, 0, 1] = 100
+    places = from_targets(np.asarray(keras.ops.convert_to_numpy(MeanPlace(32)(maps))), 32)  # (1, 2, 2)
+    np.testing.assert_allclose(places[0], [[6.5 * 4 - 0.5, 1.5 * 8 - 0.5], [0.5 * 4 - 0.5, 3.5 * 8 - 0.5]], atol=1e-4)
+
+
+def test_a_place_is_the_mean_under_the_softmax():
+    maps = np.random.default_rng(1).normal(size=(3, 5, 5, 4)).astype(np.float32)
+    found = keras.ops.convert_to_numpy(MeanPlace(40)(maps))
+    chances = np.exp(maps) / np.exp(maps).sum(axis=(1, 2), keepdims=True)
+    pixels = (np.arange(5) + 0.5) * 8 - 0.5  # of the crop
+    x, y = np.einsum("bijp,j->bp", chances, pixels), np.einsum("bijp,i->bp", chances, pixels)
+    np.testing.assert_allclose(found, to_targets(np.stack([x, y], axis=-1), 40), atol=1e-6)
+
+
+def test_maps_that_say_nothing_give_the_centre():
+    places = from_targets(keras.ops.convert_to_numpy(MeanPlace(64)(np.zeros((1, 16, 16, 3), np.float32))), 64)
+    np.testing.assert_allclose(places, 31.5, atol=1e-4)  # between pixels 31 and 32
+
+
+@pytest.mark.parametrize("size", [64, 80, 112])
+def test_inputs_of_every_size(size):
+    model = CNNModel().get_model(SPATIAL, 136, size)
+    side = {64: 16, 80: 20, 112: 28}[size]
+    assert model.get_layer("maps").output.shape == (None, side, side, 68)
+    assert model.output_shape == (None, 136) and model.output.dtype == "float32"
+    assert linear_head(model).name == "landmarks"
+
+
+def test_the_published_network_lies_inside():
+    plain, spatial = CNNModel().get_model("mobileNetV2", 136, 64), CNNModel().get_model(SPATIAL, 136, 64)
+    assert plain.count_params() == 2_432_200
+    shortcuts, mixed = (32 + 96 + 1280), 3 * (9 * MAP_CHANNELS + 4 * MAP_CHANNELS)  # depthwise kernel, its BatchNorm
+    convolutions = MAP_CHANNELS * (shortcuts + 3 * MAP_CHANNELS) + 6 * 4 * MAP_CHANNELS  # each with its BatchNorm
+    assert spatial.count_params() - plain.count_params() == convolutions + mixed + (MAP_CHANNELS + 1) * 68
+
+
+def test_a_saved_network_says_the_same(tmp_path):
+    model = CNNModel().get_model(SPATIAL, 58, 64)
+    model.save(tmp_path / "spatial.keras")
+    images = np.random.default_rng(2).random((2, 64, 64, 3), np.float32)
+    np.testing.assert_allclose(
+        load_model(tmp_path / "spatial.keras").predict(images, verbose=0), model.predict(images, verbose=0), atol=1e-6
+    )
