@@ -59,7 +59,7 @@ def mean_places(trunk: keras.Model, taps: tuple[str, ...], points: int, batch_no
     features = _reduced(trunk.output, batch_norm)
     for tap in reversed(taps):
         shortcut = trunk.get_layer(tap).output
-        features = layers.Resizing(*shortcut.shape[1:3])(features)
+        features = ops.image.resize(features, shortcut.shape[1:3])  # layers.Resizing turns what follows to training
         features = _mixed(layers.Add()([features, _reduced(shortcut, batch_norm)]), batch_norm)
     features = _mixed(layers.UpSampling2D(2, interpolation="bilinear")(features), batch_norm)
     start = keras.initializers.RandomNormal(stddev=MAP_SPREAD)
