@@ -463,13 +463,15 @@ class Extraction:
     """How contours are read from heatmaps; the paper names the steps, not the numbers.
 
     strong, weak: hysteresis on the contourness, as shares of that of a perfect line. anchor: least heat of an anchor.
-    gap: pixels of the heatmap over which the traces of one contour are joined.
+    gap: pixels of the heatmap over which the traces of one contour are joined. end: a ridge ends where its heat falls
+        below this share of its median.
     """
 
     strong: float = 0.3
     weak: float = 0.1
     anchor: float = 0.05
     gap: float = 24.0
+    end: float = 0.5
 
 
 EXTRACTION = Extraction()

@@ -60,6 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             input_size=recipe["input_size"],
             batch_size=recipe["batch_size"],
             faces=settings.get("faces_used"),
+            also=settings.get("also", ()),
         )
         batches = run.batches()
         keras.utils.set_random_seed(run.seed)
