@@ -29,7 +29,7 @@ from ace_net.losses import (
     terms,
 )
 from ace_net.model import heatmap_network
-from ace_net.targets import MAPS, encode_full, encode_weak, full_targets, heatmaps, weak_targets
+from ace_net.targets import MAPS, encode_weak, full_targets, heatmaps, weak_targets
 from config import Part, network_of
 from image_utility import write_image
 from landmark_layouts import CONTOURS, LAYOUT_68
@@ -302,8 +302,3 @@ def test_true_landmarks_joined_are_nearer_with_splines_and_with_all_68(data_dir,
             nme[curve, bool(sparse)] = json.loads((out / "metrics.json").read_text())["parts"]["eyes"]
     assert nme["interp", False] < nme["line", False] < nme["line", True]
     assert nme["interp", True] < nme["line", True]
-
-
-def test_coarse_targets_are_the_lines_of_the_landmarks(landmarks):
-    outlines = vertices(landmarks, contour_map_of(LAYOUT_68))
-    np.testing.assert_array_equal(encode_weak(outlines, 256)[1], encode_full(outlines, 256)[1])
