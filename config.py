@@ -469,13 +469,15 @@ class Extraction:
     """How contours are read from heatmaps; the paper names the steps, not the numbers.
 
     strong, weak: hysteresis on the contourness, as shares of that of a perfect line. anchor: least heat of an anchor.
-    gap: pixels of the heatmap over which the traces of one contour are joined.
+    gap: pixels of the heatmap over which the traces of one contour are joined. end: a ridge ends where its heat falls
+        below this share of its median.
     """
 
     strong: float = 0.3
     weak: float = 0.1
     anchor: float = 0.05
     gap: float = 24.0
+    end: float = 0.5
 
 
 EXTRACTION = Extraction()
@@ -670,20 +672,23 @@ RENDERED_EXPORT_SEEDS = (2_000_000_000, 3_000_000_000)  # of calibration and che
 class Precision:
     """How an exported network keeps its numbers, and how far it may stray from the Keras network.
 
-    shift: largest distance of any landmark of any face, in pixels of the network's input; None for any.
+    shift: largest distance of any landmark of any face, in pixels of the network's input; None for any. Not asked of
+        maps, whose landmarks leap where two pixels are nearly as high.
+    map_shift: largest difference of any value of the maps, as a share of their range; None for any.
     nme_ratio: its NME over that of the Keras network; None for any.
     """
 
     name: str
     shift: float | None = None
+    map_shift: float | None = None
     nme_ratio: float | None = None
 
 
 PRECISIONS = {
     precision.name: precision
     for precision in (
-        Precision("float32", shift=1e-3),
-        Precision("float16", shift=0.25),
+        Precision("float32", shift=1e-3, map_shift=1e-4, nme_ratio=1.001),
+        Precision("float16", shift=0.25, map_shift=0.01, nme_ratio=1.01),
         Precision("int8", nme_ratio=1.03),
     )
 }

@@ -34,11 +34,12 @@ from config import (
 )
 from face_batches import Faces, crop_batches, load_faces
 from image_utility import invert, longer_side, shrink, transform
+from landmark_layouts import ANCHORS, CONTOURS
 from methods import method_of
-from metrics import nme, normaliser_distance
 from photos.confidence import calibration_path
 from runtime import FORMATS, LandmarkNetwork, description_path, keras_model, load_network
 from safe_files import replace_file, write_json, write_text
+from test import scorer
 
 
 def export(
@@ -82,7 +83,7 @@ def export(
 
     def write(beside: Path) -> None:
         FORMATS[format].write(model, beside, precision, calibration, json.dumps(description, indent=2))
-        check.update(compare(network, load_network(beside), checked))
+        check.update(compare(network, load_network(beside), checked, data_dir))
         _hold_to(limits, check, out)
 
     replace_file(out, write)
@@ -123,7 +124,8 @@ def describe(network: LandmarkNetwork, precision: str) -> dict:
             "pixels": "landmarks are 0-based; pixel (0, 0) of the crop shows the region's corner (left, top)",
         },
         "points": network.points,
-        "mirror_partners": list(dataset_of(network.dataset).layout.partners),
+        "mirror_partners": list(network.layout.partners),
+        **({"maps": [*ANCHORS, *CONTOURS]} if network.contours else {}),
     }
 
 
@@ -167,7 +169,7 @@ def render_faces(dataset_name: str, first_seed: int, count: int, input_size: int
         landmarks.append(points)
         matrices.append(matrix)
     return Faces(
-        dataset=dataset,
+        dataset=dataclasses.replace(dataset, render_size=None),  # they are in no index that one could look into
         split="validation",
         names=[f"rendered {seed}" for seed in range(first_seed, first_seed + count)],
         images=images,
@@ -187,38 +189,58 @@ def _origin(faces: Faces, data_dir: str | os.PathLike | None) -> str:
 # --------------------------------------------------------------------------------------------------------------------
 
 
-def compare(network: LandmarkNetwork, exported: LandmarkNetwork, faces: Faces) -> dict:
+def compare(
+    network: LandmarkNetwork,
+    exported: LandmarkNetwork,
+    faces: Faces,
+    data_dir: str | os.PathLike | None = None,
+) -> dict:
     """How far an exported network strays from the Keras network on the same crops.
+
+    Args:
+        data_dir: data root of the faces; None for rendered ones.
 
     Returns:
         "faces": how many; "shift": the largest distance of any landmark in pixels of the network's input, "mean_shift"
-        the mean; "nme_keras", "nme" (percent, means over the faces) and their ratio "nme_ratio", None where
-        a prediction is no finite number.
+        the mean, of contours where both networks found them; "map_shift": the largest difference of any value of the
+        maps, as a share of their range, None of a network of coordinates; "nme_keras", "nme" (percent, means over the
+        faces; NME^AC of contours) and their ratio "nme_ratio". All are None but "faces" where an output is no finite
+        number.
     """
-    crop, size = crop_of(network.crop), network.input_size
-    ours, theirs, matrices = [], [], []
+    method, crop, size = method_of(network.method), crop_of(network.crop), network.input_size
+    outputs, points, matrices = ([], []), ([], []), []
     for images, moved in crop_batches(faces, crop, size, EVALUATION_BATCH):
-        ours.append(network.predict(images))
-        theirs.append(exported.predict(images))
+        for some, found, raw in zip((network, exported), points, outputs, strict=True):
+            predicted = some.run(images)
+            raw.append(_last(predicted))
+            found.append(np.asarray(method.decode(predicted, size), np.float64))
         matrices.append(moved)
-    ours, theirs = np.concatenate(ours), np.concatenate(theirs)  # (faces, points, 2) in crop pixels
-    shifts = np.linalg.norm(theirs - ours, axis=-1)  # (faces, points)
-    result = {"faces": len(faces), "shift": float(shifts.max()), "mean_shift": float(shifts.mean())}
-    result |= {"nme_keras": None, "nme": None, "nme_ratio": None}
-    if np.isfinite(shifts).all():
-        layout, back = faces.dataset.layout, invert(np.concatenate(matrices))
-        distance = normaliser_distance(faces.landmarks, layout, faces.dataset.normaliser, faces.names)
-        before = float(nme(transform(ours, back), faces.landmarks, distance).mean())
-        after = float(nme(transform(theirs, back), faces.landmarks, distance).mean())
+    ours, theirs = map(np.concatenate, outputs)  # maps, or coordinates
+    result = dict.fromkeys(("shift", "mean_shift", "map_shift", "nme_keras", "nme", "nme_ratio"))
+    if np.isfinite(ours).all() and np.isfinite(theirs).all():
+        before, after = map(np.concatenate, points)  # (faces, points, 2) in crop pixels
+        shifts = np.linalg.norm(after - before, axis=-1)  # (faces, points)
+        shifts = shifts[np.isfinite(shifts)]
+        if len(shifts):
+            result |= {"shift": float(shifts.max()), "mean_shift": float(shifts.mean())}
+        if method.maps:
+            result["map_shift"] = float(np.abs(theirs - ours).max() / max(np.ptp(ours), np.finfo(np.float32).tiny))
+        back, errors = invert(np.concatenate(matrices)), scorer(method, faces, data_dir)
+        before, after = (float(errors(transform(some, back)).mean()) for some in (before, after))
         result |= {"nme_keras": before, "nme": after, "nme_ratio": after / before}
-    return result
+    return {"faces": len(faces), **result}
+
+
+def _last(outputs: object) -> np.ndarray:
+    """The output that is decoded: the last one of several."""
+    return np.asarray(outputs[-1] if isinstance(outputs, list | tuple) else outputs)
 
 
 def _hold_to(limits: Precision, check: dict, out: Path) -> None:
     """Raises ValueError where a figure of the check is above its limit, or is no number."""
-    if not np.isfinite(check["shift"]):
+    if check["nme_ratio"] is None:
         raise ValueError(f"{out} is not written: its predictions are not finite numbers")
-    for name in ("shift", "nme_ratio"):
+    for name in _held(check):
         limit = getattr(limits, name)
         if limit is not None and not check[name] <= limit:
             raise ValueError(
@@ -227,20 +249,30 @@ def _hold_to(limits: Precision, check: dict, out: Path) -> None:
             )
 
 
+def _held(check: dict) -> tuple[str, str]:
+    """The figures that have limits."""
+    return ("shift" if check["map_shift"] is None else "map_shift", "nme_ratio")
+
+
 def _table(report: dict, out: Path) -> str:
     """The report in words."""
     check, limits = report["check"], PRECISIONS[report["precision"]]
     megabytes = out.stat().st_size / 2**20
+    most = {name: getattr(limits, name) for name in _held(check)}
     lines = [
         f"{out}: {report['weights']} in {limits.name}, {megabytes:.1f} MiB, {description_path(out).name} beside it",
         f"checked on {check['faces']} faces ({check['faces_of']}), pixels of the network's input:",
-        f"  shift of a landmark   largest {check['shift']:.6f}, mean {check['mean_shift']:.6f}{_at_most(limits.shift)}",
     ]
-    if check["nme_ratio"] is not None:
-        lines.append(
-            f"  NME                   {check['nme']:.3f} %, Keras {check['nme_keras']:.3f} %, "
-            f"ratio {check['nme_ratio']:.4f}{_at_most(limits.nme_ratio)}"
-        )
+    if check["shift"] is not None:
+        shift = f"largest {check['shift']:.6f}, mean {check['mean_shift']:.6f}"
+        lines.append(f"  shift of a landmark   {shift}{_at_most(most.get('shift'))}")
+    if check["map_shift"] is not None:
+        lines.append(f"  shift of a map        {check['map_shift']:.6f} of its range{_at_most(most['map_shift'])}")
+    measure = "NME^AC" if method_of(report["postprocessing"]["method"]).contours else "NME"
+    lines.append(
+        f"  {measure:<22}{check['nme']:.3f} %, Keras {check['nme_keras']:.3f} %, "
+        f"ratio {check['nme_ratio']:.4f}{_at_most(most['nme_ratio'])}"
+    )
     return "\n".join(lines)
 
 

@@ -5,7 +5,9 @@ input can be resized to more.
 
     float16    weights in half precision; processors with half arithmetic may use it, others compute in float32
     int8       weights per channel, activations over the range that the calibration images reach. Linear layers stay in
-               float32: 8 bits of the outputs would be steps of half a pixel at an input of 112
+               float32: 8 bits of the outputs would be steps of half a pixel at an input of 112. So do transposed
+               convolutions and what makes logarithms of probabilities of them, from which maps come; ACE-Net's maps
+               come from a convolution, and have 8 bits
 
 The description lies in the file as acr.json, in the zip archive that TensorFlow Lite's metadata appends to a model:
 `unzip -p FILE.tflite acr.json` shows it.
@@ -24,6 +26,7 @@ from config import PACKAGE
 from optional_packages import import_package
 
 DESCRIPTION_FILE = f"{PACKAGE}.json"
+FLOAT_OPERATORS = ["FULLY_CONNECTED", "TRANSPOSE_CONV", "LOG_SOFTMAX"]  # that int8 leaves in float32
 LONGEST_DESCRIPTION = 1_000_000  # bytes; ours has a few thousand
 
 
@@ -54,7 +57,7 @@ def write(model, path: Path, precision: str, calibration: np.ndarray | None, des
 
 
 def _quantised(converter, calibration: np.ndarray) -> bytes:
-    """The file with integer weights and activations, except of linear layers.
+    """The file with integer weights and activations, except of FLOAT_OPERATORS.
 
     The converter itself has no such choice; TensorFlow's tool that looks for layers which suffer has.
     """
@@ -65,7 +68,7 @@ def _quantised(converter, calibration: np.ndarray) -> bytes:
             yield [image[None]]  # (1, size, size, 3)
 
     converter.representative_dataset = images
-    in_float = tf.lite.experimental.QuantizationDebugOptions(denylisted_ops=["FULLY_CONNECTED"])
+    in_float = tf.lite.experimental.QuantizationDebugOptions(denylisted_ops=FLOAT_OPERATORS)
     tool = tf.lite.experimental.QuantizationDebugger(converter=converter, debug_dataset=images, debug_options=in_float)
     return tool.get_nondebug_quantized_model()
 

@@ -142,6 +142,7 @@ class Method:
     decode(predictions, size) -> landmarks (batch, points, 2) in crop pixels; of a model with several outputs, all of
         them.
     decoders: name -> decode, where predictions can be read in more than one way; `decode` is one of them.
+    maps: predictions are maps, of which highest places are taken, not coordinates.
     contours: the points are outlines of anchors and contours (ace_net/contours.py), scored by NME^AC.
     companions: other data sets whose training faces are mixed in, all shown equally often.
     trained(model, dataset): from the compiled model to the one that `fit` trains in its place, a keras.Model with
@@ -163,6 +164,7 @@ class Method:
     decoders: dict[str, Callable[[np.ndarray, int], np.ndarray]] = field(default_factory=dict)
     trained: Callable[[keras.Model, Dataset], keras.Model] | None = None
     start: Callable[[keras.Model, TrainingBatches], None] = start_at_mean_face
+    maps: bool = False
     contours: bool = False
     companions: tuple[str, ...] = ()
     balance: Callable[[Sequence[int]], int] | None = None
@@ -203,7 +205,7 @@ def _maps(background: bool, classes: bool = False, logarithms: bool = False) -> 
     """What the methods have in common whose network predicts maps."""
     decoders = map_decoders(background, logarithms or classes)
     build = partial(build_maps, background=background, classes=classes)
-    return {"build": build, "decode": decoders["subpixel"], "decoders": decoders, "start": start_as_built}
+    return {"build": build, "decode": decoders["subpixel"], "decoders": decoders, "start": start_as_built, "maps": True}
 
 
 _CLASSES = _maps(background=True, classes=True)
@@ -220,6 +222,7 @@ _ACE = {
     "points": outlines_of,
     "decode": decode_outlines,
     "start": start_as_built,
+    "maps": True,
     "contours": True,
 }
 _RENDERED = (DatasetName.synthetic,)
@@ -273,6 +276,7 @@ METHODS = {
             encode=targets.encode_landmarks,
             decode=decode_landmarks,
             start=start_as_built,
+            maps=True,
         ),
         Method("line", loss=_heat_losses(HeatLoss), encode=targets.encode_full, **_ACE),
         Method("line_star", loss=_heat_losses(HeatLoss), encode=targets.encode_full, companions=_RENDERED, **_ACE),

@@ -39,6 +39,7 @@ from safe_files import write_json
 
 
 BOX, LANDMARK_BOX = "box", "landmark-box"  # normalisers of every layout
+OUTLINE_NORMALISER = "inter-ocular"  # of NME^AC, by the outer corners of the eyes
 SAME_POINT = 1e-3  # of the inter-ocular distance, along x and y: a contour's point that is so near an anchor is it
 
 
@@ -171,13 +172,6 @@ def author_auc(nmes: np.ndarray) -> float:
 # --------------------------------------------------------------------------------------------------------------------
 
 
-def _masks_of(subsets: Sequence[Sequence[str]]) -> dict[str, np.ndarray]:
-    """subset_masks of a set whose own order does not matter."""
-    names = sorted({name for face in subsets for name in face} - {"full"})
-    masks = {name: np.array([name in face for face in subsets]) for name in names}
-    return {"full": np.ones(len(subsets), bool), **masks}
-
-
 def subset_masks(dataset: Dataset, subsets: Sequence[Sequence[str]]) -> dict[str, np.ndarray]:
     """Subset -> (n,) bool, from the subsets that each of n faces belongs to.
 
@@ -306,8 +300,8 @@ def _aligned(rows: list[list[str]]) -> list[str]:
 
 
 class Outline(NamedTuple):
-    """Anchors (12, 2) in the order of config.ANCHORS, NaN where there is none, and a line (n, 2) for each of
-    config.CONTOURS, empty where there is none. Of a truth the lines' points are what is annotated."""
+    """Anchors (12, 2) in the order of landmark_layouts.ANCHORS, NaN where there is none, and a line (n, 2) for each
+    of CONTOURS, empty where there is none. Of a truth the lines' points are what is annotated."""
 
     anchors: np.ndarray
     contours: tuple[np.ndarray, ...]
@@ -376,14 +370,14 @@ def _mean_of(errors: dict[str, np.ndarray], starts: tuple[str, ...] = ("",)) -> 
 def evaluate_outlines(
     predicted: Sequence[Outline],
     truth: Sequence[Outline],
-    title: str,
+    dataset: Dataset,
     subsets: Sequence[Sequence[str]],
     official: dict[str, int] | None = None,
 ) -> tuple[dict, np.ndarray]:
     """Everything there is to say about predicted anchors and contours, as the content of metrics.json.
 
     Args:
-        title: of the data set. subsets, official: as `evaluate` takes them.
+        dataset: theirs. subsets, official: as `evaluate` takes them.
 
     Returns:
         "dataset", "metric", "normaliser" and "subsets": subset -> "n", "n_official", "nme", "median", "auc@6",
@@ -400,7 +394,7 @@ def evaluate_outlines(
     nmes = np.array([_mean_of(face) for face in errors])
     lost = [_missing(found, face) for found, face in zip(predicted, errors, strict=True)]
     rows = {}
-    for subset, mask in _masks_of(subsets).items():
+    for subset, mask in subset_masks(dataset, subsets).items():
         chosen = nmes[mask]
         rows[subset] = {
             "n": len(chosen),
@@ -418,7 +412,7 @@ def evaluate_outlines(
     for kind, groups in both.items():
         of_group = {group: [_mean_of(face, starts) for face in errors] for group, starts in groups.items()}
         means[kind] = {group: float(np.nanmean(v)) for group, v in of_group.items() if not np.isnan(v).all()}
-    metrics = {"dataset": title, "metric": "NME^AC", "normaliser": "inter-ocular", "subsets": rows, **means}
+    metrics = {"dataset": dataset.title, "metric": "NME^AC", "normaliser": OUTLINE_NORMALISER, "subsets": rows, **means}
     metrics["irises"] = float(np.mean(irises)) if irises else None
     return metrics, nmes
 
@@ -528,8 +522,10 @@ def read_outlines(path: str | Path) -> dict[str, tuple[Outline, tuple[str, ...]]
     return read
 
 
-def evaluate_outline_files(predictions_path: str | Path, truth_path: str | Path, dataset: Dataset, split: str) -> dict:
-    """Scores a file of predicted anchors and contours against a truth file.
+def evaluate_outline_files(
+    predictions_path: str | Path, truth_path: str | Path, dataset: Dataset, split: str | None = None
+) -> dict:
+    """Scores a file of predicted anchors and contours against a truth file; `split` as `evaluate_files` takes it.
 
     Raises:
         ValueError: a file that read_outlines refuses, or a face of the truth without a prediction.
@@ -542,7 +538,8 @@ def evaluate_outline_files(predictions_path: str | Path, truth_path: str | Path,
         )
     subsets = [names for _, names in truth.values()]
     pairs = [predictions[name][0] for name in truth], [outline for outline, _ in truth.values()]
-    return evaluate_outlines(*pairs, dataset.title, subsets, dataset.subsets.get(split, {}))[0]
+    official = dataset.subsets.get(split or _split_of(subsets), {})
+    return evaluate_outlines(*pairs, dataset, subsets, official)[0]
 
 
 def holds_outlines(path: str | Path) -> bool:
@@ -658,7 +655,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         dataset = dataset_of(options.dataset)
         if holds_outlines(options.truth):
-            metrics = evaluate_outline_files(options.predictions, options.truth, dataset, options.split or "test")
+            if options.normaliser not in (None, OUTLINE_NORMALISER):
+                raise ValueError(
+                    f"NME^AC has one normaliser, {OUTLINE_NORMALISER}. Received --normaliser {options.normaliser}"
+                )
+            metrics = evaluate_outline_files(options.predictions, options.truth, dataset, options.split)
             if options.out:
                 write_json(options.out, metrics)
             print(outline_table(metrics))

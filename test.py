@@ -6,10 +6,10 @@
     python test.py --dataset FRL --weights runs/ace/best.keras --out results/ace_frl
     python test.py --dataset synthetic --landmarks data/synthetic/truth_test.json --contours line --out results/gt68
 
-The folder then holds metrics.json (every number with its normaliser, threshold, subset, n and official n; and weights,
-crop, split and flip), predictions.json (landmarks in image pixels, which metrics.py reads again), ced.png and
-worst.png. Weights that predict anchors and contours, or landmarks joined to contours (--contours), are scored by
-NME^AC. In a notebook:
+The folder then holds metrics.json (every number with its normaliser, threshold, subset, n and official n; and what was
+evaluated: weights or landmarks, crop, split, flip, and how landmarks were joined), predictions.json (landmarks in
+image pixels, which metrics.py reads again), ced.png and worst.png. Weights that predict anchors and contours, or
+landmarks joined to contours (--contours), are scored by NME^AC. In a notebook:
 
     Test().test_model(DatasetName.w300, "runs/acr/best.keras")
 """
@@ -29,11 +29,9 @@ import metrics
 from ace_net.contours import (
     CURVES,
     OUTLINE_LAYOUT,
-    contour_map_of,
     entry_of,
-    joined,
     outlines_of,
-    vertices,
+    outlines_of_landmarks,
 )
 from cnn_model import LEGACY_SETTINGS, find_weights, load_model, settings_of
 from config import (
@@ -57,7 +55,7 @@ from config import (
 from face_batches import Faces, crop_batches, load_faces
 from figures import draw_ced, draw_contour_ced, draw_worst
 from image_utility import invert, mirror_landmarks, transform
-from landmark_layouts import LAYOUT_68, SPARSE_LANDMARKS, Layout
+from landmark_layouts import LAYOUT_68, Layout
 from methods import METHODS, Method, method_of, read_by
 from safe_files import write_json
 
@@ -155,13 +153,13 @@ class Test:
             split: "test", "private" or "validation".
             flip: average with the prediction for the mirrored crop.
             decoder: of the method, see methods.Method.decoders; its usual one where None.
-            contours: "line" or "interp": take the predicted landmarks for contours joined so, and score these. Weights
-                that predict contours are scored by them anyway.
-            sparse: join only the 36 landmarks of config.SPARSE_LANDMARKS.
+            contours: "line" or "interp": take the predicted landmarks for contours joined so, and score these.
+            sparse: join only the 36 landmarks of landmark_layouts.SPARSE_LANDMARKS.
 
         Raises:
             FileNotFoundError: no such weights, or a data set that is not prepared.
-            ValueError: unknown data set, crop, split, method or decoder, weights of another landmark count, bad file.
+            ValueError: unknown data set, crop, split, method or decoder, weights of another landmark count, bad file,
+                or `flip`, `contours` or `sparse` for weights that predict contours.
         """
         dataset = dataset_of(ds_name)
         if split not in EVALUATED_SPLITS:
@@ -170,43 +168,38 @@ class Test:
         settings = settings_of(path)
         chosen = _choose_crop(crop, settings, path)
         row = read_by(method_of(method or settings.get("method", LEGACY_SETTINGS["method"])), decoder)
+        asked = [name for name, wanted in (("flip", flip), ("contours", contours), ("sparse", sparse)) if wanted]
+        if row.contours and asked:
+            raise ValueError(f"{path} predicts contours, not landmarks. Received {', '.join(asked)}; none is right")
+        if sparse and contours is None:
+            raise ValueError("sparse landmarks are joined to contours. Received sparse alone; contours too is right")
         model = load_model(path)
-        joins = contours is not None and not row.contours
+        joins = contours is not None
         trained_on = dataset_of(settings.get("dataset", dataset.name)) if joins else dataset
         if not row.contours:
             _check_outputs(model, trained_on, path)
 
         faces = load_faces(data_dir, dataset.name, split, model.input_shape[1])
         layout = row.layout(trained_on)
-        predicted = predict_faces(
-            model, row, faces, chosen, flip=flip and not row.contours, progress=True, layout=layout
-        )
+        predicted = predict_faces(model, row, faces, chosen, flip=flip, progress=True, layout=layout)
         predicted = predicted.round(DECIMALS)  # as in predictions.json, so that metrics.py gives the same numbers
+        facts = {"weights": path.name, "crop": chosen.name, "split": split}
         if joins or row.contours:
             print(f"{path}, crop {chosen.name}, {split} split{f', landmarks joined: {contours}' if joins else ''}")
             outlines = outlines_of_landmarks(predicted, layout, contours, sparse) if joins else predicted
-            return evaluate_contours(outlines, faces, data_dir, out, chosen, model.input_shape[1])
+            facts |= {"flip": flip, "contours": contours, "sparse": sparse} if joins else {}
+            return evaluate_contours(outlines, faces, data_dir, out, chosen, model.input_shape[1], facts)
         official = dataset.subsets.get(split, {})
         evaluation = metrics.evaluate(
             predicted, faces.landmarks, dataset, faces.subsets, official, faces=faces.names, boxes=faces.boxes
         )
-        evaluation |= {"weights": path.name, "crop": chosen.name, "split": split, "flip": flip}
+        evaluation |= {**facts, "flip": flip}
         print(f"{path}, crop {chosen.name}, {split} split{', averaged with the mirrored crop' if flip else ''}")
         print(metrics.table(evaluation, official))
         _print_missing(faces)
         if out is not None:
             _write(Path(out), faces, predicted, evaluation, chosen, model.input_shape[1])
         return evaluation
-
-
-def outlines_of_landmarks(landmarks: np.ndarray, layout: Layout, curve: str, sparse: bool) -> np.ndarray:
-    """Landmarks (n, points, 2) of a layout joined to anchors and contours: (n, OUTLINE, 2).
-
-    Raises:
-        ValueError: an unknown curve, or landmarks that draw no contours.
-    """
-    contour_map = contour_map_of(layout)
-    return joined(vertices(landmarks, contour_map.sparse(SPARSE_LANDMARKS) if sparse else contour_map), curve)
 
 
 def evaluate_contours(
@@ -216,15 +209,18 @@ def evaluate_contours(
     out: str | os.PathLike | None,
     crop: Crop,
     size: int,
+    facts: dict,
 ) -> dict:
-    """Scores outlines (faces, OUTLINE, 2) in image pixels by NME^AC, prints the table, and returns metrics.json.
+    """Scores outlines (faces, OUTLINE, 2) in image pixels by NME^AC, prints the table, and returns metrics.json, which
+    also holds the facts.
 
     The truth is exact for rendered faces; of others it is their landmarks.
     """
     truth = outlines_of(faces, data_dir)
     official = faces.dataset.subsets.get(faces.split, {})
     found, true = metrics.split_outlines(predicted), metrics.split_outlines(truth)
-    evaluation, nmes = metrics.evaluate_outlines(found, true, faces.dataset.title, faces.subsets, official)
+    evaluation, nmes = metrics.evaluate_outlines(found, true, faces.dataset, faces.subsets, official)
+    evaluation |= facts
     print(metrics.outline_table(evaluation))
     _print_missing(faces)
     if out is None:
@@ -279,7 +275,8 @@ def evaluate_landmark_file(
     landmarks = np.stack([by_name.get(name, by_name.get(Path(name).name)).landmarks for name in faces.names])
     outlines = outlines_of_landmarks(landmarks, LAYOUT_68, contours, sparse).round(DECIMALS)
     print(f"{path}, {36 if sparse else 68} landmarks joined: {contours}, {split} split")
-    return evaluate_contours(outlines, faces, data_dir, out, crop_of(crop), PICTURE_SIZE)
+    facts = {"landmarks": Path(path).name, "split": split, "contours": contours, "sparse": sparse}
+    return evaluate_contours(outlines, faces, data_dir, out, crop_of(crop), PICTURE_SIZE, facts)
 
 
 def _choose_crop(name: str | None, settings: dict, path: Path) -> Crop:
@@ -360,6 +357,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if not options.contours and (options.landmarks or options.sparse):
         parser.error("--landmarks and --sparse need --contours")
+    if options.landmarks and (options.flip or options.decoder):
+        parser.error("--flip and --decoder are for --weights")
     try:
         if options.landmarks:
             dataset, crop = dataset_of(options.dataset), options.crop or DEFAULT_CROP

@@ -69,7 +69,7 @@ class Train:
     Args:
         arch: the network. dataset_name: the prepared data set.
         save_path: folder of the run.
-        method: a name of methods.METHODS. recipe: a name of config.RECIPES; the data set's own by default.
+        method: a name of methods.METHODS. recipe: a name of recipes.RECIPES; the data set's own by default.
         crop: a name of config.CROPS. data_dir: the data root.
         epochs, input_size, batch_size, learning_rate, head: replace the recipe's own; a head is "pooled" or "spatial".
         precision: a Keras dtype policy, or "auto": bfloat16 where there is a GPU, float32 elsewhere (on a CPU it gains
@@ -143,6 +143,12 @@ class Train:
             raise ValueError(
                 f"records are read as they come. Received --faces, --also, --sampler {sampler} or the method {method}, "
                 "which need the faces in memory"
+            )
+        if self.method.contours and self.crop.centre == "centroid":
+            boxes = [name for name, row in CROPS.items() if row.centre != "centroid"]
+            raise ValueError(
+                f"{method} predicts no landmarks whose mean a crop could lie around. Received {crop!r}; "
+                f"one of {', '.join(boxes)} is right"
             )
         self.distribution.check(self.recipe.batch_size)
         if self.method.trained and self.distribution.replicas > 1:

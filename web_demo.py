@@ -20,7 +20,6 @@ from pathlib import Path
 
 import numpy as np
 
-from ace_net.contours import anchors_of, known
 from cnn_model import LEGACY_SUFFIXES
 from config import (
     CONFIDENT_ERROR,
@@ -99,7 +98,7 @@ def describe(faces: Sequence[Face]) -> str:
         left, top, right, bottom = face.box.round().astype(int).tolist()
         sure = "" if face.confidence is None else f", mean confidence {face.confidence.mean():.2f}"
         lines.append(
-            f"{number}. {len(_points(face))} landmarks, box {left}, {top} to {right}, {bottom}, "
+            f"{number}. {len(face.landmarks)} landmarks, box {left}, {top} to {right}, {bottom}, "
             f"score {face.score:.2f}{sure}"
         )
     return "\n\n".join(lines)
@@ -109,18 +108,10 @@ def table(faces: Sequence[Face]) -> list[list]:
     """Rows of face and landmark, x, y, confidence."""
     rows = []
     for number, face in enumerate(faces):
-        points = _points(face)
-        confidence = [""] * len(points) if face.confidence is None else face.confidence.round(2).tolist()
-        for index, ((x, y), sure) in enumerate(zip(points, confidence, strict=True)):
+        confidence = [""] * len(face.landmarks) if face.confidence is None else face.confidence.round(2).tolist()
+        for index, ((x, y), sure) in enumerate(zip(face.landmarks, confidence, strict=True)):
             rows.append([f"{number}.{index}", round(float(x), 1), round(float(y), 1), sure])
     return rows
-
-
-def _points(face: Face) -> np.ndarray:
-    """The landmarks (n, 2) of a face; of one from a network that predicts contours, the anchors."""
-    if face.confidence is None and face.outline is not None:
-        return known(anchors_of(face.outline))
-    return face.landmarks
 
 
 def build_page(gr: types.ModuleType, weights: Sequence[str]):

@@ -1,9 +1,9 @@
 """Anchors and contours of a face, as one array of points (ACE-Net, Sec. 3.1 and Table 3).
 
-An outline is (OUTLINE, 2): first the anchors of config.ANCHORS, then CONTOUR_POINTS vertices of every contour of
-config.CONTOURS, from the image's left to its right, the nose ridge's downwards. What is not known is NaN. A contour
-with fewer vertices than places is known at landmarks only, one with all of them is known everywhere. So an outline
-moves and mirrors as landmarks do, and one array serves targets, truth and predictions.
+An outline is (OUTLINE, 2): first the anchors of landmark_layouts.ANCHORS, then CONTOUR_POINTS vertices of every contour
+of CONTOURS, from the image's left to its right, the nose ridge's downwards. What is not known is NaN. A contour with
+fewer vertices than places is known at landmarks only, one with all of them is known everywhere. So an outline moves and
+mirrors as landmarks do, and one array serves targets, truth and predictions.
 """
 
 import itertools
@@ -31,7 +31,6 @@ from stored_faces import renderer_digest
 
 OUTLINE = len(ANCHORS) + len(CONTOURS) * CONTOUR_POINTS
 CURVES = ("line", "interp")  # how landmarks are joined: by straight lines, or by quadratic splines
-SPLINE_STEPS = 8  # points of a spline between two landmarks
 
 
 def anchors_of(outline: np.ndarray) -> np.ndarray:
@@ -116,40 +115,68 @@ def vertices(landmarks: np.ndarray, contour_map: ContourMap) -> np.ndarray:
         for place, vertex in zip(_places(name), line, strict=False):
             outlines[:, place] = landmarks[:, list(vertex)].mean(axis=1)
     for outline, face in zip(outlines, landmarks, strict=True):
-        for ring, lines, ends in _placed(face, contour_map.rings):
-            _cut(outline, face[list(ring)], lines, ends)
+        level = _levelled(face, contour_map.rings)
+        for ring, lines, ends in _placed(level, contour_map.rings):
+            _cut(outline, face[list(ring)], level[list(ring)], lines, ends)
     return outlines
 
 
-def _placed(face: np.ndarray, rings) -> list:
-    """The rings with the names that fit this face: of two that mirror each other, the left one lies to the left."""
+def _levelled(face: np.ndarray, rings) -> np.ndarray:
+    """A face (points, 2) turned so that the line between the middles of its eyes is level, the image's left one left;
+    as it is where the rings are not those of two eyes."""
+    eyes = [face[list(ring)].mean(axis=0) for ring, lines, _ in rings if " eye " in f" {lines[0]}"]
+    if len(eyes) != 2:
+        return face
+    left, right = sorted(eyes, key=lambda eye: eye[0])
+    along = (right - left) / np.linalg.norm(right - left)
+    return face @ np.stack([along, [-along[1], along[0]]], axis=-1)
+
+
+def _placed(level: np.ndarray, rings) -> list:
+    """The rings with the names that fit this level face: of two that mirror each other, the left one lies to the
+    left."""
     placed = []
     for ring, lines, ends in rings:
         other = tuple(map(_mirror_name, lines))
         mirrored = [points for points, names, _ in rings if names == other and names != lines]
         if mirrored:
-            left, right = sorted([ring, mirrored[0]], key=lambda points: face[list(points), 0].mean())
+            left, right = sorted([ring, mirrored[0]], key=lambda points: level[list(points), 0].mean())
             ring = left if lines[0].startswith("left") else right
         placed.append((ring, lines, ends))
     return placed
 
 
-def _cut(outline: np.ndarray, ring: np.ndarray, lines: tuple[str, str], ends: tuple[str, str]) -> None:
-    """Cuts the closed line of an upright face (n, 2) at its ends, and enters what it consists of."""
-    left, right = int(np.argmin(ring[:, 0])), int(np.argmax(ring[:, 0]))
-    halves = [_between(ring, left, right), _between(ring, right, left)[::-1]]
-    for name, half in zip(lines, sorted(halves, key=lambda half: half[:, 1].mean()), strict=True):
+def _cut(
+    outline: np.ndarray, ring: np.ndarray, level: np.ndarray, lines: tuple[str, str], ends: tuple[str, str]
+) -> None:
+    """Cuts a closed line (n, 2), given as it is and level, at its left and right end, and enters what it consists
+    of."""
+    left, right = int(np.argmin(level[:, 0])), int(np.argmax(level[:, 0]))
+    halves = [_between(len(ring), left, right), _between(len(ring), right, left)[::-1]]
+    for name, half in zip(lines, sorted(halves, key=lambda half: level[half, 1].mean()), strict=True):
         if name:
-            outline[_places(name)[: len(half)]] = half[:CONTOUR_POINTS]
+            outline[_places(name)[: len(half)]] = ring[half][:CONTOUR_POINTS]
     for name, end in zip(ends, (left, right), strict=True):
         if name:
             outline[_places(name)[0]] = ring[end]
 
 
-def _between(ring: np.ndarray, first: int, last: int) -> np.ndarray:
-    """The points of a ring from `first` on to `last`, both included."""
-    count = (last - first) % len(ring) + 1
-    return ring[(first + np.arange(count)) % len(ring)]
+def _between(count: int, first: int, last: int) -> np.ndarray:
+    """The indices of a ring of `count` points from `first` on to `last`, both included."""
+    return (first + np.arange((last - first) % count + 1)) % count
+
+
+def outlines_of_landmarks(landmarks: np.ndarray, layout: Layout, curve: str, sparse: bool = False) -> np.ndarray:
+    """Landmarks (n, points, 2) of a layout joined to anchors and contours: (n, OUTLINE, 2).
+
+    Args:
+        curve, sparse: as `joined` and `outlines_of` take them.
+
+    Raises:
+        ValueError: an unknown curve, or landmarks that draw no contours.
+    """
+    contour_map = contour_map_of(layout)
+    return joined(vertices(landmarks, contour_map.sparse(SPARSE_LANDMARKS) if sparse else contour_map), curve)
 
 
 def joined(outlines: np.ndarray, curve: str) -> np.ndarray:
@@ -167,32 +194,26 @@ def joined(outlines: np.ndarray, curve: str) -> np.ndarray:
     for line in itertools.chain.from_iterable(contours_of(drawn)):  # a view, so it writes into `drawn`
         points = known(line)
         if len(points) > 1:
-            line[:] = _subdivided(points) if curve == "line" else resampled(_spline(points))
+            line[:] = _drawn(points, curve)
     return drawn
 
 
-def _subdivided(points: np.ndarray) -> np.ndarray:
-    """A line (n, 2) with points added on its longest pieces until it has CONTOUR_POINTS."""
-    lengths = np.linalg.norm(np.diff(points, axis=0), axis=-1)
-    pieces = np.ones(len(lengths), int)
-    for _ in range(CONTOUR_POINTS - len(points)):
-        pieces[np.argmax(lengths / pieces)] += 1
-    ends = zip(points, points[1:], pieces, strict=False)
-    parts = [begin + (end - begin) * np.arange(count)[:, None] / count for begin, end, count in ends]
-    return np.concatenate([*parts, points[-1:]])
-
-
-def _spline(points: np.ndarray) -> np.ndarray:
-    """A quadratic spline through points (n, 2), parametrised by the length of the chords; of two, a line."""
+def _drawn(points: np.ndarray, curve: str) -> np.ndarray:
+    """A curve through points (n, 2) as a line of CONTOUR_POINTS: the points themselves, and others where they are
+    farthest apart. A spline is parametrised by the length of the chords; of two points it is a line."""
     from scipy.interpolate import make_interp_spline
 
     chords = np.linalg.norm(np.diff(points, axis=0), axis=-1)
-    points = points[np.append(True, chords > 0)]
-    at = np.append(0, np.cumsum(chords[chords > 0]))
-    if len(at) < 3:
-        return points
-    steps = np.interp(np.linspace(0, len(at) - 1, SPLINE_STEPS * (len(at) - 1) + 1), np.arange(len(at)), at)
-    return make_interp_spline(at, points, k=2)(steps)
+    at = np.append(0, np.cumsum(chords))
+    pieces = np.ones(len(chords), int)
+    for _ in range(CONTOUR_POINTS - len(points)):
+        pieces[np.argmax(chords / pieces)] += 1
+    parts = [begin + chord * np.arange(count) / count for begin, chord, count in zip(at, chords, pieces, strict=False)]
+    places = np.concatenate([*parts, at[-1:]])
+    apart = np.append(True, chords > 0)
+    if curve == "line" or apart.sum() < 3:
+        return np.stack([np.interp(places, at, points[:, axis]) for axis in (0, 1)], axis=-1)
+    return make_interp_spline(at[apart], points[apart], k=2)(places)
 
 
 def resampled(line: np.ndarray, count: int = CONTOUR_POINTS) -> np.ndarray:
@@ -211,7 +232,7 @@ def outlines_of(faces: Faces, data_dir: str | os.PathLike, sparse: bool = False)
     """All that is known of the anchors and contours of prepared faces.
 
     Args:
-        sparse: only the 36 landmarks of config.SPARSE_LANDMARKS are taken as known; for faces with 68 landmarks.
+        sparse: only the 36 landmarks of SPARSE_LANDMARKS are taken as known; for faces with 68 landmarks.
 
     Returns:
         (faces, OUTLINE, 2) in pixels of the image as the set ships it: of rendered faces exactly, of others at their
@@ -265,15 +286,16 @@ def _read(path: Path, key: str) -> dict[int, np.ndarray]:
 
 
 def _draw_all(seeds: Sequence[int]) -> list[np.ndarray]:
-    """The exact outlines (OUTLINE, 2) of rendered faces, in sides of their pictures."""
+    bar = tqdm(seeds, "contours of rendered faces", unit="face", disable=None)
+    return [rendered_outline(seed).astype(np.float32) for seed in bar]
+
+
+def rendered_outline(seed: int) -> np.ndarray:
+    """The exact outline (OUTLINE, 2) of a rendered face, in sides of its picture."""
     from synthetic_faces.face import outline_of
 
-    bar = tqdm(seeds, "contours of rendered faces", unit="face", disable=None)
-    return [_packed(*outline_of(seed)) for seed in bar]
-
-
-def _packed(anchors: np.ndarray, contours: dict[str, np.ndarray]) -> np.ndarray:
-    return np.concatenate([anchors, *(resampled(contours[name]) for name in CONTOURS)]).astype(np.float32)
+    anchors, contours = outline_of(seed)
+    return np.concatenate([anchors, *(resampled(contours[name]) for name in CONTOURS)])
 
 
 def entry_of(outline: np.ndarray, decimals: int) -> dict:

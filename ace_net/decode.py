@@ -15,7 +15,7 @@ from scipy.sparse.csgraph import connected_components, dijkstra
 from ace_net.contours import resampled
 from ace_net.losses import filters
 from ace_net.targets import from_grid
-from config import EXTRACTION, EXTRACTION_WIDTH, FINE_STRIDE
+from config import CONTOUR_WIDTH, EXTRACTION, EXTRACTION_WIDTH, FINE_STRIDE
 from landmark_layouts import ANCHORS, CONTOUR_POINTS, CONTOURS
 
 REFINEMENTS = 2  # of a ridge's place on the heat itself
@@ -71,6 +71,8 @@ def perfect_contourness(sigma: int = EXTRACTION_WIDTH) -> float:
 def ridge_points(heat: np.ndarray, sigma: int = EXTRACTION_WIDTH) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Pixels of one map that are the largest along their normal, and where between the pixels the ridge is.
 
+    Contourness, whose window is wide, goes on where a line has ended; there its heat tells that there is no ridge.
+
     Returns:
         pixels (n, 2), whole y, x; places (n, 2), x, y; contourness (n,), as shares of that of a perfect line.
     """
@@ -87,7 +89,10 @@ def ridge_points(heat: np.ndarray, sigma: int = EXTRACTION_WIDTH) -> tuple[np.nd
     for _ in range(REFINEMENTS):
         around = [_values(heat, places + k * step, cv2.INTER_CUBIC) for k in (-1, 0, 1)]
         places = places + _parabola(*around)[:, None] * step
-    return np.stack([y, x], axis=-1), places, here
+    warmth = _values(heat, places, cv2.INTER_CUBIC)
+    sure = here > EXTRACTION.strong
+    there = warmth > EXTRACTION.end * np.median(warmth[sure] if sure.any() else warmth) if len(warmth) else sure
+    return np.stack([y, x], axis=-1)[there], places[there], here[there]
 
 
 def _parabola(before: np.ndarray, here: np.ndarray, after: np.ndarray) -> np.ndarray:
@@ -121,7 +126,7 @@ def trace(heat: np.ndarray, sigma: int = EXTRACTION_WIDTH) -> np.ndarray | None:
         if len(members) > 1:
             path = _longest(links[members][:, members])
             traces.append((places[members[path]], float(score[members[path]].sum())))
-    return _join(traces) if traces else None
+    return _ended(_join(traces), heat) if traces else None
 
 
 def _links(pixels: np.ndarray, places: np.ndarray, shape: tuple[int, int]):
@@ -168,6 +173,20 @@ def _join(traces: list[tuple[np.ndarray, float]]) -> np.ndarray:
     return line
 
 
+def _ended(line: np.ndarray, heat: np.ndarray) -> np.ndarray:
+    """A line (n, 2) without the last pixel or so at either end, where it runs in the heat around the true one's end.
+
+    A place t beyond the end has the heat 1 - 2 t^2 / sigma^2 of the line (Eq. 1), so its heat tells t.
+    """
+    warmth = _values(heat, line, cv2.INTER_CUBIC)
+    share = np.clip(warmth[[0, -1]] / np.median(warmth), 0, 1)
+    at = np.append(0, np.cumsum(np.linalg.norm(np.diff(line, axis=0), axis=-1)))
+    beyond = np.minimum(CONTOUR_WIDTH * np.sqrt((1 - share) / 2), at[-1] / 2)  # (2,)
+    first, last = beyond[0], at[-1] - beyond[1]
+    kept = np.concatenate([[first], at[(at > first) & (at < last)], [last]])
+    return np.stack([np.interp(kept, at, line[:, axis]) for axis in (0, 1)], axis=-1)
+
+
 def extract(maps: np.ndarray, stride: int = FINE_STRIDE, sigma: int = EXTRACTION_WIDTH) -> np.ndarray:
     """The outline of one face.
 
@@ -192,11 +211,21 @@ def extract(maps: np.ndarray, stride: int = FINE_STRIDE, sigma: int = EXTRACTION
 
 
 def decode_outlines(outputs: list, size: int) -> np.ndarray:
-    """Outlines (batch, OUTLINE, 2) in crop pixels, of all outputs of the network for crops of `size`."""
+    """Outlines (batch, OUTLINE, 2) in crop pixels, of all outputs of the network for crops of `size`.
+
+    The last output has a map for each anchor and each contour, half as wide as the crop: pixel p of it lies at
+    2 p + 0.5. An anchor is the mean place of the pixels up to 3 from the hottest one, weighted with their heat, 0 where
+    that is negative. A contour is the line along the ridge of its map, at 48 places evenly from the left end to the
+    right one, of the nose ridge from the upper end to the lower one.
+    """
     return np.stack([extract(maps) for maps in np.asarray(outputs[-1])])
 
 
 def decode_landmarks(outputs: list, size: int) -> np.ndarray:
-    """Landmarks (batch, points, 2) in crop pixels, of all outputs of a network with a map for each."""
+    """Landmarks (batch, points, 2) in crop pixels, of all outputs of a network with a map for each.
+
+    The maps of the last output are half as wide as the crop: pixel p of them lies at 2 p + 0.5. A landmark is the mean
+    place of the pixels up to 3 from the hottest one, weighted with their heat, 0 where that is negative.
+    """
     maps = np.moveaxis(np.asarray(outputs[-1], np.float32), -1, 1)
     return from_grid(np.stack([peaks(face) for face in maps]), FINE_STRIDE)

@@ -1,8 +1,11 @@
 """How large the terms of ACE-Net's loss are, with new weights and with trained ones: none may be swamped.
 
     python -m ace_net.measure --weights runs/ace/best.keras --data-dir data
+    python -m ace_net.measure
 
-The batches are those of the run itself, whose settings lie beside its weights.
+The batches are those of the run itself, whose settings lie beside its weights. Without weights perfect heatmaps take
+the place of a network's, of rendered faces of which only 68 landmarks are told: those of the lines that join the
+landmarks, and those of the true contours.
 """
 
 import argparse
@@ -12,12 +15,17 @@ from collections.abc import Sequence
 import keras
 import numpy as np
 
+from ace_net.contours import contour_map_of, rendered_outline, vertices
 from ace_net.losses import HeatLoss, terms
+from ace_net.targets import MAPS, heatmaps, pieces_of, to_grid, weak_targets
 from cnn_model import load_model, settings_of
-from config import DATA_DIR, LANDMARK_WEIGHT, LINE_WEIGHT, SEED
+from config import DATA_DIR, FINE_STRIDE, LANDMARK_WEIGHT, LINE_WEIGHT, SEED, SYNTHETIC_SEEDS
+from landmark_layouts import LAYOUT_68
+from synthetic_faces.face import shape_of
 from train import Train
 
 BATCHES = 8
+PERFECT_FACES, PERFECT_SIZE = 32, 256
 WEIGHTS = {"coarse 1": 1.0, "coarse 2": 1.0, "heat": 1.0, "far": 1.0, "landmark": LANDMARK_WEIGHT, "line": LINE_WEIGHT}
 
 
@@ -34,13 +42,40 @@ def term_sizes(model: keras.Model, batches: keras.utils.PyDataset, count: int = 
     return {name: weight * mean for (name, weight), mean in zip(WEIGHTS.items(), means.tolist(), strict=True)}
 
 
+def perfect_sizes() -> dict[str, dict[str, float]]:
+    """The terms of the fine maps' loss, weights included, where the heat is perfect: "joined landmarks", whose anchors
+    and lines are those of the targets, and "true contours", which pass through the landmarks as well."""
+    seeds = range(SYNTHETIC_SEEDS["test"], SYNTHETIC_SEEDS["test"] + PERFECT_FACES)
+    landmarks = np.stack([shape_of(seed) for seed in seeds]) * PERFECT_SIZE - 0.5
+    told = vertices(landmarks, contour_map_of(LAYOUT_68))
+    exact = np.stack([rendered_outline(seed) for seed in seeds]) * PERFECT_SIZE - 0.5
+    targets = weak_targets(told, PERFECT_SIZE, FINE_STRIDE)
+    side, rows = PERFECT_SIZE // FINE_STRIDE, {}
+    for name, outlines in (("joined landmarks", told), ("true contours", exact)):
+        heat = heatmaps(*pieces_of(to_grid(outlines, FINE_STRIDE)), (PERFECT_FACES, side, side, MAPS))
+        sizes = {term: float(np.mean(keras.ops.convert_to_numpy(v))) for term, v in terms(targets, heat).items()}
+        rows[name] = {term: WEIGHTS[term] * size for term, size in sizes.items()}
+    return rows
+
+
+def print_table(rows: dict[str, dict[str, float]]) -> None:
+    """Prints the sizes, a line for each row."""
+    columns = list(next(iter(rows.values())))
+    print(f"{'':<18}" + "".join(f"{name:>10}" for name in columns))
+    for name, row in rows.items():
+        print(f"{name:<18}" + "".join(f"{row[term]:>10.4f}" for term in columns))
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit status."""
     parser = argparse.ArgumentParser(description="The sizes of the terms of ACE-Net's loss.")
-    parser.add_argument("--weights", required=True, help="of a run with --method ace or ace_sparse")
+    parser.add_argument("--weights", help="of a run with --method ace or ace_sparse; perfect heatmaps without")
     parser.add_argument("--data-dir", default=DATA_DIR, help="the data root it was trained on")
     parser.add_argument("--batches", type=int, default=BATCHES, help="training batches to look at")
     options = parser.parse_args(arguments)
+    if options.weights is None:
+        print_table(perfect_sizes())
+        return 0
     try:
         settings = settings_of(options.weights)
         if settings.get("method") not in ("ace", "ace_sparse"):
@@ -60,6 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             input_size=recipe["input_size"],
             batch_size=recipe["batch_size"],
             faces=settings.get("faces_used"),
+            also=settings.get("also", ()),
         )
         batches = run.batches()
         keras.utils.set_random_seed(run.seed)
@@ -68,9 +104,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (OSError, ValueError) as error:
         print(f"measure: {error}", file=sys.stderr)
         return 1
-    print(f"{'weights':<10}" + "".join(f"{name:>10}" for name in WEIGHTS))
-    for name, row in rows.items():
-        print(f"{name:<10}" + "".join(f"{row[term]:>10.4f}" for term in WEIGHTS))
+    print_table(rows)
     return 0
 
 

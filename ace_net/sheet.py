@@ -15,27 +15,20 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from ace_net.contours import anchors_of, contour_map_of, contours_of, joined, resampled, vertices
+from ace_net.contours import CURVES, anchors_of, contours_of, outlines_of_landmarks, rendered_outline
 from ace_net.targets import MAPS, heatmaps, pieces_of, to_grid
-from config import FINE_STRIDE, SYNTHETIC_SEEDS, crop_of, dataset_of
+from config import FINE_STRIDE, SYNTHETIC_SEEDS, crop_of
 from face_batches import to_network
 from figures import DOTS, FACE_INCHES, PREDICTION_COLOUR
 from image_utility import crop_image, invert, transform
-from landmark_layouts import CONTOURS, LAYOUT_68
+from landmark_layouts import LAYOUT_68
 from runtime import LandmarkNetwork, load_network
 from safe_files import replace_file
 from synthetic_faces import render_face
-from synthetic_faces.face import SyntheticFace, outline_of
+from synthetic_faces.face import SyntheticFace
 
 FACES, SIZE = 4, 256
 FIRST_SEED = SYNTHETIC_SEEDS["test"]
-
-
-def exact(face: SyntheticFace, seed: int) -> np.ndarray:
-    """The true outline (OUTLINE, 2) of a rendered face in its pixels."""
-    anchors, lines = outline_of(seed)
-    outline = np.concatenate([anchors, *(resampled(lines[name]) for name in CONTOURS)])
-    return outline * len(face.image) - 0.5
 
 
 def predicted(network: LandmarkNetwork, face: SyntheticFace) -> tuple[np.ndarray, np.ndarray | None]:
@@ -46,7 +39,7 @@ def predicted(network: LandmarkNetwork, face: SyntheticFace) -> tuple[np.ndarray
     images = to_network(crops)
     points = transform(network.predict(images), invert(matrices))
     if not network.contours:
-        return joined(vertices(points, contour_map_of(dataset_of(network.dataset).layout)), "line")[0], None
+        return outlines_of_landmarks(points, network.layout, "line")[0], None
     return points[0], coloured(np.asarray(network.run(images)[-1][0]))
 
 
@@ -68,8 +61,9 @@ def draw_sheet(path: Path, weights: Sequence[str]) -> None:
     rows = []
     for seed in range(FIRST_SEED, FIRST_SEED + FACES):
         face = render_face(seed, SIZE)
-        truth, known = exact(face, seed), vertices(face.landmarks()[None], contour_map_of(LAYOUT_68))
-        row = {f"68 landmarks, {curve}": (face.image, joined(known, curve)[0]) for curve in ("line", "interp")}
+        truth, landmarks = rendered_outline(seed) * SIZE - 0.5, face.landmarks()[None]
+        joined = {curve: outlines_of_landmarks(landmarks, LAYOUT_68, curve)[0] for curve in CURVES}
+        row = {f"68 landmarks, {curve}": (face.image, outline) for curve, outline in joined.items()}
         heat = coloured(heatmaps(*pieces_of(to_grid(truth, FINE_STRIDE)[None]), (1, SIZE // 2, SIZE // 2, MAPS))[0])
         for file, network in networks.items():
             outline, found = predicted(network, face)

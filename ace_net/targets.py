@@ -97,9 +97,9 @@ def pieces_of(outlines: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def annotated(outlines: np.ndarray) -> np.ndarray:
-    """Which maps (batch, MAPS), float32 0 or 1, outlines (batch, OUTLINE, 2) say anything of."""
+    """Which maps (batch, MAPS), float32 0 or 1, outlines (batch, OUTLINE, 2) say anything of; one place is no line."""
     places, lines = np.isfinite(anchors_of(outlines)), np.isfinite(contours_of(outlines))
-    return np.concatenate([places.all(axis=-1), lines.all(axis=-1).any(axis=-1)], axis=1).astype(np.float32)
+    return np.concatenate([places.all(axis=-1), lines.all(axis=-1).sum(axis=-1) > 1], axis=1).astype(np.float32)
 
 
 def full_targets(outlines: np.ndarray, size: int, stride: int) -> np.ndarray:
@@ -127,7 +127,7 @@ def weak_targets(outlines: np.ndarray, size: int, stride: int) -> np.ndarray:
     grid = to_grid(outlines, stride)
     lines = contours_of(grid)
     here = np.isfinite(lines).all(axis=-1)  # (batch, contours, vertices)
-    weak = here.any(axis=-1) & ~here.all(axis=-1)  # (batch, contours)
+    weak = (here.sum(axis=-1) > 1) & ~here.all(axis=-1)  # (batch, contours)
     pieces, maps = pieces_of(grid)
     is_weak = np.pad(weak, ((0, 0), (len(ANCHORS), 0)))  # (batch, MAPS)
     of_weak = is_weak.reshape(-1)[maps]

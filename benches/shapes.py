@@ -125,13 +125,13 @@ def study(dataset_name: str, runs: Path, out: Path, data_dir: str, split: str) -
 
     Raises:
         FileNotFoundError: no run below the folder, or a data set that is not prepared.
-        ValueError: a broken run, or one on other data.
+        ValueError: a broken run, one on other data, or runs of several input sizes.
     """
     dataset = dataset_of(dataset_name)
     folders = sorted(file.parent for file in runs.rglob(SETTINGS_FILE) if (file.parent / BEST_FILE).is_file())
     if not folders:
         raise FileNotFoundError(f"no trained run below {runs}. Received no {SETTINGS_FILE} beside a {BEST_FILE}")
-    faces = load_faces(data_dir, dataset.name, split)
+    faces = load_faces(data_dir, dataset.name, split, _input_size(folders))
     images, hidden = cover(faces)
     covered_faces = dataclasses.replace(faces, images=images)
     space = FaceSpace(load_faces(data_dir, dataset.name, "train").landmarks, dataset.layout)
@@ -155,6 +155,19 @@ def study(dataset_name: str, runs: Path, out: Path, data_dir: str, split: str) -
             files.append(out / f"ecdf_{part}_{kind}.png")
             draw_ceds(files[-1], nmes, f"{dataset.title}, {len(faces)} {kind} faces, {part} landmarks, {NORMALISER}")
     return files
+
+
+def _input_size(folders: Sequence[Path]) -> int:
+    """The side of the runs' input, for which faces are shrunk as in training and evaluation.
+
+    Raises:
+        ValueError: there are several, so that the covered faces would not be the same.
+    """
+    sizes = {folder: settings_of(folder / BEST_FILE).get("input_size") for folder in folders}
+    if len(set(sizes.values())) != 1 or None in sizes.values():
+        said = ", ".join(f"{folder.name} {size}" for folder, size in sizes.items())
+        raise ValueError(f"runs of one input size can be compared. Received {said}")
+    return sizes[folders[0]]
 
 
 def _columns(rows: list[dict]) -> list[str]:

@@ -32,6 +32,7 @@ from pca_utility import ShapeModel, eigenbasis_path, labels_folder, pca_folder
 from recipes import recipe_of
 from train import Train
 
+EAGER_METHOD = "acr"  # of the original's training loop
 ORIGINAL_BATCH = 3  # faces of a step in the original's training loop
 WARM_UP = 4  # steps before the clock of a block starts
 PLAIN_LOSS = "l2"  # the cheapest there is, which the others are held against
@@ -120,7 +121,7 @@ def batch_times(batches: TrainingBatches, count: int) -> list[float]:
 
 def training_memory(options: argparse.Namespace) -> float:
     """Trains a few steps; gives the peak memory of this process in MiB."""
-    model, batches = training_of(options)
+    model, batches = training_of(options, options.method)
     training_block(model, 3, options.batch_size, x=batches)
     return peak_memory()
 
@@ -171,7 +172,7 @@ def program_memory(program: str, threads: int, *arguments: str | Path) -> float:
 
 
 def training_of(
-    options: argparse.Namespace, method: str = "acr", sampler: str = "auto"
+    options: argparse.Namespace, method: str = EAGER_METHOD, sampler: str = "auto"
 ) -> tuple[keras.Model, TrainingBatches]:
     """The compiled network and the batches of a training."""
     run = Train(
@@ -217,13 +218,12 @@ def throughput(options: argparse.Namespace) -> None:
     """Prints the table of `python benchmark.py throughput`."""
     dataset, size = dataset_of(options.dataset), options.input_size
     batch_size, steps = options.batch_size, options.steps
-    trainings = {sampler: training_of(options, sampler=sampler) for sampler in options.samplers}
+    trainings = {sampler: training_of(options, options.method, sampler) for sampler in options.samplers}
     model, batches = next(iter(trainings.values()))
-    rng = np.random.default_rng(SEED)
-    count = batch_size * block_steps(model, steps)
+    repeats, targets = block_steps(model, steps), keras.tree.map_structure(keras.ops.convert_to_numpy, batches[0][1])
     in_memory = {
-        "x": rng.random((count, size, size, 3), np.float32),
-        "y": rng.uniform(-0.5, 0.5, (count, dataset.outputs)).astype(np.float32),
+        "x": np.random.default_rng(SEED).random((batch_size * repeats, size, size, 3), np.float32),
+        "y": keras.tree.map_structure(lambda some: np.tile(some, (repeats, 1)), targets),
         "batch_size": batch_size,
     }
     ways = {
@@ -232,11 +232,11 @@ def throughput(options: argparse.Namespace) -> None:
     }
     pipeline = next(iter(ways))
     ways["random arrays in memory"] = functools.partial(training_block, model, steps, batch_size, **in_memory)
-    if keras.backend.backend() == "tensorflow":
+    if keras.backend.backend() == "tensorflow" and options.method == EAGER_METHOD:
         labels_path, (eager, _) = labels_folder(options.data_dir, dataset, DEFAULT_CROP), training_of(options)
         ways["eager loop, batch of 3"] = lambda: original_block(eager, batches.faces, labels_path, steps)
     speeds = interleaved(ways, options.blocks)
-    print_machine(options, f"{len(batches.faces)} {dataset.title} faces")
+    print_machine(options, f"{options.method}, {len(batches.faces)} {dataset.title} faces")
     for name, values in speeds.items():
         print(row(f"training, {name}", values, "images/s"))
     for name in list(ways)[1:]:

@@ -27,12 +27,13 @@ def draw_faces(image: np.ndarray, faces: Sequence[Face], layout: Layout) -> np.n
     """
     drawn = np.ascontiguousarray(image).copy()
     for face in faces:
-        side = min(longer_side(face.landmarks if len(face.landmarks) else face.box.reshape(2, 2)), LIMIT)
+        points, drawn_as = (face.landmarks, layout) if face.outline is None else (face.outline, OUTLINE_LAYOUT)
+        there = known(points)
+        side = min(longer_side(there if len(there) else face.box.reshape(2, 2)), LIMIT)
         radius = max(1.0, DOT * side)
         width = max(1, round(radius / 2))
         left_top, right_bottom = face.box.reshape(2, 2).clip(-LIMIT, LIMIT).round().astype(int)
         cv2.rectangle(drawn, left_top.tolist(), right_bottom.tolist(), BOX_COLOUR, width)
-        points, drawn_as = (face.landmarks, layout) if face.outline is None else (face.outline, OUTLINE_LAYOUT)
         for chain in drawn_as.chains:
             line = _units(known(points[chain.path]))
             cv2.polylines(drawn, [line], False, CONTOUR_COLOUR, width, cv2.LINE_AA, SHIFT)

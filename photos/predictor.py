@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ace_net.contours import contour_map_of, joined, vertices
+from ace_net.contours import anchors_of, contours_of, known, outlines_of_landmarks
 from config import COPIES, DATASETS, EVALUATION_BATCH, PASSES, SETTINGS_FILE, WEIGHTS_DIR, Copy, crop_of, dataset_of
 from face_batches import to_network
 from image_utility import crop_image, in_sight, landmark_box, overlap, read_photo
@@ -31,7 +31,7 @@ class Face:
     score: how sure the detector was, 0 to 1. confidence: (points,) probability that a landmark is right to
     config.CONFIDENT_ERROR percent, or None where it was not asked for. track: in a video, the number it keeps.
     outline: anchors and contours (OUTLINE, 2) as ace_net/contours.py has them, NaN where none was found; the landmarks
-    of a network that predicts contours are those of its points that were found.
+    of a network that predicts contours are those of its anchors that were found.
     """
 
     landmarks: np.ndarray
@@ -117,14 +117,16 @@ class Predictor:
             crops, matrices = self.crop([images[i] for i in of_image], around, copies)
             predicted = self.map_back(self.look(crops), matrices, copies)  # (faces, copies, points, 2)
             landmarks = predicted.mean(axis=1)
+            outer = landmarks  # what the next crop is cut around
             if self.network.contours:
-                landmarks = [points[np.isfinite(points).all(axis=-1)] for points in landmarks]
+                outer = contours_of(landmarks).reshape(len(faces), -1, 2)
+                landmarks = [known(anchors_of(points)) for points in landmarks]
             elif not np.isfinite(landmarks).all():
                 raise ValueError(f"{self.network.path} predicts numbers that are not finite; its weights are broken")
             if number < passes - 1:
                 around = [
                     _next_region(points, region, images[i])
-                    for points, region, i in zip(landmarks, around, of_image, strict=True)
+                    for points, region, i in zip(outer, around, of_image, strict=True)
                 ]
         confidence = [None] * len(faces)
         if self._calibration:
@@ -143,10 +145,8 @@ class Predictor:
         """
         if self.network.contours:
             return list(faces)
-        contour_map = contour_map_of(self.layout)
-        return [
-            replace(face, outline=joined(vertices(face.landmarks[None], contour_map), "interp")[0]) for face in faces
-        ]
+        outlines = [outlines_of_landmarks(face.landmarks[None], self.layout, "interp")[0] for face in faces]
+        return [replace(face, outline=outline) for face, outline in zip(faces, outlines, strict=True)]
 
     def crop(
         self, images: Sequence[np.ndarray], around: Sequence[np.ndarray], copies: tuple[Copy, ...]
@@ -178,8 +178,9 @@ class Predictor:
 
 
 def _next_region(landmarks: np.ndarray, before: np.ndarray, image: np.ndarray) -> np.ndarray:
-    """What the next pass crops around: the landmarks, or what was before where they have left it or the image."""
-    if len(landmarks) < 2:  # no contour was found
+    """What the next pass crops around: the landmarks, or what was before where they have left it or the image, or where
+    a contour was not found."""
+    if not np.isfinite(landmarks).all():
         return before
     stayed = overlap(landmark_box(landmarks), landmark_box(before))[0] > 0 and in_sight(landmarks, image)
     return landmarks if stayed else before

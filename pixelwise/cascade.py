@@ -35,7 +35,7 @@ def build_cascade(network: Network, dataset: Dataset, input_size: int, batch_nor
     displacement, features = _stage(network, dataset.outputs, side, 1, batch_norm, 1)(grey)
     found = [layers.Add(dtype="float32")([mean, displacement])]
     for number in range(2, CASCADE_STAGES + 1):
-        moved, near, there, pose = Realign(dtype="float32")([grey, found[-1], mean])
+        moved, near, there, pose = Realign(input_size, dtype="float32")([grey, found[-1], mean])
         seen = layers.Concatenate()([moved, near, _feature_image(features, side)])  # (batch, side, side, 3)
         displacement, features = _stage(network, dataset.outputs, side, 3, batch_norm, number)(seen)
         found.append(Restore(dtype="float32")([layers.Add(dtype="float32")([there, displacement]), pose]))
@@ -104,7 +104,13 @@ class Realign(layers.Layer):
     Takes [image (batch, side, side, 1), landmarks, mean face, both (batch, 2 * points)]. Gives the moved image; a map
     1 / (1 + pixels to the nearest landmark), alike; the moved landmarks; and the pose (batch, 4): a, b and the shift of
     q = [[a, -b], [b, a]] p + shift, by which `Restore` goes back.
+
+    input_size: side of the network's input, in whose pixels the targets are counted; the image may be smaller.
     """
+
+    def __init__(self, input_size: int, **kwargs):
+        super().__init__(**kwargs)
+        self.input_size = input_size
 
     def call(self, inputs):
         image, landmarks, mean = (ops.stop_gradient(value) for value in inputs)
@@ -112,11 +118,11 @@ class Realign(layers.Layer):
         landmarks = ops.reshape(landmarks, (-1, points, 2))
         pose = _similarity(landmarks, ops.reshape(mean, (-1, points, 2)))
         moved = _move(landmarks, pose)  # (batch, points, 2)
-        grid = ops.convert_to_tensor(_pixels_as_targets(side))[None]  # (1, side * side, 2)
-        seen = _warp(image, _move_back(grid, pose))
-        across, down = (
-            ops.convert_to_tensor(_line_as_targets(side))[None, :, None] - moved[:, None, :, k] for k in (0, 1)
-        )
+        line = _line_as_targets(side, self.input_size)
+        grid = np.stack([np.tile(line, side), np.repeat(line, side)], axis=-1)  # (side * side, 2), row by row
+        places = _move_back(ops.convert_to_tensor(grid)[None], pose)
+        seen = _warp(image, side * (float(line[0]) - places))
+        across, down = (ops.convert_to_tensor(line)[None, :, None] - moved[:, None, :, k] for k in (0, 1))
         squares = ops.square(across)[:, None, :, :] + ops.square(down)[:, :, None, :]  # (batch, side, side, points)
         near = 1 / (1 + side * ops.sqrt(ops.min(squares, axis=-1, keepdims=True)))
         return seen, near, ops.reshape(moved, (-1, 2 * points)), pose
@@ -125,6 +131,9 @@ class Realign(layers.Layer):
         image, landmarks, _ = inputs
         spec = [image.shape, image.shape, landmarks.shape, (landmarks.shape[0], 4)]
         return tuple(keras.KerasTensor(shape, "float32") for shape in spec)
+
+    def get_config(self):
+        return {**super().get_config(), "input_size": self.input_size}
 
 
 @keras.saving.register_keras_serializable(PACKAGE)
@@ -140,15 +149,10 @@ class Restore(layers.Layer):
         return keras.KerasTensor(inputs[0].shape, "float32")
 
 
-def _line_as_targets(side: int) -> np.ndarray:
-    """The pixels of a line as targets, (side,)."""
-    return ((side / 2 - np.arange(side)) / side).astype(np.float32)
-
-
-def _pixels_as_targets(side: int) -> np.ndarray:
-    """The pixels of an image, row by row, as targets (side * side, 2)."""
-    line = _line_as_targets(side)
-    return np.stack([np.tile(line, side), np.repeat(line, side)], axis=-1)
+def _line_as_targets(side: int, input_size: int) -> np.ndarray:
+    """The pixels of a line as targets, (side,). Of a shrunk image each lies in the middle of those it was made of."""
+    pixels = (np.arange(side) + 0.5) * input_size / side - 0.5  # of the input
+    return (0.5 - pixels / input_size).astype(np.float32)
 
 
 def _similarity(points, aims):
@@ -179,13 +183,13 @@ def _move_back(points, pose):
 
 
 def _warp(image, places):
-    """The image (batch, side, side, 1) at places (batch, side * side, 2), targets; bilinear, edge pixels repeated.
+    """The image (batch, side, side, 1) at places (batch, side * side, 2), pixels; bilinear, edge pixels repeated.
 
     keras.ops.image.affine_transform does the same, but with an operation that no exported file can hold.
     """
     side = image.shape[1]
     flat = ops.reshape(image, (-1, side * side))
-    places = ops.clip(side / 2 - side * places, 0, side - 1)  # pixels
+    places = ops.clip(places, 0, side - 1)
     low = ops.floor(places)
     part = places - low
     low = ops.cast(low, "int32")

@@ -24,11 +24,11 @@ def map_decoders(background: bool, logarithms: bool) -> dict[str, Callable[[np.n
 
     def argmax(maps: np.ndarray, size: int) -> np.ndarray:
         maps = _of_landmarks(maps, background)
-        return _highest(maps).astype(np.float64) * size / maps.shape[1]
+        return _highest(maps).astype(np.float64)
 
     def subpixel(maps: np.ndarray, size: int) -> np.ndarray:
         maps = _of_landmarks(maps, background)
-        return _mean_in_window(maps, _highest(maps), logarithms) * size / maps.shape[1]
+        return _mean_in_window(maps, _highest(maps), logarithms)
 
     argmax.__doc__ = f"Each map's highest pixel, x and y; {ignored}."
     subpixel.__doc__ = (

@@ -194,11 +194,11 @@ class Truth:
         return np.concatenate([self._points(*row) for row in row_of(LANDMARKS, layout, "landmark layout")])
 
     def anchors(self) -> np.ndarray:
-        """The anchors (12, 3) in the order of config.ANCHORS."""
+        """The anchors (12, 3) in the order of landmark_layouts.ANCHORS."""
         return np.concatenate([self._points(*PLACES_OF_ANCHORS[name]) for name in ANCHORS])
 
     def contours(self) -> dict[str, np.ndarray]:
-        """The contours by their names in config.CONTOURS, each (POINTS, 3); the jaw's is longer."""
+        """The contours by their names in landmark_layouts.CONTOURS, each (POINTS, 3); the jaw's is longer."""
         return {name: self.curves[name] for name in CONTOURS}
 
     def _points(self, name: str, shares: tuple[float, ...]) -> np.ndarray:

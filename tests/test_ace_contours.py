@@ -15,7 +15,7 @@ from ace_net.contours import (
     entry_of,
     joined,
     known,
-    resampled,
+    rendered_outline,
     vertices,
 )
 from ace_net.decode import decode_landmarks, extract, peaks, trace
@@ -45,7 +45,7 @@ from landmark_layouts import (
     LAYOUT_FRL,
     SPARSE_LANDMARKS,
 )
-from synthetic_faces.face import outline_of, shape_of
+from synthetic_faces.face import shape_of
 
 SIDE = 128
 
@@ -53,11 +53,7 @@ SIDE = 128
 @pytest.fixture(scope="module")
 def rendered() -> np.ndarray:
     """Exact outlines (32, OUTLINE, 2) in the pixels of pictures of 256."""
-    faces = []
-    for seed in range(100, 132):
-        anchors, lines = outline_of(seed)
-        faces.append(np.concatenate([anchors, *(resampled(lines[name]) for name in CONTOURS)]))
-    return np.stack(faces) * 256 - 0.5
+    return np.stack([rendered_outline(seed) for seed in range(100, 132)]) * 256 - 0.5
 
 
 @pytest.fixture(scope="module")
@@ -125,16 +121,15 @@ def test_the_sparse_landmarks_are_36_their_own_mirror_and_hold_every_anchor():
     assert all(len(line) >= 2 for line in LAYOUT_68.contour_map.sparse(SPARSE_LANDMARKS).contours.values())
 
 
-def test_lines_keep_every_vertex_and_splines_pass_through_them(landmarks):
+@pytest.mark.parametrize("curve", ["line", "interp"])
+def test_lines_and_splines_keep_every_vertex(landmarks, curve):
     outlines = vertices(landmarks[:2], contour_map_of(LAYOUT_68))
-    for curve, bound in (("line", 1e-9), ("interp", 0.5)):
-        for before, after in zip(
-            contours_of(outlines).reshape(-1, 48, 2),
-            contours_of(joined(outlines, curve)).reshape(-1, 48, 2),
-            strict=True,
-        ):
-            assert np.isfinite(after).all()
-            assert metrics.distance_to_line(known(before), after).max() < bound
+    outlines[1, 12:60] = np.nan
+    outlines[1, 12:15] = [[3, 4], [3, 4], [7, 9]]  # two landmarks on each other
+    before, after = (contours_of(some).reshape(-1, 48, 2) for some in (outlines, joined(outlines, curve)))
+    for some, line in zip(before, after, strict=True):
+        assert np.isfinite(line).all()
+        assert metrics.distance_to_line(known(some), line).max() < 1e-9
 
 
 def test_a_quadratic_spline_draws_a_parabola_better_than_lines():
@@ -184,14 +179,20 @@ def test_long_pieces_and_lines_that_leave_the_map():
     np.testing.assert_array_equal(mask[sure], (distance > FAR)[sure])
 
 
-def test_targets_of_a_batch_take_less_than_50_ms(rendered):
-    pieces = pieces_of(to_grid(rendered, 2))
+def quickest(function, *arguments, tries: int = 5) -> float:
+    """The least seconds of the processor that a call takes: what else runs on the machine counts little."""
     times = []
-    for _ in range(5):
+    for _ in range(tries):
         started = time.process_time()
-        heatmaps(*pieces, (32, SIDE, SIDE, MAPS))
+        function(*arguments)
         times.append(time.process_time() - started)
-    assert min(times) < 0.05
+    return min(times)
+
+
+def test_targets_of_a_batch_take_less_than_50_ms(rendered, landmarks):
+    assert quickest(full_targets, rendered, 256, 2) < 0.05
+    mixed = np.concatenate([rendered[:16], vertices(landmarks[:16], contour_map_of(LAYOUT_68))])  # as in training
+    assert quickest(weak_targets, mixed, 256, 2) < 0.1  # with masks, landmarks and normals of the weak ones
 
 
 def test_grid_and_crop_pixels_have_the_same_corners():
@@ -230,27 +231,48 @@ def drawn_line(line: np.ndarray, sigma: int = 2) -> np.ndarray:
     return heatmaps(pieces, np.zeros(len(pieces), int), (1, SIDE, SIDE, 1), sigma)[0, ..., 0]
 
 
+def both_ways(line: np.ndarray, found: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """How far the true line's points are from what was found, and the other way round."""
+    return metrics.distance_to_line(line, found), metrics.distance_to_line(found, line)
+
+
 @pytest.mark.parametrize("sigma", [2, 3])
 @pytest.mark.parametrize("radius", [15.0, 30.0, 55.0])
 def test_extracted_arcs_are_right_to_a_tenth_of_a_pixel(radius, sigma):
     angle = np.linspace(0.3, 2.5, 300)
     line = np.array([63.3, 61.7]) + radius * np.stack([np.cos(angle), np.sin(angle)], axis=-1)
     found = trace(drawn_line(line, sigma))
-    errors = metrics.distance_to_line(line, found)
-    assert errors.mean() < 0.05 and errors.max() < 0.1
+    for points, errors in zip((line, found), both_ways(line, found), strict=True):
+        ends = np.linalg.norm(points[:, None] - line[[0, -1]], axis=-1).min(axis=1) < 2
+        assert errors[~ends].mean() < 0.05 and errors[~ends].max() < 0.1
+        # The ends are read as those of heat of sigma 2, which networks are taught; broader heat goes on longer
+        assert errors.max() < (0.15 if sigma == 2 else 0.5)
 
 
-def test_extracted_contours_of_faces_are_right_to_a_tenth_of_a_pixel(rendered, heat):
-    errors = {name: [] for name in CONTOURS}
+@pytest.mark.parametrize("turn", np.linspace(0, np.pi, 8))
+def test_a_line_is_as_long_as_it_was_drawn(turn):
+    along = np.array([np.cos(turn), np.sin(turn)])
+    line = np.array([64.2, 63.6]) + np.linspace(-30, 30, 50)[:, None] * along
+    found = trace(drawn_line(line))
+    assert np.ptp(found @ along) == pytest.approx(60, abs=0.25)
+
+
+def test_most_of_a_face_is_right_to_a_tenth_of_a_pixel(rendered, heat):
+    """Bends that are sharper than the filters, at the nose's bottom and the corners of the mouth, are cut short."""
+    errors = {name: ([], []) for name in CONTOURS}
     for face, truth in zip(heat[:12], to_grid(rendered[:12], 2), strict=True):
         found = to_grid(extract(face), 2)
         for name, line, true in zip(CONTOURS, contours_of(found), contours_of(truth), strict=True):
-            inside = ((true > 2) & (true < SIDE - 3)).all(axis=-1)
-            errors[name].append(metrics.distance_to_line(true[inside], line))
+            for points, other, kept in zip((true, line), (line, true), errors[name], strict=True):
+                inside = ((points > 2) & (points < SIDE - 3)).all(axis=-1)
+                kept.append(metrics.distance_to_line(points[inside], other))
         apart = np.linalg.norm(anchors_of(found) - anchors_of(truth), axis=-1)
-        assert apart[((anchors_of(truth) > 3) & (anchors_of(truth) < SIDE - 4)).all(axis=-1)].max() < 0.15
-    for name, of_faces in errors.items():
-        assert np.concatenate(of_faces).mean() < 0.1, name
+        inside = ((anchors_of(truth) > 3) & (anchors_of(truth) < SIDE - 4)).all(axis=-1)
+        assert apart[inside].max() < 0.15  # Eq. 12 sums whole pixels: 0.12 at heat of sigma 2, whatever the decoder
+    for name, ways in errors.items():
+        for of_faces in map(np.concatenate, ways):
+            assert of_faces.mean() < 0.06 and np.quantile(of_faces, 0.9) < 0.1, name
+            assert of_faces.max() < 0.7, name
 
 
 def test_25_maps_take_less_than_30_ms(heat):
@@ -263,15 +285,18 @@ def test_25_maps_take_less_than_30_ms(heat):
     assert np.median(times) < 0.03
 
 
-def test_a_gap_is_bridged_and_noise_is_not_taken_for_a_contour():
+@pytest.mark.parametrize("seed", range(4))
+def test_a_gap_is_bridged_and_noise_is_not_taken_for_a_contour(seed):
     line = np.stack([np.linspace(10, 115, 200), 60 + 0.1 * np.linspace(10, 115, 200)], axis=-1)
     heat = drawn_line(line)
     heat[:, 50:58] = 0
-    heat += np.random.default_rng(2).normal(0, 0.02, heat.shape).astype(np.float32)
+    heat += np.random.default_rng(seed).normal(0, 0.02, heat.shape).astype(np.float32)
     found = trace(heat)
-    errors = metrics.distance_to_line(line[10:-10], found)
-    assert errors.mean() < 0.2 and errors.max() < 2  # beside a sudden gap, whose ends look like the ends of a line
-    assert np.ptp(found[:, 0]) < 125  # nothing far from the line was joined
+    for points, errors in zip((line, found), both_ways(line, found), strict=True):
+        beside = np.abs(points[:, 0] - 53.5) < 14  # the gap's ends look like the ends of a line
+        assert errors[~beside].mean() < 0.06 and np.quantile(errors[~beside], 0.95) < 0.12
+        assert errors.max() < 0.6
+    assert np.ptp(found[:, 0]) == pytest.approx(105, abs=1)  # nothing far from the line was joined
 
 
 def test_an_empty_map_gives_no_contour_and_no_anchor():
@@ -284,7 +309,14 @@ def test_centres_of_mass_of_landmark_maps(landmarks):
     maps = heatmaps(*(np.stack([p := to_grid(landmarks[0], 2), p], axis=1), np.arange(68)), (1, SIDE, SIDE, 68), 3)
     error = np.linalg.norm(decode_landmarks([None, None, maps], 256)[0] - landmarks[0], axis=-1) / 2
     assert error.max() < 0.1
-    assert peaks(np.eye(5, dtype=np.float32)[None], 1).shape == (1, 2)
+
+
+def test_a_centre_of_mass_by_hand():
+    heat = np.zeros((2, 5, 5), np.float32)
+    heat[0, 2, 2], heat[0, 2, 3], heat[0, 1, 2], heat[0, 4, 2] = 4, 2, 1, 3  # the last lies 2 pixels away
+    heat[0, 3, 3] = 3  # farther than 1 pixel, too
+    heat[1, 0, 0], heat[1, 0, 1] = 1, -1  # at the border; below 0 counts nothing
+    np.testing.assert_allclose(peaks(heat, 1), [[2 + 2 / 7, 2 - 1 / 7], [0, 0]])
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -305,7 +337,7 @@ def test_nme_ac_by_hand():
     errors = metrics.outline_errors(moved, truth)
     assert errors["left eye outer corner"].tolist() == [5.0]
     assert errors["chin boundary"].tolist() == [2.0, 52.0, 2.0]
-    evaluation, nmes = metrics.evaluate_outlines([moved, truth], [truth, truth], "FRL", [(), ("pose",)])
+    evaluation, nmes = metrics.evaluate_outlines([moved, truth], [truth, truth], dataset_of("FRL"), [(), ("pose",)])
     assert nmes.tolist() == [(5 + 0 + 2 + 52 + 2) / 5, 0.0]
     assert evaluation["parts"] == {"eyes": 1.25, "chin": pytest.approx(28 / 3)}
     full = evaluation["subsets"]["full"]
@@ -317,7 +349,7 @@ def test_a_missing_contour_counts_the_whole_normaliser():
     eyes = {"left eye outer corner": (0, 0), "right eye outer corner": (80, 0)}
     truth = outline(eyes, {"chin boundary": [(10, 50), (50, 90)]})
     found = outline({"right eye outer corner": (80, 0)}, {})
-    evaluation, nmes = metrics.evaluate_outlines([found], [truth], "FRL", [()])
+    evaluation, nmes = metrics.evaluate_outlines([found], [truth], dataset_of("FRL"), [()])
     assert nmes.tolist() == [75.0]
     assert evaluation["subsets"]["full"]["missing"] == 0.75
 
@@ -341,6 +373,8 @@ def test_files_of_contours_are_scored(rendered, tmp_path, capsys):
     assert metrics.main([str(truth), str(truth), "--dataset", "FRL", "--out", str(tmp_path / "metrics.json")]) == 0
     assert "NME^AC" in capsys.readouterr().out
     assert json.loads((tmp_path / "metrics.json").read_text())["subsets"]["full"]["nme"] == 0
+    assert metrics.main([str(truth), str(truth), "--dataset", "FRL", "--normaliser", "inter-pupil"]) == 1
+    assert "one normaliser, inter-ocular" in capsys.readouterr().err
     (tmp_path / "less.json").write_text(json.dumps(entries[:2]))
     assert metrics.main([str(tmp_path / "less.json"), str(truth), "--dataset", "FRL"]) == 1
     assert "lacks 1 faces" in capsys.readouterr().err
@@ -416,3 +450,21 @@ def test_helen_is_read_and_its_outlines_are_cut_at_their_ends(tmp_path):
     assert upper[:, 1].mean() < 155 < lower[:, 1].mean() and len(upper) + len(lower) == 30
     assert known(lines["nose bottom boundary"])[:, 1].max() == pytest.approx(130)
     assert len(known(lines["chin boundary"])) == 41 and not len(known(lines["left eyebrow center-line"]))
+
+
+@pytest.mark.parametrize("degrees", [-35, 20])
+def test_the_outlines_of_a_rolled_face_are_cut_at_the_same_landmarks(degrees):
+    turn = np.radians(degrees)
+    matrix = np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
+    face = helen_face()
+    upright, rolled = vertices(np.stack([face, face @ matrix + [80, 40]]), contour_map_of(LAYOUT_194))
+    np.testing.assert_allclose(rolled, upright @ matrix + [80, 40])
+
+
+def test_a_contour_known_at_one_place_is_no_contour(landmarks):
+    one = vertices(landmarks[:1], contour_map_of(LAYOUT_68))
+    contours_of(one)[0, 5, 1:] = np.nan
+    packed = weak_targets(one, 256, 2)
+    pixels = SIDE * SIDE * MAPS
+    assert packed[0, pixels + MAPS :][:13].tolist() == [1] * 5 + [0] + [1] * 7
+    assert packed[0, pixels + 12 + 5] == 0  # nor is its map annotated

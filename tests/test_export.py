@@ -15,11 +15,24 @@ from test_runtime import SIZE, images_of, save_tiny, write_onnx
 
 import benchmark
 import export as exporting
+from ace_net.contours import OUTLINE_LAYOUT
 from cnn_model import CNNModel
-from config import CROPS, EXPORT_SUFFIXES, PACKAGE, PRECISIONS, Precision
+from config import (
+    CROPS,
+    EXPORT_SUFFIXES,
+    EXTRACTION_WIDTH,
+    FINE_STRIDE,
+    PACKAGE,
+    PRECISIONS,
+    Precision,
+    dataset_of,
+    network_of,
+)
 from export import export, render_faces
 from face_batches import to_network
+from methods import method_of
 from photos.confidence import calibration_of
+from pixelwise import cascade, vgg
 from runtime import FORMATS, description_path, load_network
 from safe_files import write_json
 
@@ -307,3 +320,85 @@ def test_benchmark_of_inference(tiny):
     assert done.returncode == 0, done.stderr[-2000:]
     for title in ("Keras float32", "ONNX Runtime int8", "LiteRT float16"):
         assert done.stdout.count(f"batch 3, {title}") == 1 and f"peak memory of one face, {title}" in done.stdout
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Networks of maps
+# --------------------------------------------------------------------------------------------------------------------
+
+MAP_METHODS = {"heatmap": ("VGG19-small", 32), "hybrid": ("VGG19-small", 32), "cascaded": ("VGG19-small", 32)}
+MAP_METHODS |= {"lmk_line": ("ACE-Net", 64), "ace": ("ACE-Net", 64)}
+
+
+@pytest.fixture
+def of_maps(tmp_path, monkeypatch):
+    """What saves a tiny new network of a method for 300W."""
+    monkeypatch.setattr(vgg, "BLOCKS", ((1, 64),) * 5)
+    monkeypatch.setattr(cascade, "CHANNELS", (64,))
+    monkeypatch.setattr(cascade, "CONVOLUTIONS", 1)
+
+    def save(method):
+        arch, size = MAP_METHODS[method]
+        keras.utils.set_random_seed(0)
+        narrow = dataclasses.replace(network_of(arch), width=1 / 16)
+        folder = tmp_path / method
+        folder.mkdir()
+        method_of(method).build(narrow, dataset_of("300W"), size, 0.9).save(folder / "best.keras")
+        settings = {"method": method, "crop": "square", "dataset": "300W"}
+        write_json(folder / "settings.json", {"settings": settings})
+        return folder / "best.keras"
+
+    return save
+
+
+def test_maps_moved_by_a_known_step(of_maps):
+    """Values move by a tenth of their range, and landmarks do not: the check of maps is another one."""
+    network = load_network(of_maps("lmk_line"))
+    faces = render_faces("300W", 5, 3, network.input_size)
+    maps = network.run(to_network(faces.crops(CROPS["square"], network.input_size, range(3))[0]))[-1]
+    shift = 0.1 * np.ptp(maps)
+    moved = dataclasses.replace(network, run=lambda images: [some + shift for some in network.run(images)])
+    check = exporting.compare(network, moved, faces)
+    assert check["map_shift"] == pytest.approx(0.1, rel=1e-3) and check["shift"] >= 0
+    with pytest.raises(ValueError, match="Received map_shift 0.1"):
+        exporting._hold_to(PRECISIONS["float16"], check, Path("x.onnx"))
+    exporting._hold_to(PRECISIONS["int8"], check | {"nme_ratio": 1.02}, Path("x.onnx"))
+    with pytest.raises(ValueError, match="Received nme_ratio 1.02"):
+        exporting._hold_to(PRECISIONS["float16"], check | {"map_shift": 0.0, "nme_ratio": 1.02}, Path("x.onnx"))
+
+
+def test_contours_that_are_not_found_are_no_broken_numbers(of_maps):
+    network = load_network(of_maps("ace"))
+    faces = render_faces("300W", 5, 2, network.input_size)
+    empty = dataclasses.replace(network, run=lambda images: [0 * some for some in network.run(images)])
+    check = exporting.compare(empty, empty, faces)
+    assert check["shift"] is None and check["map_shift"] == 0 and check["nme"] == 100 and check["nme_ratio"] == 1
+    exporting._hold_to(PRECISIONS["float32"], check, Path("x.onnx"))
+    said = exporting.describe(network, "float32")
+    assert said["mirror_partners"] == list(OUTLINE_LAYOUT.partners) and len(said["maps"]) == 25
+    radius, stride = EXTRACTION_WIDTH, FINE_STRIDE
+    for method in ("ace", "lmk_line"):
+        how = exporting.describe(dataclasses.replace(network, method=method), "float32")["postprocessing"]["decode"]
+        assert f"pixels up to {radius} from" in how and f"lies at {stride} p + {stride / 2 - 0.5:g}" in how
+
+
+def test_a_network_of_maps_is_exported(of_maps, tmp_path):
+    needs("onnx")
+    check = export(of_maps("heatmap"), "onnx", "float32", tmp_path / "x.onnx")["check"]
+    assert check["map_shift"] < 1e-5 and check["nme_ratio"] == pytest.approx(1, abs=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", MAP_METHODS)
+@pytest.mark.parametrize("format", FORMATS)
+def test_networks_of_maps_are_exported_to_both_formats(of_maps, tmp_path, format, method):
+    needs(format)
+    weights = of_maps(method)
+    for precision in PRECISIONS:
+        out = tmp_path / f"{precision}{EXPORT_SUFFIXES[format]}"
+        check = export(weights, format, precision, out)["check"]
+        if method == "cascaded":
+            assert check["map_shift"] is None
+        elif precision == "float32":
+            assert check["map_shift"] < 1e-5
+        assert load_network(out).method == method

@@ -1,5 +1,6 @@
 """Whole runs of the heatmap methods: the discriminator beside the detector, resuming, early ends, covered faces."""
 
+import csv
 import dataclasses
 import json
 
@@ -16,7 +17,7 @@ from config import ModelArch, dataset_of, network_of
 from face_batches import load_faces
 from methods import METHODS, method_of, read_by
 from pixelwise import cascade, vgg
-from pixelwise.adversary import Adversarial, discriminator_loss, face_loss
+from pixelwise.adversary import Adversarial, discriminator_loss, face_loss, shapes_of
 from pixelwise.losses import HybridLoss
 from recipes import RECIPES
 from train import Train
@@ -76,7 +77,7 @@ def test_the_discriminator_steps_once_while_the_detector_steps_twice():
 
 @pytest.mark.skipif(not TENSORFLOW, reason="the discriminator is trained with TensorFlow")
 def test_the_detector_learns_from_the_discriminator():
-    """One step with it and one without it differ, and by the gradient of the face loss alone."""
+    """One step of SGD with it and one without it differ by the rate times the gradient of the face loss."""
     rng = np.random.default_rng(1)
     images, truth = batch(rng)
     plain = tiny_detector()
@@ -84,10 +85,25 @@ def test_the_detector_learns_from_the_discriminator():
     taught.compile(keras.optimizers.SGD(0.1), HybridLoss(), jit_compile=False)
     taught.optimizer.build(taught.trainable_variables)
     taught.set_weights(plain.get_weights())
-    Adversarial(taught, 2 * POINTS).train_on_batch(images, truth)
+    model = Adversarial(taught, 2 * POINTS)
+    model.discriminator_optimizer.learning_rate = 0.0  # it steps before the detector does
+    slopes = face_slopes(model, images, truth)
+    model.train_on_batch(images, truth)
     plain.train_on_batch(images, truth)
-    differences = [np.abs(a - b).max() for a, b in zip(plain.get_weights(), taught.get_weights(), strict=True)]
-    assert 0 < max(differences) < 0.1
+    for a, b, slope in zip(plain.get_weights(), taught.get_weights(), slopes, strict=True):
+        np.testing.assert_allclose(b - a, -0.1 * slope, atol=1e-6)
+        assert np.abs(slope).max() > 1e-4
+
+
+def face_slopes(model, images, truth):
+    """The gradient of the face loss at the weights of the detector; found and true shapes pass together."""
+    import tensorflow as tf
+
+    with tf.GradientTape() as tape:
+        shapes = shapes_of(model.network(images, training=True))
+        logits = model.discriminator(tf.concat([truth, shapes], axis=0), training=True)[len(truth) :]
+        loss = face_loss(logits)
+    return [np.asarray(slope) for slope in tape.gradient(loss, model.network.trainable_variables)]
 
 
 def test_other_backends_refuse_the_discriminator(monkeypatch):
@@ -148,10 +164,14 @@ def test_runs_are_evaluated_by_both_decoders_and_on_covered_faces(prepared_300w,
 
     words = ["--runs", str(tmp_path / "runs"), "--data-dir", str(prepared_300w), "--out", str(tmp_path / "shapes")]
     assert shapes.main(words) == 0
-    lines = (tmp_path / "shapes/table.csv").read_text().splitlines()
-    assert [line.split(",")[0].strip('"') for line in lines[1:]] == [
-        "truth", "cascaded", "cascaded", "heatmap", "heatmap", "heatmap", "heatmap",
+    with open(tmp_path / "shapes/table.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["entry"] for row in rows] == [
+        "truth", "cascaded", "cascaded", *["heatmap, subpixel"] * 2, *["heatmap, argmax"] * 2,
     ]  # fmt: skip
+    for decoder, nme in figures.items():  # the same faces, shrunk and read alike
+        seen = next(row for row in rows if row["entry"] == f"heatmap, {decoder}" and row["kind"] == "open")
+        assert float(seen["NMSE"]) == pytest.approx(nme / 100, rel=1e-4)
     pictures = {path.name for path in (tmp_path / "shapes").glob("*.png")}
     assert pictures == {f"ecdf_{part}_{kind}.png" for part in ("all", "eyes") for kind in ("open", "covered")}
 
@@ -161,6 +181,14 @@ def test_a_method_has_only_its_own_decoders():
     assert read_by(METHODS["acr"], None) is METHODS["acr"]
     with pytest.raises(ValueError, match="unknown decoder. Received 'argmax'"):
         read_by(METHODS["acr"], "argmax")
+
+
+def test_runs_of_several_input_sizes_are_not_compared(prepared_300w, tmp_path, capsys):
+    for size in (32, 40):
+        run_of(prepared_300w, tmp_path / "runs" / str(size), "l2", epochs=1, input_size=size).train()
+    words = ["--runs", str(tmp_path / "runs"), "--data-dir", str(prepared_300w), "--out", str(tmp_path / "out")]
+    assert shapes.main(words) == 1
+    assert "one input size can be compared. Received 32 32, 40 40" in capsys.readouterr().err
 
 
 def test_no_runs_is_an_error(prepared_300w, tmp_path, capsys):
@@ -194,10 +222,8 @@ def test_a_run_ends_early_and_stays_ended(prepared_300w, tmp_path, monkeypatch):
     monkeypatch.setitem(RECIPES, "patient", patient)
     asked = {"recipe": "patient", "epochs": 9, "learning_rate": 0.0}  # nothing is learned, so nothing gets better
     run = run_of(prepared_300w, tmp_path / "run", "direct", **asked)
-    assert (
-        run.settings()["recipe"]["patience"] == 1
-        and "patience" not in run_of(prepared_300w, tmp_path, "l2").settings()["recipe"]
-    )
+    assert run.settings()["recipe"]["patience"] == 1
+    assert run_of(prepared_300w, tmp_path, "l2").settings()["recipe"]["patience"] is None
     figures = run.train()
     rows = (tmp_path / "run/log.csv").read_text().splitlines()
     assert 2 <= len(rows) - 1 < 9
