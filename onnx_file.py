@@ -12,6 +12,7 @@ The description lies in the file's metadata under the key "acr".
 """
 
 import os
+import re
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -98,13 +99,32 @@ def _halve(network) -> None:
 
 
 def _tidy(network) -> None:
-    """Names the free dimension, and declares only the operator sets that the graph uses."""
+    """Names the free dimension, declares only the operator sets that the graph uses, and counts its names anew."""
     for value in (*network.graph.input, *network.graph.output):
         value.type.tensor_type.shape.dim[0].dim_param = "batch"
     used = {node.domain for node in network.graph.node}
     kept = [opset for opset in network.opset_import if opset.domain in used]
     del network.opset_import[:]
     network.opset_import.extend(kept)
+    _recount(network.graph)
+
+
+def _recount(graph) -> None:
+    """Numbers in names count from 0 in the order of the graph: the converter's differ from one run to the next."""
+    numbers: dict[str, int] = {}
+
+    def counted(name: str) -> str:
+        return re.sub(r"(?<=__)\d+", lambda found: str(numbers.setdefault(found.group(), len(numbers))), name)
+
+    for node in graph.node:
+        node.name = counted(node.name)
+        node.input[:] = map(counted, node.input)
+        node.output[:] = map(counted, node.output)
+    for named in (*graph.initializer, *graph.input, *graph.output, *graph.value_info):
+        named.name = counted(named.name)
+    arrays = sorted(graph.initializer, key=lambda array: array.name)
+    del graph.initializer[:]
+    graph.initializer.extend(arrays)
 
 
 def read(path: Path, threads: int | None) -> tuple[object, tuple, Callable[[np.ndarray], object], str | None]:
