@@ -110,7 +110,8 @@ def _tidy(network) -> None:
 
 
 def _recount(graph) -> None:
-    """Numbers in names count from 0 in the order of the graph: the converter's differ from one run to the next."""
+    """Numbers in names count from 0 in the order of the graph: the converter's differ from one run to the next, and so
+    does the name of the function that it says it has converted."""
     numbers: dict[str, int] = {}
 
     def counted(name: str) -> str:
@@ -120,6 +121,7 @@ def _recount(graph) -> None:
         node.name = counted(node.name)
         node.input[:] = map(counted, node.input)
         node.output[:] = map(counted, node.output)
+    graph.doc_string = ""
     for named in (*graph.initializer, *graph.input, *graph.output, *graph.value_info):
         named.name = counted(named.name)
     arrays = sorted(graph.initializer, key=lambda array: array.name)
