@@ -179,12 +179,16 @@ class _TensorFlow(Distribution):
         if self.workers == 1:
             return
 
+        mine = np.zeros(self.workers, np.float32)
+        mine[self._strategy.cluster_resolver.task_id] = self.workers * number  # the mean over replicas has all numbers
+
         @tf.function
         def gathered():
-            mine = tf.constant([number], tf.float32)
-            return self._strategy.run(lambda: tf.distribute.get_replica_context().all_gather(mine, axis=0))
+            context = tf.distribute.get_replica_context()
+            return context.all_reduce(tf.distribute.ReduceOp.MEAN, tf.constant(mine))
 
-        found = sorted({int(one) for one in self._strategy.experimental_local_results(gathered())[0].numpy()})
+        shared = self._strategy.experimental_local_results(self._strategy.run(gathered))[0]
+        found = sorted({round(float(one)) for one in shared.numpy()})
         if len(found) > 1:
             raise ValueError(
                 f"the workers do not go on from the same place. Received {' and '.join(map(str, found))} {what}; "
