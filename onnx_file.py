@@ -40,9 +40,11 @@ def write(model, path: Path, precision: str, calibration: np.ndarray | None, des
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "network.onnx"
         model.export(file, format="onnx", verbose=False)
-        if precision == "int8":
-            file = _quantise(file, calibration)
         network = onnx.load(file)
+        _recount(network.graph)
+        if precision == "int8":
+            onnx.save(network, file)
+            network = onnx.load(_quantise(file, calibration))
     if precision == "float16":
         _halve(network)
     _tidy(network)
@@ -99,29 +101,32 @@ def _halve(network) -> None:
 
 
 def _tidy(network) -> None:
-    """Names the free dimension, declares only the operator sets that the graph uses, and counts its names anew."""
+    """Names the free dimension, and declares only the operator sets that the graph uses."""
     for value in (*network.graph.input, *network.graph.output):
         value.type.tensor_type.shape.dim[0].dim_param = "batch"
     used = {node.domain for node in network.graph.node}
     kept = [opset for opset in network.opset_import if opset.domain in used]
     del network.opset_import[:]
     network.opset_import.extend(kept)
-    _recount(network.graph)
 
 
 def _recount(graph) -> None:
-    """Numbers in names count from 0 in the order of the graph: the converter's differ from one run to the next, and so
-    does the name of the function that it says it has converted."""
+    """Counts numbers in names from 0 in the order of the graph. The converter's differ from one run to the next, and so
+    do which of equal constants it keeps and the function that it says it has converted."""
     numbers: dict[str, int] = {}
+    constants = {array.name for array in graph.initializer if re.search(r"__\d", array.name)}
+    names: dict[str, str] = {}  # of constants that the converter named
 
     def counted(name: str) -> str:
+        if name in constants:
+            return names.setdefault(name, f"constant_{len(names)}")
         return re.sub(r"(?<=__)\d+", lambda found: str(numbers.setdefault(found.group(), len(numbers))), name)
 
+    graph.doc_string = ""
     for node in graph.node:
         node.name = counted(node.name)
         node.input[:] = map(counted, node.input)
         node.output[:] = map(counted, node.output)
-    graph.doc_string = ""
     for named in (*graph.initializer, *graph.input, *graph.output, *graph.value_info):
         named.name = counted(named.name)
     arrays = sorted(graph.initializer, key=lambda array: array.name)
