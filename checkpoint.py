@@ -111,6 +111,7 @@ class Checkpoint(keras.callbacks.Callback):
         validate: from a model to its validation NME in percent.
         on_best: called with the log row of every new best epoch, after its weights are on disk.
         patience: epochs without a lower validation NME after which training stops; None goes on to the end.
+        on_settled: called with the number of finished epochs where it stops so, before that is kept.
     """
 
     def __init__(
@@ -120,10 +121,11 @@ class Checkpoint(keras.callbacks.Callback):
         validate: Callable[[keras.Model], float],
         on_best: Callable[[dict], None],
         patience: int | None = None,
+        on_settled: Callable[[int], None] = lambda finished: None,
     ):
         super().__init__()
         self.state, self.averages, self.validate, self.on_best = state, averages, validate, on_best
-        self.patience = patience
+        self.patience, self.on_settled = patience, on_settled
         self.folder = state.path.parent
 
     def on_epoch_end(self, epoch, logs=None):
@@ -136,11 +138,12 @@ class Checkpoint(keras.callbacks.Callback):
         if best is None or nme < best["val_nme"]:
             self.averages.save(self.folder / BEST_FILE)
             self.on_best(row)
+        if settled(self.state.rows, self.patience):
+            self.on_settled(epoch + 1)
+            self.model.stop_training = True
         self.state.save()
         write_text(self.folder / LOG_FILE, log_csv(self.state.rows))
         logs["val_nme"] = nme
-        if settled(self.state.rows, self.patience):
-            self.model.stop_training = True
 
 
 def log_csv(rows: list[dict]) -> str:
@@ -176,14 +179,15 @@ class Snapshots(keras.callbacks.Callback):
     def on_train_begin(self, logs=None):
         self._epochs = read_snapshots(self.path)["epochs"] if self.done and self.path.is_file() else {}
         if not self.done:
-            self._keep(0)
+            self.keep(0)
 
     def on_epoch_end(self, epoch, logs=None):
         finished = epoch + 1
         if finished in SNAPSHOT_EPOCHS or finished == self.params["epochs"]:
-            self._keep(finished)
+            self.keep(finished)
 
-    def _keep(self, finished: int) -> None:
+    def keep(self, finished: int) -> None:
+        """Keeps what the network makes of the face after so many epochs; Checkpoint says when a run ends early."""
         self._epochs[finished] = self.predict(self.averages.present(), self.face)[0]  # (points, 2)
         epochs = {str(epoch): landmarks.tolist() for epoch, landmarks in self._epochs.items()}
         write_json(

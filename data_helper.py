@@ -71,6 +71,7 @@ def prepare(
     faces: int | None = None,
     size: int | None = None,
     records: int | None = None,
+    wait: bool = False,
 ) -> dict:
     """Prepares a data set below `data_dir`; redoes only what changed since the last run, and prints what there is.
 
@@ -87,6 +88,7 @@ def prepare(
             0 for those of the index. None leaves records alone.
         workers: processes; by default one for each core. With more than 1, a script that calls this must guard its own
             start with `if __name__ == "__main__":`.
+        wait: where another run is preparing the same data set in the same place, wait until it has done.
 
     Returns:
         The index, as written to index.json.
@@ -94,7 +96,7 @@ def prepare(
     Raises:
         ValueError: an unknown name, an impossible number, a raw file of another layout, or no usable face at all.
         FileNotFoundError: the raw folder holds none of the set's parts.
-        BlockingIOError: another run is preparing the same data set in the same place.
+        BlockingIOError: another run is preparing the same data set in the same place, and `wait` is False.
         OSError: the data root cannot be written; a previous index stays valid.
     """
     dataset = _resized(dataset_of(dataset_name), faces, size)
@@ -107,7 +109,7 @@ def prepare(
     workers = workers or os.cpu_count() or 1
     faces_found, bad = _read_records(dataset, parts, raw_dir)
     folder = Path(data_dir) / dataset.name
-    with folder_lock(folder, "another run is preparing"):
+    with folder_lock(folder, None if wait else "another run is preparing"):
         entries = finished_entries(folder, dataset, faces_found, workers)
         kept, dropped = _split_faces(dataset, faces_found, entries)
         skipped = [{"file": face.file, "reason": face.reason, "part": face.part.name} for face in bad + dropped]
@@ -155,10 +157,11 @@ def _resized(dataset: Dataset, faces: int | None, size: int | None) -> Dataset:
 
 
 def prepare_embedded(data_dir: str | os.PathLike = DATA_DIR, crop: str = DEFAULT_CROP) -> None:
-    """Renders the embedded faces where that is not done yet; those that are there keep the options they have."""
+    """Renders the embedded faces where that is not done yet; those that are there keep the options they have. Trainings
+    that are started side by side wait for the one that renders."""
     index = Path(data_dir) / DatasetName.synthetic / "index.json"
     options = json.loads(index.read_text(encoding="utf-8"))["options"] if index.is_file() else {}
-    prepare(DatasetName.synthetic, data_dir=data_dir, **{**options, "crop": crop})
+    prepare(DatasetName.synthetic, data_dir=data_dir, wait=True, **{**options, "crop": crop})
 
 
 def _read_records(dataset: Dataset, parts: list[Part], raw_dir) -> tuple[list[FaceRecord], list[BadFace]]:

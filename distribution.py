@@ -58,8 +58,15 @@ def _workers() -> int:
         raise ValueError(f"TF_CONFIG describes no cluster. Received {error!r}; {right} is right") from error
 
 
+def is_chief() -> bool:
+    """Whether this process is the one that writes; TF_CONFIG says so before a distribution is made."""
+    if keras.backend.backend() != "tensorflow" or _workers() == 1:
+        return True
+    return json.loads(os.environ["TF_CONFIG"]).get("task", {}).get("index", 0) == 0
+
+
 def accelerators() -> list[str]:
-    """The GPUs and TPUs that the backend has."""
+    """The GPUs that the backend has, and the TPUs of JAX."""
     backend = keras.backend.backend()
     if backend == "torch":
         import torch
@@ -68,8 +75,7 @@ def accelerators() -> list[str]:
     if backend == "tensorflow":
         import tensorflow as tf
 
-        kinds = ("GPU", "TPU")  # Keras' own list would start TensorFlow and its threads
-        return [device.name for kind in kinds for device in tf.config.list_physical_devices(kind)]
+        return [device.name for device in tf.config.list_physical_devices("GPU")]  # Keras' own list would start threads
     found = []
     for kind in ("gpu", "tpu"):
         try:
@@ -104,6 +110,9 @@ class Distribution:
 
     def prepare(self, model: keras.Model) -> None:
         """Readies a compiled network for training."""
+
+    def agree(self, number: int, what: str) -> None:
+        """Raises ValueError, in every worker, where the workers do not all have the same number."""
 
     def feed(self, batches: TrainingBatches):
         """What `fit` takes."""
@@ -163,6 +172,28 @@ class _TensorFlow(Distribution):
         model._distribute_strategy = None
         step = model.train_step
         model.train_step = lambda data: {name: tf.reshape(value, (1,)) for name, value in step(data).items()}
+
+    def agree(self, number: int, what: str) -> None:
+        import tensorflow as tf
+
+        if self.workers == 1:
+            return
+
+        mine = np.zeros(self.workers, np.float32)
+        mine[self._strategy.cluster_resolver.task_id] = self.workers * number  # the mean over replicas has all numbers
+
+        @tf.function
+        def gathered():
+            context = tf.distribute.get_replica_context()
+            return context.all_reduce(tf.distribute.ReduceOp.MEAN, tf.constant(mine))
+
+        shared = self._strategy.experimental_local_results(self._strategy.run(gathered))[0]
+        found = sorted({round(float(one)) for one in shared.numpy()})
+        if len(found) > 1:
+            raise ValueError(
+                f"the workers do not go on from the same place. Received {' and '.join(map(str, found))} {what}; "
+                "all of them must see one and the same --save-path"
+            )
 
     def feed(self, batches: TrainingBatches):
         """A data set on each worker that makes the shares of its own devices, one after the other."""

@@ -132,7 +132,8 @@ def read_index(data_dir: str | os.PathLike, dataset: Dataset) -> dict:
         ValueError: the file is no index of this data set.
     """
     path = Path(data_dir) / dataset.name / "index.json"
-    command = f"python data_helper.py --dataset {dataset.title} --raw DIR --out {data_dir}"
+    raw = "" if dataset.render_size else " --raw DIR"
+    command = f"python data_helper.py --dataset {dataset.title}{raw} --out {data_dir}"
     if not path.is_file():
         raise FileNotFoundError(f"{dataset.title} is not prepared: no {path}. Prepare it with: {command}")
     try:
@@ -332,9 +333,12 @@ class TrainingBatches(keras.utils.PyDataset):
     def chosen(self, step: int) -> list[int]:
         """Indices of the faces in batch `step`, (batch,)."""
         first = step * self.recipe.batch_size
-        length = len(self.bins) * self.per_bin  # of a round
-        places = (divmod(place, length) for place in range(first, first + self.recipe.batch_size))
-        return [int(self._order(number)[rank]) for number, rank in places]
+        return [self._at(place) for place in range(first, first + self.recipe.batch_size)]
+
+    def _at(self, place: int) -> int:
+        """The face at a place of all rounds, one behind the other."""
+        number, rank = divmod(place, len(self.bins) * self.per_bin)
+        return int(self._order(number)[rank])
 
     def names(self, step: int) -> list[str]:
         """Image names of the faces in batch `step`."""

@@ -13,17 +13,16 @@ import json
 import os
 from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
 
 import keras
 import numpy as np
 
-from config import RECORDS_FILE, Crop, Dataset
-from face_batches import Faces, HostSampler, TrainingBatches, is_face, shrink_face
+from config import Crop, Dataset
+from face_batches import Faces, HostSampler, TrainingBatches, is_face, read_index, shrink_face
 from image_utility import compose, decode_image, invert, transform
 from optional_packages import import_package
 from recipes import Recipe
-from record_files import PURPOSE, REQUIREMENTS, array_record, records_folder, shard_length
+from record_files import PURPOSE, REQUIREMENTS, allow_open, array_record, read_listing, records_folder
 
 MEAN_FACES = 1000  # whose mean face a new network starts at
 
@@ -36,7 +35,8 @@ class FaceRecords:
 
     Raises:
         FileNotFoundError: there are none; the message names the command.
-        ValueError: a file is not whole.
+        OSError: there are more files than this process may open.
+        ValueError: a file is not whole, or faces were held out after the records had been written.
         ImportError: the package array_record is not installed.
     """
 
@@ -45,18 +45,10 @@ class FaceRecords:
     def __init__(self, data_dir: str | os.PathLike, dataset: Dataset, input_size: int):
         self.dataset, self.input_size = dataset, input_size
         folder = records_folder(data_dir, dataset)
-        listing = folder / RECORDS_FILE
-        if not listing.is_file():
-            command = f"python data_helper.py --dataset {dataset.title} --out {data_dir} --records"
-            raise FileNotFoundError(f"{dataset.title} has no records: no {listing}. Make them with: {command}")
-        try:
-            shards = {folder / Path(name).name: int(count) for name, count in json.loads(listing.read_bytes()).items()}
-            wrong = next((path for path, count in shards.items() if shard_length(path) != count), None)
-        except (ValueError, TypeError, AttributeError, RecursionError) as error:
-            raise ValueError(f"{listing} does not list files of records: {error}") from error
-        if wrong or not shards:
-            raise ValueError(f"{wrong or listing} does not hold the faces that {listing} says. Remove it, and prepare")
-        self._digest = hashlib.sha256(listing.read_bytes()).hexdigest()
+        command = f"python data_helper.py --dataset {dataset.title} --out {data_dir} --records"
+        shards = read_listing(folder, dataset, read_index(data_dir, dataset), command)
+        allow_open(len(shards))  # a file that was read once stays open
+        self._digest = hashlib.sha256(json.dumps({path.name: n for path, n in shards.items()}).encode()).hexdigest()
         self._source = array_record("array_record_data_source").ArrayRecordDataSource([str(path) for path in shards])
 
     def __len__(self) -> int:
@@ -75,6 +67,8 @@ class FaceRecords:
         try:
             records = self._source.__getitems__(list(chosen))
         except RuntimeError as error:
+            if "Too many open files" in str(error):
+                raise OSError(f"the records of {self.dataset.title} cannot be opened: {error}") from error
             raise ValueError(f"the records of {self.dataset.title} are damaged: {error}. Prepare them again") from error
         faces = [self._face(data, i) for i, data in zip(chosen, records, strict=True)]
         return Faces(
@@ -119,12 +113,10 @@ class RecordBatches(TrainingBatches):
         self.layout, self.sampler = faces.dataset.layout, sampler
         grain = import_package("grain", PURPOSE, REQUIREMENTS)
         self._order = grain.MapDataset.range(len(faces)).seed(seed).shuffle().repeat()  # every round anew
-        first = [int(self._order[place]) for place in range(min(len(faces), MEAN_FACES))]
-        self.landmarks, _, _ = self._unmoved(first)
+        self.landmarks, _, _ = self._unmoved([self._at(place) for place in range(min(len(faces), MEAN_FACES))])
 
-    def chosen(self, step: int) -> list[int]:
-        first = step * self.recipe.batch_size
-        return [int(self._order[place]) for place in range(first, first + self.recipe.batch_size)]
+    def _at(self, place: int) -> int:
+        return int(self._order[place])
 
     def names(self, step: int) -> list[str]:
         return self.faces.read(self.chosen(step)).names

@@ -1,6 +1,10 @@
 """The card of a shipped network: what made it, how good it is, where it fails. All figures come from its record."""
 
-from config import FAILURE_THRESHOLDS, dataset_of, network_of
+import dataclasses
+
+from config import FAILURE_THRESHOLDS, Dataset, dataset_of, network_of
+from methods import method_of
+from recipes import Recipe
 
 
 def model_card(record: dict) -> str:
@@ -28,11 +32,15 @@ def _head(record: dict) -> str:
 
 def _training(record: dict) -> str:
     settings, training = record["settings"], record["training"]
-    machine = training["machine"]
+    machine, epochs = training["machine"], training["epochs"]
     faces, recipe = record["faces"]["train"]["n"], settings["recipe"]
-    sets = " and ".join([settings["dataset"], *settings.get("also", [])])
+    sets = " and ".join(dataset.title for dataset in _sets(settings))
+    known = {field.name for field in dataclasses.fields(Recipe)}
+    steps = Recipe(**{name: recipe[name] for name in recipe.keys() & known}).steps_per_epoch(faces)
+    times = epochs * steps * recipe["batch_size"] / faces
     rows = {
-        "faces": f"{faces:,} of {sets}, moved anew {recipe['repeats']} times in each of {recipe['epochs']} epochs",
+        "faces": f"{faces:,} of {sets}; {epochs} epochs of {steps:,} steps show one of them {times:.1f} times in the "
+        "mean, moved anew each time",
         "recipe": f"`{recipe['name']}`: batch {recipe['batch_size']}, rate {recipe['learning_rate']:g} "
         f"({recipe['decay']}), seed {settings['seed']}, {settings['precision']}",
         "started from": f"`{settings['start_weights']}`" if settings["start_weights"] else "random weights",
@@ -102,12 +110,17 @@ def _cautions(record: dict) -> str:
 
 def _terms(record: dict) -> str:
     settings = record["settings"]
-    sets = [dataset_of(name) for name in (settings["dataset"], *settings.get("also", []))]
-    lines = [f"- {dataset.title}: {dataset.terms}." for dataset in sets]
+    lines = [f"- {dataset.title}: {dataset.terms}." for dataset in _sets(settings)]
     if settings["start_weights"]:
         lines.append("- and those of the data that the start weights were trained on.")
     text = "Weights follow the terms of the faces they were trained on:"
     return _section("Terms", f"{text}\n\n" + "\n".join(lines))
+
+
+def _sets(settings: dict) -> list[Dataset]:
+    """The data sets whose faces the network was shown."""
+    names = [settings["dataset"], *settings.get("also", []), *method_of(settings["method"]).companions]
+    return list({dataset.name: dataset for dataset in map(dataset_of, names)}.values())
 
 
 def _section(title: str, text: str) -> str:

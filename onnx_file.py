@@ -13,6 +13,7 @@ The description lies in the file's metadata under the key "acr".
 """
 
 import os
+import re
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -40,9 +41,11 @@ def write(model, path: Path, precision: str, calibration: np.ndarray | None, des
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "network.onnx"
         model.export(file, format="onnx", verbose=False)
-        if precision == "int8":
-            file = _quantise(file, calibration)
         network = onnx.load(file)
+        _recount(network.graph)
+        if precision == "int8":
+            onnx.save(network, file)
+            network = onnx.load(_quantise(file, calibration))
     if precision == "float16":
         _halve(network)
     _tidy(network)
@@ -106,6 +109,30 @@ def _tidy(network) -> None:
     kept = [opset for opset in network.opset_import if opset.domain in used]
     del network.opset_import[:]
     network.opset_import.extend(kept)
+
+
+def _recount(graph) -> None:
+    """Counts numbers in names from 0 in the order of the graph. The converter's differ from one run to the next, and so
+    do which of equal constants it keeps and the function that it says it has converted."""
+    numbers: dict[str, int] = {}
+    constants = {array.name for array in graph.initializer if re.search(r"__\d", array.name)}
+    names: dict[str, str] = {}  # of constants that the converter named
+
+    def counted(name: str) -> str:
+        if name in constants:
+            return names.setdefault(name, f"constant_{len(names)}")
+        return re.sub(r"(?<=__)\d+", lambda found: str(numbers.setdefault(found.group(), len(numbers))), name)
+
+    graph.doc_string = ""
+    for node in graph.node:
+        node.name = counted(node.name)
+        node.input[:] = map(counted, node.input)
+        node.output[:] = map(counted, node.output)
+    for named in (*graph.initializer, *graph.input, *graph.output, *graph.value_info):
+        named.name = counted(named.name)
+    arrays = sorted(graph.initializer, key=lambda array: array.name)
+    del graph.initializer[:]
+    graph.initializer.extend(arrays)
 
 
 def read(path: Path, threads: int | None) -> tuple[object, tuple, Callable[[np.ndarray], object], str | None]:

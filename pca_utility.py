@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from config import CROPS, DATA_DIR, DEFAULT_CROP, PCA_PERCENTAGES, SHAPE_CLIP, TITLES, Dataset, DatasetName, dataset_of
-from safe_files import replace_file, write_text
+from safe_files import folder_lock, replace_file, write_text
 
 _LEARNED = {"mean": 1, "components": 2, "eigenvalues": 1}  # what a shape model learns, and its dimensions
 
@@ -131,10 +131,10 @@ class PCAUtility:
         Raises:
             FileNotFoundError, ValueError: no labels there, or none of this data set; see `load_labels`.
         """
-        dataset = dataset_of(dataset_name)
-        model = ShapeModel(pca_percentages).fit(load_labels(labels_npy_path, dataset))
-        model.save(eigenbasis_path(pca_folder(labels_npy_path), dataset, pca_percentages))
-        return model
+        dataset, folder = dataset_of(dataset_name), pca_folder(labels_npy_path)
+        labels = load_labels(labels_npy_path, dataset)
+        with folder_lock(folder):
+            return _fit(labels, folder, dataset, pca_percentages)
 
 
 def fit_eigenbases(labels_path: str | os.PathLike, dataset: Dataset) -> dict[float, Path]:
@@ -148,15 +148,32 @@ def fit_eigenbases(labels_path: str | os.PathLike, dataset: Dataset) -> dict[flo
     """
     folder = pca_folder(labels_path)
     files = {percentage: eigenbasis_path(folder, dataset, percentage) for percentage in PCA_PERCENTAGES}
-    digest = hashlib.sha256(load_labels(labels_path, dataset).tobytes()).hexdigest()
+    labels = load_labels(labels_path, dataset)
+    digest = hashlib.sha256(labels.tobytes()).hexdigest()
     stamp = folder / f"{dataset.name}_labels.sha256"  # of the labels that all of the files were fitted on
-    fresh = stamp.is_file() and stamp.read_text(encoding="utf-8") == digest
-    if not fresh or not all(file.is_file() for file in files.values()):
-        stamp.unlink(missing_ok=True)
-        for percentage in PCA_PERCENTAGES:
-            PCAUtility().create_pca_from_npy(dataset.name, labels_path, percentage)
-        write_text(stamp, digest)
+
+    def fresh() -> bool:
+        try:
+            return stamp.read_text(encoding="utf-8") == digest and all(file.is_file() for file in files.values())
+        except FileNotFoundError:
+            return False
+
+    if fresh():
+        return files
+    with folder_lock(folder):  # every worker and every seed of a training comes by
+        if not fresh():
+            stamp.unlink(missing_ok=True)
+            for percentage in PCA_PERCENTAGES:
+                _fit(labels, folder, dataset, percentage)
+            write_text(stamp, digest)
     return files
+
+
+def _fit(labels: np.ndarray, folder: Path, dataset: Dataset, percentage: float) -> ShapeModel:
+    """Fits one eigenbasis on labels (faces, 2 * points) and writes it; the caller holds the folder."""
+    model = ShapeModel(percentage).fit(labels)
+    model.save(eigenbasis_path(folder, dataset, percentage))
+    return model
 
 
 def labels_folder(data_dir: str | os.PathLike, dataset: Dataset, crop: str) -> Path:

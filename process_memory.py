@@ -1,7 +1,9 @@
-"""How a process deals with memory that it has freed."""
+"""The memory of a process: the most that it took, and how it deals with what it has freed."""
 
 import ctypes
+import re
 import sys
+from pathlib import Path
 
 _TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # names of mallopt's parameters in glibc's malloc.h
 _KEPT = 2**31 - 1  # bytes, the most that mallopt takes
@@ -19,3 +21,13 @@ def keep_freed_memory() -> None:
     if mallopt is not None:
         mallopt(_MMAP_MAX, 0)
         mallopt(_TRIM_THRESHOLD, _KEPT)
+
+
+def peak_memory() -> float:
+    """The most memory this process has held since it began, in MiB."""
+    status = Path("/proc/self/status")
+    if status.exists():  # Linux, where getrusage would begin with the memory of the parent
+        return int(re.search(r"VmHWM:\s*(\d+)", status.read_text()).group(1)) / 1024
+    import resource  # POSIX alone has it
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

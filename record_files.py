@@ -1,21 +1,83 @@
 """The files of sharded records: ArrayRecords, in which any record can be read at once."""
 
+import hashlib
 import json
 import os
 import types
 from collections.abc import Sequence
 from pathlib import Path
 
-from config import RECORDS_DIR, Dataset
+from config import RECORDS_DIR, RECORDS_FILE, Dataset
 from optional_packages import import_package
-from safe_files import replace_file
+from safe_files import replace_file, write_json
 
+OTHER_FILES = 256  # that a process may have open besides its records
 PURPOSE, REQUIREMENTS = "reading a set in a stream", "requirements-records.txt"
 
 
 def records_folder(data_dir: str | os.PathLike, dataset: Dataset) -> Path:
     """Where the records of a data set lie."""
     return Path(data_dir) / dataset.name / RECORDS_DIR
+
+
+def held_out_digest(index: dict) -> str:
+    """Of the faces that are no training faces: records of an index with others may hold them."""
+    held_out = sorted((face["split"], face["image"]) for face in index["faces"] if face["split"] != "train")
+    return hashlib.sha256(json.dumps(held_out).encode()).hexdigest()
+
+
+def write_listing(folder: Path, index: dict, files: dict[str, int]) -> None:
+    """Writes what makes the records in a folder valid: their files, name -> faces, and what they leave out."""
+    write_json(folder / RECORDS_FILE, {"held_out": held_out_digest(index), "files": files})
+
+
+def read_listing(folder: Path, dataset: Dataset, index: dict, command: str) -> dict[Path, int]:
+    """The files of the records in a folder and the number of faces in each.
+
+    Args:
+        index: of the data set. command: writes the records, for the errors.
+
+    Raises:
+        FileNotFoundError: there are none.
+        ValueError: the list or a file is not whole, or faces have been held out since.
+    """
+    listing = folder / RECORDS_FILE
+    if not listing.is_file():
+        raise FileNotFoundError(f"{dataset.title} has no records: no {listing}. Make them with: {command}")
+    try:
+        content = json.loads(listing.read_bytes())
+        files = {folder / Path(name).name: int(count) for name, count in content["files"].items()}
+        held_out = str(content["held_out"])
+    except (ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
+        raise ValueError(f"{listing} does not list files of records: {error!r}. Make them with: {command}") from error
+    if held_out != held_out_digest(index):
+        raise ValueError(
+            f"{listing} is of another index: its records may hold faces that are held out now. Make them anew with: "
+            f"{command}"
+        )
+    try:
+        wrong = next((path for path, count in files.items() if shard_length(path) != count), None)
+    except ValueError as error:
+        raise ValueError(f"{error}. {listing} names it; remove it, and: {command}") from error
+    if wrong or not files:
+        raise ValueError(f"{wrong or listing} does not hold the faces that {listing} says. Remove it, and: {command}")
+    return files
+
+
+def allow_open(count: int) -> None:
+    """Lets this process have so many files of records open at once, which the system often allows only when asked.
+
+    Raises:
+        OSError: it does not allow as many.
+    """
+    import resource  # POSIX alone has it, and so has array_record
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = count + OTHER_FILES
+    if hard != resource.RLIM_INFINITY and needed > hard:
+        raise OSError(f"too many files of records. Received {count}; this system lets a process open {hard} files")
+    if soft != resource.RLIM_INFINITY and needed > soft:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
 
 
 def write_shard(path: Path, faces: Sequence[tuple[dict, bytes]]) -> None:

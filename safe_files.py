@@ -57,11 +57,11 @@ def write_json(path: str | os.PathLike, value, indent: int | None = 2) -> None:
 
 
 @contextlib.contextmanager
-def folder_lock(folder: str | os.PathLike, busy: str) -> Iterator[None]:
+def folder_lock(folder: str | os.PathLike, busy: str | None = None) -> Iterator[None]:
     """Holds a folder for one program; the system lets go of it when the program ends, however it ends.
 
     Args:
-        busy: what another program is doing there, for the error.
+        busy: what another program is doing there, for the error; where None, waits until it has done.
 
     Raises:
         BlockingIOError: another program holds the folder.
@@ -71,7 +71,7 @@ def folder_lock(folder: str | os.PathLike, busy: str) -> Iterator[None]:
     with open(folder / ".lock", "w") as file:
         if fcntl:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(file, fcntl.LOCK_EX | (fcntl.LOCK_NB if busy else 0))
             except BlockingIOError:
                 raise BlockingIOError(f"{busy} {folder} already; wait for it, or take another folder") from None
         yield

@@ -25,6 +25,7 @@ from config import (
     CARD_FACES,
     CARD_POSES,
     DATA_DIR,
+    LOG_FILE,
     MACHINE_SHIFT,
     SETTINGS_FILE,
     SHIPPED_NAMES,
@@ -69,8 +70,8 @@ def ship(
 
     Raises:
         FileNotFoundError: no run there, or a data set that is not prepared.
-        ValueError: a file that is broken, a run without a finished epoch or of an older version, or weights that do not
-            give the validation NME of their record.
+        ValueError: a file that is broken, a run without a finished epoch or of an older version, weights that do not
+            give the validation NME of their record, or that predict contours.
     """
     run = Path(run)
     if not (run / SETTINGS_FILE).is_file() or not (run / BEST_FILE).is_file():
@@ -78,9 +79,14 @@ def ship(
             f"{run} holds no run. Received no {SETTINGS_FILE} or no {BEST_FILE}; train.py makes them"
         )
     record = read_record(run / SETTINGS_FILE)
-    if not record.get("validation") or "training" not in record:
+    if not record.get("validation") or "faces" not in record or "machine" not in record.get("training", {}):
         raise ValueError(f"{run} cannot be shipped. Received a record without a finished epoch, or of an older version")
     settings = record["settings"]
+    if method_of(settings["method"]).contours:  # its NME^AC cannot be held against the NME of the other weights
+        raise ValueError(
+            f"{run} cannot be shipped. Received the method {settings['method']}, which predicts contours; methods that "
+            f"predict landmarks are right. predict.py takes {run / BEST_FILE} as --weights"
+        )
     dataset, path = dataset_of(settings["dataset"]), shipped_path(settings, folder)
     held_out = load_faces(data_dir, dataset.name, "validation", settings["input_size"])
     measured = _nme(load_model(run / BEST_FILE), settings, held_out)
@@ -98,12 +104,14 @@ def ship(
             stored["precision"] = "float32"
             shutil.copyfile(run / BEST_FILE, beside)
 
-    path.with_suffix(".json").unlink(missing_ok=True)
+    for outdated in (path.with_suffix(".json"), calibration_path(path)):
+        outdated.unlink(missing_ok=True)
     replace_file(path, write)
     model = load_model(path)
     content = path.read_bytes()
     stored |= {"name": path.name, "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
     record["validation"] |= {"nme": _nme(model, settings, held_out), "nme_float32": measured}
+    record["training"]["epochs"] = len((run / LOG_FILE).read_text(encoding="utf-8").splitlines()) - 1
     record |= {"file": stored, "parameters": model.count_params(), **_tested(model, settings, data_dir)}
     calibrated = calibration_path(run / BEST_FILE)
     if calibrated.is_file():

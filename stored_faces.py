@@ -24,7 +24,6 @@ from config import (
     JOURNAL_FILE,
     RECORD_FACES,
     RECORDS_DIR,
-    RECORDS_FILE,
     STORED_FACE,
     Dataset,
     dataset_of,
@@ -33,8 +32,7 @@ from face_readers import FaceRecord, read_face, rendered_record
 from image_utility import compose, encode_image, landmark_box, longer_side, shrink, warp, write_image
 from metrics import normaliser_distance
 from process_memory import keep_freed_memory
-from record_files import shard_length, write_shard
-from safe_files import write_json
+from record_files import shard_length, write_listing, write_shard
 from worker_process import follow_parent
 
 CHUNK = 8  # faces a worker process takes at once
@@ -215,11 +213,10 @@ def store_records(folder: Path, dataset: Dataset, index: dict, rendered: int, wo
         key = hashlib.sha256(json.dumps([INDEX_VERSION, start, stop, content]).encode()).hexdigest()[:16]
         path = target / f"{start // RECORD_FACES:06d}.{key}.array_record"
         jobs.append((path, folder, dataset, part, (start, stop), held_out, None if rendered else rows[start:stop]))
-    listing = target / RECORDS_FILE
     with each_result(_write_records, jobs, workers, chunk=1) as counts:
         bar = tqdm(counts, desc=f"{dataset.title} records", unit="file", total=len(jobs), disable=None)
         found = {job[0].name: count for job, count in zip(jobs, bar, strict=True)}
-    write_json(listing, found)
+    write_listing(target, index, found)
     for path in target.glob("*.array_record"):
         if path.name not in found:
             path.unlink()

@@ -47,7 +47,7 @@ from config import (
 )
 from data_helper import prepare_embedded
 from device_sampler import DeviceSampler
-from distribution import DISTRIBUTE, accelerators, distribution_of, worker_lost
+from distribution import DISTRIBUTE, accelerators, distribution_of, is_chief, worker_lost
 from face_batches import Faces, HostSampler, TrainingBatches, load_faces, read_index
 from face_records import FaceRecords, RecordBatches
 from figures import draw_curves
@@ -79,7 +79,7 @@ class Train:
             eigenbases stay those of all prepared labels.
         also: other prepared data sets with the same landmarks, whose training faces are shown as well.
         sampler: what makes the moved faces: "host" (OpenCV), "device" (`keras.ops`, from faces in its memory), or
-            "auto": the device where it is a GPU.
+            "auto": the device where it is the one GPU of the training.
         workers: threads that make batches.
         records: read the training faces in a stream from the records that data_helper.py wrote, not into memory.
         distribute: a name of distribution.DISTRIBUTE.
@@ -133,7 +133,8 @@ class Train:
             precision = "mixed_bfloat16" if accelerators() else "float32"
         self.precision = precision
         if sampler == "auto":
-            sampler = "device" if accelerators() and not records else "host"
+            one = accelerators() and self.distribution.replicas == 1  # of several, one would make the faces for all
+            sampler = "device" if one and not records else "host"
         self.sampler = sampler
         self.make_sampler = row_of(SAMPLERS, sampler, "sampler")
         self.faces = faces
@@ -172,8 +173,9 @@ class Train:
             return self._train(folder, weight_path, resume)
 
     def _train(self, folder: Path, weight_path: str | os.PathLike | None, resume: bool) -> dict:
-        if self.distribution.workers > 1:  # a worker that starts again may have been lost before anything was kept
-            resume = resume and (self.save_path / STATE_FILE).is_file()
+        if self.distribution.workers > 1:  # one that starts again may have been lost before anything was kept, and
+            kept = (self.save_path / STATE_FILE).is_file()  # those beside the chief go where it goes
+            resume = kept and (resume or not self.distribution.chief)
         record = open_run(self.save_path if resume else folder, self.settings(weight_path), resume)
         keras.utils.set_random_seed(self.seed)
 
@@ -187,20 +189,22 @@ class Train:
             model, loss = self.compiled(steps)
         self.distribution.prepare(model)
         network = model.network if self.method.trained else model
-        self.method.start(network, batches)
         averages = Averages(network, self._build("float32", steps))
-        if weight_path:
-            _set_weights(network, weight_path)
 
         # State: a resumed run is the same run with some epochs behind it
         state = TrainingState(folder, model)
         if resume:
             state.load(self.save_path)
+        else:
+            self.method.start(network, batches)
+            if weight_path:
+                _set_weights(network, weight_path)
         done = len(state.rows)
+        self.distribution.agree(done, f"finished epochs in {self.save_path}")
         batches.first_step = done * steps
 
         def predict(network: keras.Model, faces: Faces) -> np.ndarray:
-            return predict_faces(network, self.method, faces, self.crop)
+            return predict_faces(network, self.method, faces, self.crop)  # mirrored devices each predict all of them
 
         errors = scorer(self.method, held_out, self.data_dir)
 
@@ -235,16 +239,19 @@ class Train:
                 f"cannot resume {self.save_path} with other faces. Received {faces}; the run has {record['faces']}"
             )
         snapshots = Snapshots(folder / SNAPSHOTS_FILE, averages, held_out.sample(1, SEED), predict, done)
+        on_settled = (lambda finished: None) if self.method.contours else snapshots.keep
         callbacks = [
             *self.method.callbacks(loss, self.recipe.epochs),
             StopOnNaN(batches),
             *([] if self.method.contours else [snapshots]),
-            Checkpoint(state, averages, validate, on_best, self.recipe.patience),
+            Checkpoint(state, averages, validate, on_best, self.recipe.patience, on_settled),
+            keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: keep()),
             *_tensorboard(folder),
             Progress(self.recipe.epochs, steps, done, self.dataset.normaliser),
         ]
+        unfinished = done < self.recipe.epochs and not settled(state.rows, self.recipe.patience)
         try:
-            if done < self.recipe.epochs and not settled(state.rows, self.recipe.patience):
+            if unfinished:
                 with self.distribution.scope():
                     model.fit(
                         self.distribution.feed(batches),
@@ -260,7 +267,7 @@ class Train:
             keep()
             raise
         self._finish(folder, averages, state)
-        if done < self.recipe.epochs:
+        if unfinished:
             keep()
         return record["validation"]
 
@@ -288,15 +295,15 @@ class Train:
         faces = load_faces(self.data_dir, self.dataset.name, "train", self.recipe.input_size)
         if self.faces is not None:
             faces = faces.sample(self.faces, SEED)  # the same faces for every seed, so that runs compare
-        others = [dataset.name for dataset in self.also]
-        companions = [name for name in self.method.companions if name not in (self.dataset.name, *others)]
+        companions = [name for name in self.method.companions if name != self.dataset.name]
+        others = [dataset.name for dataset in self.also if dataset.name not in companions]
         more = [load_faces(self.data_dir, name, "train", self.recipe.input_size) for name in others + companions]
         sources = [faces, *more]
         faces = functools.reduce(Faces.joined, sources)
         balanced = {}
         if self.method.balance:
             balanced = {"bins": pose_bins(faces.landmarks, self.dataset.pose_mode), "balance": self.method.balance}
-        elif companions:  # each data set is a bin
+        elif companions:  # each of them is a bin, all other faces are one
             ends = np.cumsum([len(source) for source in sources])[len(others) : -1]
             balanced = {"bins": np.split(np.arange(len(faces)), ends), "balance": max}
         return TrainingBatches(
@@ -380,7 +387,8 @@ class Train:
 def _set_weights(model: keras.Model, path: str | os.PathLike) -> None:
     """Weights of a file into a model of the same build, whatever its input size.
 
-    Where only the head differs, since the file's network predicts other landmarks, the new head is left as it is.
+    Where only the last layer differs, since the file's network predicts other landmarks, the new one is left as it is.
+    Networks with several heads are not taken to other landmarks.
 
     Raises:
         ValueError: the file is of another network.
@@ -388,8 +396,9 @@ def _set_weights(model: keras.Model, path: str | os.PathLike) -> None:
     source = load_model(path)
     weights = source.get_weights()
     found, expected = [w.shape for w in weights], [tuple(w.shape) for w in model.weights]
-    if found[:-2] == expected[:-2] and found[-2][0] == expected[-2][0] and found != expected:
-        print(f"{path} predicts {found[-1][0] // 2} landmarks: all is taken from it but the head, which starts anew")
+    if found[:-2] == expected[:-2] and found[-2][:-1] == expected[-2][:-1] and found != expected:
+        outputs = f"{found[-1][0]} outputs, not {expected[-1][0]}"
+        print(f"{path} has {outputs}: all is taken from it but the last layer, which starts anew")
         weights[-2:] = model.get_weights()[-2:]
     elif found != expected:
         raise ValueError(
@@ -496,13 +505,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         dataset = dataset_of(options.dataset)
         stem = f"{dataset.name}_{network_of(options.arch).stem}_{options.method}"
         save_path = Path(options.save_path or _free_folder(stem))
+        if (options.input_size or recipe_of(dataset, options.recipe).input_size) <= ONE_CORE_AN_OPERATION:
+            _one_core_an_operation()  # before a distribution starts TensorFlow
+        also = [dataset_of(name).name for name in options.also]
+        if DatasetName.synthetic in (dataset.name, *also, *method_of(options.method).companions) and is_chief():
+            prepare_embedded(options.data_dir, options.crop)  # before the distribution too, at which the others wait
         run = run_of(options, save_path)
         if run.distribution.workers > 1 and not options.save_path:
             raise ValueError("several workers need one folder of the run. Received none; name it with --save-path")
-        if run.recipe.input_size <= ONE_CORE_AN_OPERATION:
-            _one_core_an_operation()
-        if dataset.name == DatasetName.synthetic and run.distribution.chief:
-            prepare_embedded(options.data_dir, options.crop)
         validation = run.train(weight_path=options.weights, resume=options.resume)
         measure = "NME^AC" if run.method.contours else "NME"
         print(

@@ -26,7 +26,7 @@ from landmark_layouts import (
     ContourMap,
     Layout,
 )
-from safe_files import replace_file
+from safe_files import folder_lock, replace_file
 from stored_faces import renderer_digest
 
 OUTLINE = len(ANCHORS) + len(CONTOURS) * CONTOUR_POINTS
@@ -253,18 +253,15 @@ def _rendered(faces: Faces, data_dir: Path) -> np.ndarray:
     12 ms a face."""
     seeds = [seed_of(name) for name in faces.names]
     key = f"{renderer_digest()} {CONTOUR_POINTS}"
-    path = data_dir / faces.dataset.name / f"outlines_{faces.split}.npz"
+    path = data_dir / faces.dataset.name / "outlines" / f"{faces.split}.npz"
     stored = _read(path, key)
-    missing = [seed for seed in seeds if seed not in stored]
-    if missing:
-        stored |= dict(zip(missing, _draw_all(missing), strict=True))
-        numbers, drawn = np.array(list(stored)), np.stack(list(stored.values()))
-
-        def write(beside: Path) -> None:
-            with open(beside, "wb") as file:
-                np.savez(file, key=key, seeds=numbers, outlines=drawn)
-
-        replace_file(path, write)
+    if not stored.keys() >= set(seeds):
+        with folder_lock(path.parent):  # every worker and every seed of a training comes by
+            stored = _read(path, key)
+            missing = [seed for seed in seeds if seed not in stored]
+            if missing:
+                stored |= dict(zip(missing, _draw_all(missing), strict=True))
+                _write(path, key, stored)
     return np.stack([stored[seed] for seed in seeds]).astype(np.float64)
 
 
@@ -283,6 +280,16 @@ def _read(path: Path, key: str) -> dict[int, np.ndarray]:
     except Exception:  # a file cut short can make zipfile and NumPy raise anything; it is written anew
         pass
     return {}
+
+
+def _write(path: Path, key: str, stored: dict[int, np.ndarray]) -> None:
+    """Stores outlines by seed, for `_read`."""
+
+    def write(beside: Path) -> None:
+        with open(beside, "wb") as file:
+            np.savez(file, key=key, seeds=np.array(list(stored)), outlines=np.stack(list(stored.values())))
+
+    replace_file(path, write)
 
 
 def _draw_all(seeds: Sequence[int]) -> list[np.ndarray]:

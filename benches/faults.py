@@ -206,7 +206,8 @@ def result_of(root: Path) -> dict[str, str]:
 
 
 def _digest(path: Path) -> str:
-    """Of what a file says: archives by their members and arrays, journals by their lines, since the rest may differ."""
+    """Of what a file says: archives by their members and arrays, journals by their lines, a run's record without the
+    time that it took, since the rest may differ."""
     if path.suffix in (".npz", ".keras"):
         with zipfile.ZipFile(path) as archive:
             names = sorted(set(archive.namelist()) - {"metadata.json"})  # which holds the date
@@ -216,6 +217,10 @@ def _digest(path: Path) -> str:
         )
     elif path.name == "journal.jsonl":
         content = b"\n".join(sorted(filter(_is_json, path.read_bytes().splitlines())))
+    elif path.name == "settings.json":
+        record = json.loads(path.read_bytes())
+        record.pop("training", None)  # command, machine and seconds
+        content = json.dumps(record).encode()
     else:
         content = path.read_bytes()
     return hashlib.sha256(content).hexdigest()

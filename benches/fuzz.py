@@ -32,6 +32,8 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 from config import DATASETS, Part
+from landmark_layouts import FRL_POINTS
+from process_memory import peak_memory
 
 LONGEST = 5.0  # seconds of a case
 HANGS = 60.0  # seconds after which the process is ended
@@ -121,6 +123,16 @@ def _pts_samples(folder: Path) -> list[bytes]:
 
 def _read_pts(path: Path) -> list:
     return _read_part("w300", Part(path.parent.name, "train", 1), path.parent.parent)
+
+
+def _tem_samples(folder: Path) -> list[bytes]:
+    (folder / "001_03.jpg").write_bytes(_picture())
+    rows = "\n".join(f"{x:.3f} {y:.3f}" for x, y in _ramp(FRL_POINTS))
+    return [f"{FRL_POINTS}\n{rows}\n2\n0 0\n3\n0 1 2\n0\n".encode()]
+
+
+def _read_tem(path: Path) -> list:
+    return _read_part("frl", Part(path.name, "test", 1), path.parent)
 
 
 def _list_samples(folder: Path) -> list[bytes]:
@@ -349,6 +361,7 @@ READERS = {
     "pts": Reader(
         100_000, "afw/1_1.pts", _pts_samples, _read_pts, (), (b"{", b"}", b"n_points:", b"version: 1", b"\xef\xbb\xbf")
     ),
+    "tem": Reader(100_000, "001_03.tem", _tem_samples, _read_tem, (), (b"189", b" ", b"\n", b"\r", b"\xef\xbb\xbf")),
     "list": Reader(
         100_000,
         "list.txt",
@@ -444,7 +457,7 @@ def _alone(name: str, cases: int, number: int) -> None:
     print(f"{name}: {folder / READERS[name].name}", file=sys.stderr, flush=True)
     _limit_after(name, folder)
     row = fuzz(name, cases, folder, number)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    peak = peak_memory()
     if peak * 2**20 > MOST_MEMORY:
         raise MemoryError(f"{name} took {peak:.0f} MiB")
     print(

@@ -8,7 +8,6 @@ The prepared training faces are written as records once, and ten times over; a p
 import argparse
 import dataclasses
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -17,13 +16,14 @@ from pathlib import Path
 
 import numpy as np
 
-from config import DATA_DIR, DEFAULT_CROP, RECORD_FACES, RECORDS_FILE, SEED, TITLES, crop_of, dataset_of
+from config import DATA_DIR, DEFAULT_CROP, SEED, TITLES, crop_of, dataset_of
 from face_batches import Faces, TrainingBatches, load_faces, read_index
 from face_records import FaceRecords, RecordBatches
 from methods import encode_regression
+from process_memory import peak_memory
 from recipes import recipe_of
-from record_files import records_folder, write_shard
 from safe_files import write_json
+from stored_faces import store_records
 
 GROWTH = (1, 10)
 WAYS = ("memory", "records")
@@ -32,22 +32,20 @@ WAYS = ("memory", "records")
 def write_records(data_dir: str, dataset_name: str, out: Path, times: int) -> None:
     """The training faces of a prepared set, so many times over, as records below `out`."""
     dataset = dataset_of(dataset_name)
-    folder, target = Path(data_dir) / dataset.name, records_folder(out, dataset)
-    rows = [row for row in read_index(data_dir, dataset)["faces"] if row["split"] == "train"]
-    listing = {}
-    for start in range(0, times * len(rows), RECORD_FACES):
-        chosen = [rows[i % len(rows)] for i in range(start, min(start + RECORD_FACES, times * len(rows)))]
-        name = f"{start // RECORD_FACES:06d}.array_record"
-        write_shard(target / name, [(row, (folder / row["file"]).read_bytes()) for row in chosen])
-        listing[name] = len(chosen)
-    write_json(target / RECORDS_FILE, listing)
+    index = read_index(data_dir, dataset)
+    folder = out / dataset.name
+    folder.mkdir(parents=True)
+    (folder / "faces").symlink_to(Path(data_dir, dataset.name, "faces").absolute())
+    write_json(folder / "index.json", index)  # the same for every number of records: it is read as a whole
+    index["faces"] = [row for row in index["faces"] for _ in range(times if row["split"] == "train" else 1)]
+    store_records(folder, dataset, index, rendered=0, workers=1)
 
 
 def measure(way: str, data_dir: str, dataset_name: str, times: int, batches: int) -> dict:
     """Makes batches one way; the number of faces, MiB before and at the peak, faces/s."""
     dataset = dataset_of(dataset_name)
     recipe, crop = recipe_of(dataset), crop_of(DEFAULT_CROP)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak_memory()
     if way == "records":
         faces = FaceRecords(data_dir, dataset, recipe.input_size)
         made = RecordBatches(faces, crop, recipe, encode_regression, SEED)
@@ -61,8 +59,7 @@ def measure(way: str, data_dir: str, dataset_name: str, times: int, batches: int
     for step in range(batches):
         made[step]
     speed = batches * recipe.batch_size / (time.perf_counter() - started)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return {"faces": len(faces), "before": before / 1024, "peak": peak / 1024, "speed": speed}
+    return {"faces": len(faces), "before": before, "peak": peak_memory(), "speed": speed}
 
 
 def faces_over(faces: Faces, times: int) -> Faces:

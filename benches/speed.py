@@ -10,8 +10,6 @@ import functools
 import multiprocessing
 import os
 import platform
-import re
-import resource
 import subprocess
 import sys
 import tempfile
@@ -29,6 +27,7 @@ from config import CROPS, DEFAULT_CROP, LARGEST_OVERHEAD, PCA_PERCENTAGES, SEED,
 from face_batches import Faces, TrainingBatches, read_index
 from methods import method_of
 from pca_utility import ShapeModel, eigenbasis_path, labels_folder, pca_folder
+from process_memory import peak_memory
 from recipes import recipe_of
 from train import Train
 
@@ -144,14 +143,6 @@ def device_memory() -> float | None:
     return tf.config.experimental.get_memory_info("GPU:0")["peak"] / 2**20 if found else None
 
 
-def peak_memory() -> float:
-    """The most memory this process has held since it began, in MiB."""
-    status = Path("/proc/self/status")
-    if status.exists():  # Linux, where getrusage would begin with the memory of the parent
-        return int(re.search(r"VmHWM:\s*(\d+)", status.read_text()).group(1)) / 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
 _PEAK = """
 from pathlib import Path
 print(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0])
@@ -223,7 +214,7 @@ def throughput(options: argparse.Namespace) -> None:
     repeats, targets = block_steps(model, steps), keras.tree.map_structure(keras.ops.convert_to_numpy, batches[0][1])
     in_memory = {
         "x": np.random.default_rng(SEED).random((batch_size * repeats, size, size, 3), np.float32),
-        "y": keras.tree.map_structure(lambda some: np.tile(some, (repeats, 1)), targets),
+        "y": keras.tree.map_structure(lambda some: np.concatenate([some] * repeats), targets),
         "batch_size": batch_size,
     }
     ways = {
@@ -256,6 +247,11 @@ def throughput(options: argparse.Namespace) -> None:
         print(row("peak memory of preparing, its largest process", [peak for _, peak in runs], "MiB"))
 
 
+def _repeated(batch: np.ndarray, times: int) -> np.ndarray:
+    """A batch (batch, ...) so many times over."""
+    return np.concatenate([keras.ops.convert_to_numpy(batch)] * times)
+
+
 def step_times(options: argparse.Namespace) -> None:
     """Prints the table of `python benchmark.py steps`: what each loss adds to a training step.
 
@@ -265,8 +261,9 @@ def step_times(options: argparse.Namespace) -> None:
     for name in dict.fromkeys([PLAIN_LOSS, *options.methods]):
         model, batches = training_of(options, name)
         batch, targets = batches[0]
-        images = np.tile(batch, (repeats, 1, 1, 1)) if images is None else images
-        data = {"x": images, "y": np.tile(targets, (repeats, 1)), "batch_size": options.batch_size}
+        images = _repeated(batch, repeats) if images is None else images
+        targets = keras.tree.map_structure(lambda array: _repeated(array, repeats), targets)  # one for each output
+        data = {"x": images, "y": targets, "batch_size": options.batch_size}
         ways[name] = functools.partial(training_block, model, options.steps, options.batch_size, **data)
     seconds = {name: options.batch_size / speeds for name, speeds in interleaved(ways, options.blocks).items()}
     print_machine(options, "one batch in memory")

@@ -276,6 +276,19 @@ def contours_on_a_picture(tmp_path, weights: str) -> dict:
     return json.loads((out / "landmarks.json").read_text())[0]["faces"][0]
 
 
+def test_rendered_faces_that_a_method_needs_are_prepared(data_dir, tmp_path, monkeypatch):
+    """Before anything else is done; here it stops there."""
+    asked = []
+
+    def prepare(*place):
+        asked.append(place)
+        raise ValueError("that is all")
+
+    monkeypatch.setattr(train, "prepare_embedded", prepare)
+    assert run(data_dir, tmp_path / "ace", "ace") == 1
+    assert asked == [(str(data_dir), "ace")]
+
+
 def test_ace_net_trains_on_real_and_rendered_faces_and_is_evaluated(data_dir, tmp_path, capsys):
     assert run(data_dir, tmp_path / "ace", "ace") == 0
     result = json.loads((tmp_path / "ace" / "metrics.json").read_text())
@@ -312,10 +325,10 @@ def test_ace_net_trains_on_real_and_rendered_faces_and_is_evaluated(data_dir, tm
     assert (tmp_path / "sheet.png").is_file()
 
 
-def test_batches_mix_real_and_rendered_faces_equally(data_dir, tmp_path):
-    batches = train.Train(
-        "ACE-Net", "300W", tmp_path, method="ace", recipe="ace_short", crop="ace", data_dir=data_dir, input_size=64
-    ).batches()
+@pytest.mark.parametrize("also", [[], ["synthetic"]], ids=["of the method", "named besides"])
+def test_batches_mix_real_and_rendered_faces_equally(data_dir, tmp_path, also):
+    options = {"method": "ace", "recipe": "ace_short", "crop": "ace", "data_dir": data_dir, "input_size": 64}
+    batches = train.Train("ACE-Net", "300W", tmp_path, also=also, **options).batches()
     names = [name for step in range(40) for name in batches.names(step)]
     rendered = sum(name.startswith("train/") for name in names)
     assert rendered == pytest.approx(len(names) / 2, abs=len(batches.bins[0]))

@@ -11,8 +11,10 @@ from test_train import run_of, state_of, tiny  # noqa: F401  a fixture
 
 import device_sampler
 import methods
+import train
 from config import CROPS
 from device_sampler import DeviceSampler, blur
+from distribution import Distribution
 from face_batches import TrainingBatches, load_faces
 from image_utility import to_targets
 from recipes import RECIPES, Augmentation
@@ -129,3 +131,28 @@ def test_a_nan_in_fused_steps_names_the_faces_of_all(tiny, fused, prepared_300w,
 def test_an_unknown_sampler_is_an_error(prepared_300w, tmp_path):
     with pytest.raises(ValueError, match="unknown sampler. Received 'gpu'; known: host, device"):
         run_of(prepared_300w, tmp_path, sampler="gpu")
+
+
+@pytest.mark.parametrize(
+    ("gpus", "replicas", "records", "expected"),
+    [
+        (0, 1, False, "host"),
+        (1, 1, False, "device"),
+        (2, 1, False, "device"),
+        (2, 2, False, "host"),
+        (1, 1, True, "host"),
+    ],
+)
+def test_faces_are_made_on_the_one_gpu_of_a_training(
+    prepared_300w, tmp_path, monkeypatch, gpus, replicas, records, expected
+):
+    monkeypatch.setattr(train, "accelerators", lambda: ["GPU"] * gpus)
+    distribution = Distribution()
+    distribution.replicas = replicas
+    monkeypatch.setattr(train, "distribution_of", lambda name: distribution)
+    assert run_of(prepared_300w, tmp_path, sampler="auto", records=records).sampler == expected
+
+
+def test_streamed_faces_are_not_made_on_the_device(prepared_300w, tmp_path):
+    with pytest.raises(ValueError, match="records are read as they come. Received .*--sampler device"):
+        run_of(prepared_300w, tmp_path, sampler="device", records=True)

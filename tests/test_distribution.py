@@ -8,16 +8,19 @@ import sys
 import time
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 
+import data_helper
 from config import CROPS
-from distribution import distribution_of
+from distribution import distribution_of, is_chief
 from face_batches import TrainingBatches, load_faces
 from methods import encode_regression
 from recipes import RECIPES
 
 ROOT = Path(__file__).parent.parent
+LIMIT = 3000  # seconds after which something hangs, however busy the machine is
 
 # train.py's own command line with a tiny network, on `devices` virtual processors; no dropout, whose masks differ.
 # Adam's epsilon is as large as gradients: an update then shows their scale, and none hangs on how a sum was rounded.
@@ -44,13 +47,16 @@ def start(prepared, folder, *words, devices=1, environment=(), epochs=5):
     flags = f"--xla_force_host_platform_device_count={devices}"
     variables = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "XLA_FLAGS": flags, **dict(environment)}
     command = [sys.executable, "-c", START, str(devices), *map(str, words)]
-    with open(f"{folder}_{time.monotonic_ns()}.txt", "w") as output:
-        return subprocess.Popen(command, cwd=ROOT, env=variables, stdout=output, stderr=subprocess.STDOUT)
+    with open(f"{folder}_{time.monotonic_ns()}.txt", "w") as printed:
+        return subprocess.Popen(command, cwd=ROOT, env=variables, stdout=printed, stderr=subprocess.STDOUT)
+
+
+def output(folder):
+    return "".join(path.read_text()[-3000:] for path in folder.parent.glob(f"{folder.name}_*.txt"))
 
 
 def finished(process, folder):
-    outputs = "".join(path.read_text()[-3000:] for path in folder.parent.glob(f"{folder.name}_*.txt"))
-    return process.wait(500) == 0 or pytest.fail(outputs)
+    return process.wait(LIMIT) == 0 or pytest.fail(output(folder))
 
 
 def curve(folder):
@@ -84,9 +90,30 @@ def test_the_shares_of_a_batch_are_the_batch(prepared_300w):
             np.testing.assert_array_equal(one, np.concatenate(parts))
 
 
-def test_two_devices_give_the_loss_curve_of_one(prepared_300w, tmp_path):
-    one = start(prepared_300w, tmp_path / "one", "--distribute", "none")
-    two = start(prepared_300w, tmp_path / "two", "--distribute", "data_parallel", devices=2)
+@pytest.fixture(scope="module")
+def streamed_300w(raw_300w, tmp_path_factory):
+    """A data root with the tiny 300W as records beside the rest."""
+    data_dir = tmp_path_factory.mktemp("streamed")
+    data_helper.prepare("300W", raw_300w, data_dir, workers=1, records=0)
+    return data_dir
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        [],
+        pytest.param(["--sampler", "device"], marks=pytest.mark.slow),
+        pytest.param(["--records"], marks=pytest.mark.slow),
+    ],
+    ids=["host", "device", "records"],
+)
+def test_two_devices_give_the_loss_curve_of_one(words, prepared_300w, request, tmp_path):
+    data = prepared_300w
+    if "--records" in words:
+        pytest.importorskip("array_record")
+        data = request.getfixturevalue("streamed_300w")
+    one = start(data, tmp_path / "one", *words, "--distribute", "none")
+    two = start(data, tmp_path / "two", *words, "--distribute", "data_parallel", devices=2)
     assert finished(one, tmp_path / "one") and finished(two, tmp_path / "two")
     np.testing.assert_allclose(curve(tmp_path / "two"), curve(tmp_path / "one"), rtol=1e-4)
 
@@ -108,17 +135,45 @@ def test_a_worker_is_killed_and_started_again(prepared_300w, tmp_path):
     assert finished(one, right)
     ports = free_ports(2)
     workers = [start(prepared_300w, run, environment=cluster(index, ports).items(), epochs=8) for index in range(2)]
-    until = time.monotonic() + 200
+    until = time.monotonic() + LIMIT
     while not (run / "log.csv").is_file() and time.monotonic() < until:
         time.sleep(0.005)
     workers[1].kill()
     workers[1].wait()
     done = len(curve(run))
     assert 1 <= done < 8, "the run ended before a worker could be killed"
-    again = start(prepared_300w, run, "--resume", environment=cluster(1, ports).items(), epochs=8)
+    again = start(prepared_300w, run, environment=cluster(1, ports).items(), epochs=8)
     assert finished(workers[0], run) and finished(again, run)
     np.testing.assert_allclose(curve(run), curve(right), rtol=1e-4)
     assert len(list(run.glob("*.keras"))) == 2
+
+
+@pytest.mark.slow
+def test_workers_that_do_not_share_the_folder_of_the_run(prepared_300w, tmp_path):
+    """One goes on with its run, the other sees none: neither trains on."""
+    one = start(prepared_300w, tmp_path / "a", epochs=1)
+    assert finished(one, tmp_path / "a")
+    before = (tmp_path / "a/state.npz").read_bytes()
+    settings = json.loads((tmp_path / "a/settings.json").read_text())
+    ports = free_ports(2)
+    folders = [tmp_path / "a", tmp_path / "b"]
+    words = ["--resume"]
+    workers = [
+        start(prepared_300w, folder, *words, environment=cluster(index, ports).items(), epochs=1)
+        for index, folder in enumerate(folders)
+    ]
+    for worker, folder in zip(workers, folders, strict=True):
+        assert worker.wait(LIMIT) == 1
+        assert "do not go on from the same place. Received 0 and 1 finished epochs" in output(folder)
+    assert (tmp_path / "a/state.npz").read_bytes() == before
+    assert json.loads((tmp_path / "a/settings.json").read_text()) == settings
+
+
+def test_the_chief_is_known_before_a_distribution_is_made(monkeypatch):
+    assert is_chief()
+    for index in range(2):
+        monkeypatch.setenv("TF_CONFIG", cluster(index, (1, 2))["TF_CONFIG"])
+        assert is_chief() == (index == 0 or keras.backend.backend() != "tensorflow")
 
 
 def test_what_cannot_be_spread(monkeypatch):

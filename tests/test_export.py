@@ -170,6 +170,13 @@ def test_onnx_precisions_and_free_batch(tiny, tmp_path):
     }
 
 
+def test_the_same_network_gives_the_same_onnx_file(tiny, tmp_path):
+    """The converter counts its names on from one network to the next; the file does not show it."""
+    for name in ("one", "other"):
+        export(tiny, "onnx", "float32", tmp_path / f"{name}.onnx")
+    assert (tmp_path / "one.onnx").read_bytes() == (tmp_path / "other.onnx").read_bytes()
+
+
 def test_int8_of_litert_has_a_scale_for_each_channel_and_a_head_in_float(tiny, tmp_path):
     needs("litert")
     export(tiny, "litert", "int8", tmp_path / "x.tflite")

@@ -3,6 +3,7 @@
 import base64
 import json
 import lzma
+import signal
 import zlib
 
 import numpy as np
@@ -134,6 +135,19 @@ def test_a_crash_of_the_reading_process_is_an_error_and_no_more(tmp_path):
     process.wait()
     with pytest.raises(ValueError, match="crashes or takes more than"):
         try_mat(good)
+    try_mat(good)
+
+
+def test_a_file_on_which_the_reading_process_hangs(tmp_path, monkeypatch):
+    """HDF5 can run for ever. Here the process is stopped, which looks the same from outside."""
+    good = tmp_path / "good.mat"
+    good.write_bytes(READERS["mat (COFW-68)"].samples(tmp_path)[0])
+    try_mat(good)
+    fragile_files._READER.process.send_signal(signal.SIGSTOP)
+    monkeypatch.setattr(fragile_files, "PATIENCE", 0.1)
+    with pytest.raises(ValueError, match="takes more than 4 s"):
+        try_mat(good)
+    monkeypatch.undo()
     try_mat(good)
 
 

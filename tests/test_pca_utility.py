@@ -1,10 +1,16 @@
 """Properties of the shape model, and the files of labels and eigenbases."""
 
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from config import PCA_PERCENTAGES, DatasetName, dataset_of
-from pca_utility import PCAUtility, ShapeModel, eigenbasis_path, load_labels, pca_folder
+from pca_utility import PCAUtility, ShapeModel, eigenbasis_path, fit_eigenbases, load_labels, pca_folder
+from safe_files import folder_lock
 
 W300 = dataset_of(DatasetName.w300)
 
@@ -123,3 +129,53 @@ def test_arrays_that_do_not_fit_are_an_error(tmp_path):
              percentage=90.0, clip=3.0)  # fmt: skip
     with pytest.raises(ValueError, match="do not fit together"):
         ShapeModel.load(tmp_path / "w300_90.npz")
+
+
+FIT = """
+import sys
+sys.path[:0] = ["."]
+from config import dataset_of
+from pca_utility import fit_eigenbases
+print("ready", flush=True)
+sys.stdin.readline()
+fit_eigenbases(sys.argv[1], dataset_of("300W"))
+"""
+
+
+def test_processes_that_share_labels_fit_them_once(tmp_path, shapes):
+    """Both begin at once: one fits, the other waits and takes what it finds."""
+    labels = tmp_path / "normalized_labels"
+    labels.mkdir()
+    np.save(labels / "labels.npy", shapes)
+    command = [sys.executable, "-c", FIT, str(labels)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "cwd": Path(__file__).parents[1]}
+    both = [subprocess.Popen(command, **pipes) for _ in range(2)]
+    for one in both:
+        assert one.stdout.readline() == "ready\n"
+    for one in both:
+        one.stdin.write("\n")
+        one.stdin.flush()
+    for one in both:
+        one.communicate()
+        assert one.returncode == 0
+    assert {path.name for path in (tmp_path / "pca").glob("[!.]*")} == {
+        "w300_labels.sha256",
+        *(eigenbasis_path(Path(), W300, percentage).name for percentage in PCA_PERCENTAGES),
+    }
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "pca").iterdir()}
+    fit_eigenbases(labels, W300)
+    assert before == {path: path.stat().st_mtime_ns for path in (tmp_path / "pca").iterdir()}
+
+
+def test_a_fit_waits_for_the_folder(tmp_path, shapes):
+    """While another program holds the folder nothing is written to it."""
+    labels = tmp_path / "normalized_labels"
+    labels.mkdir()
+    np.save(labels / "labels.npy", shapes)
+    with folder_lock(tmp_path / "pca"):
+        waiting = threading.Thread(target=fit_eigenbases, args=(labels, W300))
+        waiting.start()
+        waiting.join(0.5)
+        assert waiting.is_alive() and not list((tmp_path / "pca").glob("*.npz"))
+    waiting.join()
+    assert len(list((tmp_path / "pca").glob("*.npz"))) == len(PCA_PERCENTAGES)

@@ -11,7 +11,7 @@ import pytest
 import config
 import test as evaluation
 from benches import shapes
-from checkpoint import Checkpoint, settled
+from checkpoint import Checkpoint, read_snapshots, settled
 from cnn_model import load_model
 from config import ModelArch, dataset_of, network_of
 from face_batches import load_faces
@@ -227,6 +227,7 @@ def test_a_run_ends_early_and_stays_ended(prepared_300w, tmp_path, monkeypatch):
     figures = run.train()
     rows = (tmp_path / "run/log.csv").read_text().splitlines()
     assert 2 <= len(rows) - 1 < 9
+    assert max(read_snapshots(tmp_path / "run/snapshots.json")["epochs"]) == len(rows) - 1  # also after an early end
     assert run.train(resume=True) == figures
     assert (tmp_path / "run/log.csv").read_text().splitlines() == rows
 

@@ -2,14 +2,19 @@
 
 import dataclasses
 import json
+import resource
 
+import keras
 import numpy as np
 import pytest
+from test_train import state_of
 
 import data_helper
 import methods
+import record_files
 import stored_faces
 import train
+from benches.tiny_method import build_tiny
 from config import CROPS, dataset_of
 from face_batches import TrainingBatches, load_faces
 from face_records import FaceRecords, RecordBatches
@@ -82,8 +87,6 @@ def test_rendered_records_leave_held_out_faces_out(tmp_path, monkeypatch):
 
 
 def test_training_on_records(streamed_300w, tmp_path, monkeypatch):
-    from benches.tiny_method import build_tiny
-
     for name in ("acr", "anisotropic"):
         monkeypatch.setitem(methods.METHODS, name, dataclasses.replace(methods.METHODS[name], build=build_tiny))
     words = ["--dataset", "300W", "--data-dir", streamed_300w, "--save-path", tmp_path / "run", "--input-size", 32]
@@ -94,9 +97,57 @@ def test_training_on_records(streamed_300w, tmp_path, monkeypatch):
     assert train.main([*words, "--method", "anisotropic"]) == 1
 
 
-def test_records_that_are_not_there_or_not_whole(raw_300w, streamed_300w, tmp_path, capsys):
-    with pytest.raises(FileNotFoundError, match="data_helper.py --dataset 300W .*--records"):
+def test_a_streamed_run_goes_on_as_if_never_stopped(streamed_300w, tmp_path, monkeypatch):
+    method = dataclasses.replace(methods.METHODS["acr"], build=build_tiny)
+    monkeypatch.setitem(methods.METHODS, "acr", method)
+    options = {"data_dir": streamed_300w, "input_size": 32, "batch_size": 4, "epochs": 3, "records": True}
+
+    class Stop(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == 1:
+                raise KeyboardInterrupt
+
+    def callbacks(loss, epochs):
+        return [*method.callbacks(loss, epochs), Stop()]
+
+    train.Train("mobileNetV2", "300W", tmp_path / "whole", **options).train()
+    monkeypatch.setitem(methods.METHODS, "acr", dataclasses.replace(method, callbacks=callbacks))
+    with pytest.raises(KeyboardInterrupt):
+        train.Train("mobileNetV2", "300W", tmp_path / "stopped", **options).train()
+    monkeypatch.setitem(methods.METHODS, "acr", method)
+    train.Train("mobileNetV2", "300W", tmp_path / "stopped", **options).train(resume=True)
+    one, other = state_of(tmp_path / "whole"), state_of(tmp_path / "stopped")
+    for name in one.keys() - {"rows"}:
+        np.testing.assert_array_equal(other[name], one[name])
+
+
+def test_records_of_an_older_index_are_refused(raw_300w, tmp_path):
+    """Faces that are held out since could be among them."""
+    data_helper.prepare("300W", raw_300w, tmp_path, workers=1, records=0)
+    index = json.loads((tmp_path / "w300/index.json").read_text())
+    next(face for face in index["faces"] if face["split"] == "train")["split"] = "validation"
+    (tmp_path / "w300/index.json").write_text(json.dumps(index))
+    with pytest.raises(ValueError, match="may hold faces that are held out now. .*data_helper.py --dataset 300W"):
         FaceRecords(tmp_path, dataset_of("300W"), 48)
+
+
+def test_more_files_of_records_than_a_process_may_open(streamed_300w, monkeypatch):
+    """A file that was read stays open: the limit is raised as far as the system lets it, else an error says so."""
+    asked = []
+    monkeypatch.setattr(record_files, "OTHER_FILES", 10)
+    monkeypatch.setattr(resource, "setrlimit", lambda kind, both: asked.append((kind, both)))
+    for soft, hard in ((14, 20), (13, 20)):
+        monkeypatch.setattr(resource, "getrlimit", lambda kind, limits=(soft, hard): limits)
+        FaceRecords(streamed_300w, dataset_of("300W"), 48)
+    assert asked == [(resource.RLIMIT_NOFILE, (14, 20))]
+    monkeypatch.setattr(resource, "getrlimit", lambda kind: (10, 12))
+    with pytest.raises(OSError, match="too many files of records. Received 4; this system lets a process open 12"):
+        FaceRecords(streamed_300w, dataset_of("300W"), 48)
+
+
+def test_records_that_are_not_there_or_not_whole(raw_300w, prepared_300w, tmp_path, capsys):
+    with pytest.raises(FileNotFoundError, match="data_helper.py --dataset 300W .*--records"):
+        FaceRecords(prepared_300w, dataset_of("300W"), 48)
     data_helper.prepare("300W", raw_300w, tmp_path, workers=1, records=0)
     shard = next((tmp_path / "w300/records").glob("*.array_record"))
     shard.write_bytes(shard.read_bytes()[:70_000])

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import zipfile
 from pathlib import Path
 
 import keras
@@ -9,12 +10,16 @@ import numpy as np
 import pytest
 from test_train import run_of, tiny  # noqa: F401  a fixture
 
+import metrics
+import model_card
 import ship
 from cnn_model import CNNModel, load_model, write_half
-from config import CONFIDENCE_SUFFIX, WEIGHTS_DIR
+from config import CONFIDENCE_SUFFIX, CROPS, WEIGHTS_DIR
+from face_batches import load_faces
+from methods import method_of
 from photos.predictor import best_weights
 from ship import shipped_path
-from test import Test
+from test import Test, predict_faces
 from train import _set_weights
 
 HERE = Path(__file__).parents[1] / WEIGHTS_DIR
@@ -37,7 +42,8 @@ def test_names_are_the_original_s(arch, size, method, expected):
 
 
 @pytest.fixture
-def shipped(tiny, prepared_300w, tmp_path):  # noqa: F811
+def shipped(tiny, prepared_300w, tmp_path, monkeypatch):  # noqa: F811
+    monkeypatch.setattr(ship, "SHIPPED_SHIFT", 1.0)  # % NME; after 48 steps halves cost more than 0.005
     run_of(prepared_300w, tmp_path / "run").train()
     (tmp_path / "run/best.confidence.json").write_text("{}")
     return ship.ship(tmp_path / "run", prepared_300w, tmp_path / WEIGHTS_DIR)
@@ -47,10 +53,19 @@ def test_a_shipped_file_is_half_as_large_and_as_good(shipped, prepared_300w, tmp
     path, record = shipped, json.loads(shipped.with_suffix(".json").read_text())
     assert path.relative_to(tmp_path) == Path(WEIGHTS_DIR, "300w/mnv2_32/300w_mnv2_32_ACRLoss.keras")
     assert path.with_suffix(".confidence.json").read_text() == "{}"
+    assert record["file"]["bytes"] == path.stat().st_size
     assert record["file"]["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
     before = json.loads((tmp_path / "run/settings.json").read_text())
-    if record["file"]["precision"] == "float16":
-        assert abs(record["validation"]["nme"] - before["validation"]["nme"]) <= 0.005
+    assert record["file"]["precision"] == "float16"
+    assert record["validation"]["nme_float32"] == pytest.approx(before["validation"]["nme"], rel=1e-5)
+    faces = load_faces(prepared_300w, "300W", "validation", 32)
+    predicted = predict_faces(load_model(path), method_of("acr"), faces, CROPS["square"])
+    nme = float(metrics.nme(predicted, faces.landmarks, faces.normaliser_distance()).mean())
+    assert record["validation"]["nme"] == pytest.approx(nme, rel=1e-5)
+    with zipfile.ZipFile(path) as half, zipfile.ZipFile(tmp_path / "run/best.keras") as whole:
+        sizes = [archive.getinfo("model.weights.h5").file_size for archive in (half, whole)]
+    kernels = sum(array.nbytes for array in load_model(path).get_weights() if array.ndim > 1)
+    assert sizes[1] - sizes[0] == pytest.approx(kernels / 2, rel=0.01)
     result = Test().test_model("300W", path, data_dir=prepared_300w)
     assert result["subsets"]["full"]["nme"] == pytest.approx(record["test"]["subsets"]["full"]["nme"], rel=1e-4)
     assert sum(pose["n"] for pose in record["poses"]) == result["subsets"]["full"]["n"]
@@ -65,8 +80,8 @@ def test_the_card_tells_what_the_record_holds(shipped):
     test = record["test"]
     assert record["file"]["sha256"] in card and "300W: research use." in card
     assert f"| one look | inter-ocular | full | 6 of 689 | {test['subsets']['full']['nme']:.2f} |" in card
-    for error in test["parts"].values():
-        assert f"| {error:.2f} |" in card or f" {error:.2f} |" in card
+    assert " | ".join(f"{error:.2f}" for error in test["parts"].values()) in card
+    assert "| faces | 16 of 300W; 3 epochs of 16 steps show one of them 12.0 times in the mean" in card
     assert record["worst"][0]["image"] in card and "lfpw/testset (224)" in card
 
 
@@ -85,6 +100,8 @@ def test_kernels_are_halved_and_read_as_float32(tmp_path):
 
 
 def test_weights_that_float16_spoils_stay_float32(tiny, prepared_300w, tmp_path, monkeypatch):  # noqa: F811
+    assert ship.SHIPPED_SHIFT == 0.005
+
     def spoil(source, path):
         write_half(source, path)
         model = load_model(path)
@@ -101,6 +118,45 @@ def test_weights_that_float16_spoils_stay_float32(tiny, prepared_300w, tmp_path,
 def test_a_folder_without_a_run_is_an_error(prepared_300w, tmp_path, capsys):
     assert ship.main([str(tmp_path), "--data-dir", str(prepared_300w)]) == 1
     assert "holds no run" in capsys.readouterr().err
+
+
+def test_what_a_shipped_file_had_beside_it_does_not_outlive_it(shipped, prepared_300w, tmp_path):
+    (tmp_path / "run/best.confidence.json").unlink()
+    assert ship.ship(tmp_path / "run", prepared_300w, tmp_path / WEIGHTS_DIR) == shipped
+    assert not shipped.with_suffix(".confidence.json").exists() and shipped.with_suffix(".json").is_file()
+
+
+@pytest.mark.parametrize("lacking", ["faces", "training", "machine"])
+def test_a_record_of_an_older_version_is_an_error(shipped, prepared_300w, tmp_path, capsys, lacking):
+    path = tmp_path / "run/settings.json"
+    record = json.loads(path.read_text())
+    (record["training"] if lacking == "machine" else record).pop(lacking)
+    path.write_text(json.dumps(record))
+    assert ship.main([str(tmp_path / "run"), "--data-dir", str(prepared_300w)]) == 1
+    assert "of an older version" in capsys.readouterr().err
+
+
+def test_contours_are_not_shipped(shipped, prepared_300w, tmp_path):
+    path = tmp_path / "run/settings.json"
+    record = json.loads(path.read_text())
+    record["settings"]["method"] = "ace"
+    path.write_text(json.dumps(record))
+    with pytest.raises(ValueError, match="cannot be shipped. Received the method ace, which predicts contours"):
+        ship.ship(tmp_path / "run", prepared_300w, tmp_path / "out")
+
+
+def test_the_card_names_all_that_was_shown():
+    """A recipe that counts its epochs in steps, and faces that the method brings along."""
+    recipe = {"name": "pixelwise", "batch_size": 16, "learning_rate": 1e-4, "decay": "constant", "repeats": 1}
+    recipe |= {"input_size": 224, "epochs": 1000, "epoch_steps": 1000, "patience": 10, "later": 1}
+    settings = {"dataset": "300W", "method": "ace", "also": [], "recipe": recipe, "seed": 1, "precision": "float32"}
+    machine = {"gpu": None, "processor": "one", "cores": 2}
+    training = {"machine": machine, "epochs": 25, "seconds": 60.0, "command": "python train.py"}
+    record = {"settings": settings | {"start_weights": None}, "training": training, "commit": "c"}
+    record["faces"] = {"train": {"n": 4000}}
+    text = model_card._training(record) + model_card._terms(record)
+    assert "4,000 of 300W and synthetic; 25 epochs of 1,000 steps show one of them 100.0 times in the mean" in text
+    assert "- synthetic: made by this project" in text
 
 
 def test_weights_of_another_run_are_refused(shipped, prepared_300w, tmp_path):
@@ -130,6 +186,6 @@ def test_start_weights_of_other_landmarks_leave_the_head(tmp_path, capsys):
     source.save(tmp_path / "68.keras")
     head = target.get_weights()[-2:]
     _set_weights(target, tmp_path / "68.keras")
-    assert "predicts 68 landmarks" in capsys.readouterr().out
+    assert "has 136 outputs, not 196" in capsys.readouterr().out
     for one, other in zip(target.get_weights(), [*source.get_weights()[:2], *head], strict=True):
         np.testing.assert_array_equal(one, other)

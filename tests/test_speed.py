@@ -1,17 +1,23 @@
 """The clocks of the tables of speed, on functions whose time is known."""
 
+import argparse
+import dataclasses
 import time
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 from skimage import data
 
 import benchmark
+import methods
+from benches import tiny_method
 from benches.inference import latencies
-from benches.speed import program_memory
+from benches.speed import program_memory, step_times
 from benches.stages import STAGES, Stopwatch, resized_pictures, stage_times
 from image_utility import read_image, write_image
+from point_losses import L2Loss
 from tests.test_predict import weights  # noqa: F401  a fixture
 
 
@@ -73,3 +79,24 @@ def test_what_is_no_picture_shows_before_the_long_part(weights, tmp_path, capsys
     words = ["inference", "--weights", str(weights), "--picture", str(tmp_path / "none.jpg")]
     assert benchmark.main(words) == 1
     assert "none.jpg" in capsys.readouterr().err
+
+
+def test_steps_of_a_network_with_several_outputs_are_timed(prepared_300w, monkeypatch, capsys):
+    def two_heads(network, dataset, input_size, batch_norm):
+        image = keras.Input((input_size, input_size, 3))
+        pooled = keras.layers.GlobalAveragePooling2D()(image)
+        return keras.Model(image, [keras.layers.Dense(dataset.outputs)(pooled) for _ in range(2)])
+
+    plain = dataclasses.replace(methods.METHODS["l2"], build=tiny_method.build_tiny)
+    several = dataclasses.replace(
+        plain,
+        name="several",
+        build=two_heads,
+        encode=lambda points, size: (methods.encode_regression(points, size),) * 2,
+        loss=lambda *_: [L2Loss(), L2Loss()],
+    )
+    monkeypatch.setitem(methods.METHODS, "l2", plain)
+    monkeypatch.setitem(methods.METHODS, "several", several)
+    options = {"arch": "mobileNetV2", "dataset": "300W", "recipe": None, "data_dir": prepared_300w, "input_size": 16}
+    step_times(argparse.Namespace(**options, methods=["several"], batch_size=4, steps=2, blocks=1))
+    assert "several adds to l2" in capsys.readouterr().out

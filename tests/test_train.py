@@ -1,6 +1,7 @@
 """Whole training runs on a tiny network: what they leave behind, how they go on, and what stops them."""
 
 import dataclasses
+import itertools
 import json
 import os
 import shutil
@@ -8,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import types
 from pathlib import Path
 
 import keras
@@ -177,6 +179,48 @@ def test_another_loss_cannot_be_resumed(tiny, prepared_300w, tmp_path, monkeypat
         run.train(resume=True)
 
 
+@pytest.mark.parametrize("older", [{"dropout": None, "head": None, "left open": None}, {}], ids=["named", "left out"])
+def test_what_a_stored_recipe_leaves_open_differs_from_nothing(tiny, prepared_300w, tmp_path, older):
+    """Versions differ in the names that a recipe has, and in whether they store those that say nothing."""
+    run = run_of(prepared_300w, tmp_path / "run", recipe="original", epochs=1)
+    first = run.train()
+    record = json.loads((tmp_path / "run/settings.json").read_text())
+    recipe = record["settings"]["recipe"]
+    assert recipe["dropout"] is None and recipe["head"] is None
+    record["settings"]["recipe"] = {name: value for name, value in recipe.items() if value is not None} | older
+    (tmp_path / "run/settings.json").write_text(json.dumps(record))
+    assert run.train(resume=True) == first
+    record["settings"]["recipe"]["dropout"] = 0.5
+    (tmp_path / "run/settings.json").write_text(json.dumps(record))
+    with pytest.raises(ValueError, match="other settings"):
+        run.train(resume=True)
+
+
+def test_a_resumed_run_needs_its_start_weights_no_more(tiny, prepared_300w, tmp_path):
+    weights = tmp_path / "start.keras"
+    build_tiny(None, W300, 32, 0.9).save(weights)
+    first = run_of(prepared_300w, tmp_path / "run", epochs=1).train(weight_path=weights)
+    weights.unlink()
+    assert run_of(prepared_300w, tmp_path / "run", epochs=1).train(weight_path=weights, resume=True) == first
+
+
+def test_every_epoch_adds_to_the_time_on_record(tiny, prepared_300w, tmp_path, monkeypatch):
+    """Also one that is not the best: a killed run loses no more than its last epoch."""
+    path, kept = tmp_path / "run/settings.json", []
+
+    def log(rows):
+        kept.append(json.loads(path.read_text())["training"]["seconds"])
+        return log_csv(rows)
+
+    clock = types.SimpleNamespace(monotonic=itertools.count().__next__)
+    monkeypatch.setattr(train, "time", clock)
+    monkeypatch.setattr("checkpoint.log_csv", log)  # called in each epoch after the best weights, before the rest
+    monkeypatch.setattr(train, "scorer", lambda *_: lambda predicted: [float(len(kept))])  # the first is the best
+    run_of(prepared_300w, tmp_path / "run").train()
+    assert len(kept) == 3 and 0 < kept[0] < kept[1] < kept[2]
+    assert kept[2] < json.loads(path.read_text())["training"]["seconds"]
+
+
 def test_the_constants_of_acr_are_those_of_its_loss(prepared_300w):
     for name in ("acr", "acr_upright", "acr_pixels"):
         method = methods.method_of(name)
@@ -228,7 +272,7 @@ def test_a_nan_stops_the_run_and_names_the_faces(tiny, prepared_300w, tmp_path, 
 
     row = dataclasses.replace(methods.METHODS["l2"], encode=encode, start=methods.start_at_zero)
     monkeypatch.setitem(methods.METHODS, "l2", row)
-    with pytest.raises(FloatingPointError, match=r"loss is nan at epoch 1, step 0.*helen/trainset|afw"):
+    with pytest.raises(FloatingPointError, match=r"loss is nan at epoch 1, step 0.*(helen/trainset|afw)/"):
         run_of(prepared_300w, tmp_path / "run", method="l2").train()
     assert not (tmp_path / "run/last.keras").exists()  # its weights are NaN
 
