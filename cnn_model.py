@@ -24,12 +24,12 @@ from config import CROPS, EXPORT_SUFFIXES, LEGACY_CROP, PACKAGE, SETTINGS_FILE, 
 from fragile_files import try_hdf5
 from legacy_h5 import read_legacy_h5
 from pixelwise.vgg import vgg19
-from spatial_head import mean_places
+from spatial_head import MAPS, mean_places
 
 LEGACY_SUFFIXES = (".h5", ".hdf5")
 LEGACY_SETTINGS = {"method": "l2", "crop": LEGACY_CROP}
 LEGACY_FOLDER = "ACRLoss"  # the original keeps its weights below this folder; ours lie with or without it
-_HEAD = "head_scale"
+_LINEAR, _SCALE = "landmarks", "head_scale"  # names of layers
 LONGEST_REASON = 500  # characters of an error that a broken file causes; Keras prints whole configurations
 
 
@@ -60,9 +60,9 @@ class CNNModel:
         features = keras.layers.GlobalAveragePooling2D(name="pool")(trunk.output)  # (batch, channels)
         features = keras.layers.Dropout(network.dropout, name="dropout")(features)
         if network.head != 1:
-            features = keras.layers.Rescaling(network.head, name=_HEAD)(features)
+            features = keras.layers.Rescaling(network.head, name=_SCALE)(features)
         landmarks = keras.layers.Dense(  # (batch, output_len)
-            output_len, kernel_initializer="he_uniform", dtype="float32", name="landmarks"
+            output_len, kernel_initializer="he_uniform", dtype="float32", name=_LINEAR
         )(features)
         if network.spatial:
             places = mean_places(trunk, network.taps, output_len // 2, batch_norm)
@@ -77,7 +77,7 @@ def linear_head(model: keras.Model) -> keras.layers.Dense:
 
 def head_scale(model: keras.Model) -> float:
     """What a network multiplies its pooled features by before the last layer."""
-    return next((layer.scale for layer in model.layers if layer.name == _HEAD), 1.0)
+    return next((layer.scale for layer in model.layers if layer.name == _SCALE), 1.0)
 
 
 def backbone(network, image, batch_norm) -> keras.Model:
@@ -107,6 +107,38 @@ def backbone(network, image, batch_norm) -> keras.Model:
         return layer(tensor, **options)
 
     return keras.models.clone_model(original, input_tensors=image, clone_function=clone, call_function=call)
+
+
+def take_weights(model: keras.Model, path: str | os.PathLike) -> None:
+    """Puts the weights of a file into a network of the same build, whatever its input size.
+
+    Where the file's network predicts other landmarks, the layers that say them (the linear head, and the maps of
+    spatial_head.py) are left as they are.
+
+    Raises:
+        ValueError: the file is of another network, or cannot be read; see `load_model`.
+    """
+    source = load_model(path)
+    theirs, ours = ([layer for layer in one.layers if layer.weights] for one in (source, model))
+    last = [layer for layer in ours if layer.name in (_LINEAR, MAPS)] or ours[-1:]
+    other = [mine for their, mine in zip(theirs, ours, strict=False) if _shapes(their) != _shapes(mine)]
+    if len(theirs) != len(ours) or not set(other) <= set(last):
+        raise ValueError(
+            f"{path} does not fit this network. Received {len(theirs)} layers with weights and an output of "
+            f"{source.output_shape}; {len(ours)} and {model.output_shape} are right"
+        )
+    if other:
+        print(f"{path} has other outputs, {source.output_shape}: all is taken from it but the layers that give them")
+    for their, mine in zip(theirs, ours, strict=True):
+        if not other or mine not in last:
+            weights = their.get_weights()
+            if mine.name == _LINEAR:
+                weights[0] *= head_scale(source) / head_scale(model)
+            mine.set_weights(weights)
+
+
+def _shapes(layer: keras.layers.Layer) -> list[tuple[int, ...]]:
+    return [tuple(variable.shape) for variable in layer.weights]
 
 
 # --------------------------------------------------------------------------------------------------------------------

@@ -16,6 +16,8 @@ from keras import layers, ops
 from config import MAP_CHANNELS, MAP_SPREAD, PACKAGE
 from image_utility import to_targets
 
+MAPS = "maps"  # name of the layer that makes them
+
 
 @keras.saving.register_keras_serializable(PACKAGE)
 class MeanPlace(layers.Layer):
@@ -63,7 +65,7 @@ def mean_places(trunk: keras.Model, taps: tuple[str, ...], points: int, batch_no
         features = _mixed(layers.Add()([features, _reduced(shortcut, batch_norm)]), batch_norm)
     features = _mixed(layers.UpSampling2D(2, interpolation="bilinear")(features), batch_norm)
     start = keras.initializers.RandomNormal(stddev=MAP_SPREAD)
-    maps = layers.Conv2D(points, 1, kernel_initializer=start, dtype="float32", name="maps")(features)
+    maps = layers.Conv2D(points, 1, kernel_initializer=start, dtype="float32", name=MAPS)(features)
     return MeanPlace(trunk.input_shape[1], name="places")(maps)
 
 

@@ -22,7 +22,7 @@ import keras
 import numpy as np
 
 from checkpoint import Averages, Checkpoint, Snapshots, StopOnNaN, TrainingState, log_csv, settled
-from cnn_model import head_scale, load_model
+from cnn_model import take_weights
 from config import (
     BEST_FILE,
     CROPS,
@@ -198,7 +198,7 @@ class Train:
         else:
             self.method.start(network, batches)
             if weight_path:
-                _set_weights(network, weight_path)
+                take_weights(network, weight_path)
         done = len(state.rows)
         self.distribution.agree(done, f"finished epochs in {self.save_path}")
         batches.first_step = done * steps
@@ -281,17 +281,16 @@ class Train:
 
     def batches(self) -> TrainingBatches:
         """The training faces, moved anew in every batch."""
+        shared = {
+            "crop": self.crop,
+            "recipe": self.recipe,
+            "encode": self.method.encode,
+            "seed": self.seed,
+            "sampler": self.make_sampler,
+            "workers": self.workers,
+        }
         if self.records:
-            records = FaceRecords(self.data_dir, self.dataset, self.recipe.input_size)
-            return RecordBatches(
-                records,
-                self.crop,
-                self.recipe,
-                self.method.encode,
-                self.seed,
-                sampler=self.make_sampler,
-                workers=self.workers,
-            )
+            return RecordBatches(FaceRecords(self.data_dir, self.dataset, self.recipe.input_size), **shared)
         faces = load_faces(self.data_dir, self.dataset.name, "train", self.recipe.input_size)
         if self.faces is not None:
             faces = faces.sample(self.faces, SEED)  # the same faces for every seed, so that runs compare
@@ -306,18 +305,8 @@ class Train:
         elif companions:  # each of them is a bin, all other faces are one
             ends = np.cumsum([len(source) for source in sources])[len(others) : -1]
             balanced = {"bins": np.split(np.arange(len(faces)), ends), "balance": max}
-        return TrainingBatches(
-            faces,
-            self.crop,
-            self.recipe,
-            self.method.encode,
-            self.seed,
-            sampler=self.make_sampler,
-            workers=self.workers,
-            points=np.concatenate([self.method.points(source, self.data_dir) for source in sources]),
-            layout=self.method.layout(self.dataset),
-            **balanced,
-        )
+        points = np.concatenate([self.method.points(source, self.data_dir) for source in sources])
+        return TrainingBatches(faces, points=points, layout=self.method.layout(self.dataset), **balanced, **shared)
 
     def compiled(self, steps_per_epoch: int) -> tuple[keras.Model, keras.losses.Loss]:
         """What `fit` trains, a new network or what the method makes of it, compiled, and its loss."""
@@ -382,32 +371,6 @@ class Train:
             "sampler": self.sampler,
             "records": self.records or None,
         }
-
-
-def _set_weights(model: keras.Model, path: str | os.PathLike) -> None:
-    """Weights of a file into a model of the same build, whatever its input size.
-
-    Where only the last layer differs, since the file's network predicts other landmarks, the new one is left as it is.
-    Networks with several heads are not taken to other landmarks.
-
-    Raises:
-        ValueError: the file is of another network.
-    """
-    source = load_model(path)
-    weights = source.get_weights()
-    found, expected = [w.shape for w in weights], [tuple(w.shape) for w in model.weights]
-    if found[:-2] == expected[:-2] and found[-2][:-1] == expected[-2][:-1] and found != expected:
-        outputs = f"{found[-1][0]} outputs, not {expected[-1][0]}"
-        print(f"{path} has {outputs}: all is taken from it but the last layer, which starts anew")
-        weights[-2:] = model.get_weights()[-2:]
-    elif found != expected:
-        raise ValueError(
-            f"{path} does not fit this network. Received {len(found)} arrays and an output of {found[-1]}; "
-            f"{len(expected)} arrays and an output of {expected[-1]} are right"
-        )
-    else:
-        weights[-2] *= head_scale(source) / head_scale(model)
-    model.set_weights(weights)
 
 
 def _tensorboard(folder: Path) -> list[keras.callbacks.Callback]:

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from cnn_model import CNNModel, linear_head, load_model
+from cnn_model import CNNModel, linear_head, load_model, take_weights
 from config import MAP_CHANNELS, network_of
 from image_utility import from_targets, to_targets
 from spatial_head import MeanPlace
@@ -60,6 +60,24 @@ def test_nobody_said_training():
     np.testing.assert_array_equal(
         *(keras.ops.convert_to_numpy(model(images, **said)) for said in ({}, {"training": False}))
     )
+
+
+def test_weights_go_to_another_size_and_to_other_landmarks(tmp_path, capsys):
+    source = CNNModel().get_model(dataclasses.replace(SPATIAL, head=0.5), 136, 64)
+    source.save(tmp_path / "source.keras")
+    larger = CNNModel().get_model(dataclasses.replace(SPATIAL, head=0.25), 136, 112)
+    take_weights(larger, tmp_path / "source.keras")
+    kernels = [linear_head(model).get_weights()[0] for model in (source, larger)]
+    np.testing.assert_allclose(kernels[1], 2 * kernels[0], rtol=1e-6)  # the scale below it is half as large
+    np.testing.assert_array_equal(larger.get_layer("maps").get_weights()[0], source.get_layer("maps").get_weights()[0])
+    fewer = CNNModel().get_model(SPATIAL, 58, 64)
+    own = fewer.get_layer("maps").get_weights()[0]
+    take_weights(fewer, tmp_path / "source.keras")
+    np.testing.assert_array_equal(fewer.get_layer("maps").get_weights()[0], own)
+    np.testing.assert_array_equal(fewer.get_layer("Conv1").get_weights()[0], source.get_layer("Conv1").get_weights()[0])
+    assert "has other outputs" in capsys.readouterr().out
+    with pytest.raises(ValueError, match="source.keras does not fit this network. Received 124 layers"):
+        take_weights(CNNModel().get_model("mobileNetV2", 136, 64), tmp_path / "source.keras")
 
 
 def test_a_saved_network_says_the_same(tmp_path):
