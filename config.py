@@ -95,7 +95,7 @@ class Dataset:
     """One data set.
 
     title: its name in print and on the command line.
-    reader: which reader of face_readers.py understands its files.
+    reader: which reader of face_readers/ understands its files.
     subsets: evaluated split -> subset -> official number of faces; "full" is every face of the split.
     normaliser: the one that its NME is reported with first. recipe: how it is trained where nothing else is said.
     render_size: side of its pictures in pixels where the project renders them, else 0.

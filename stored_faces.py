@@ -28,7 +28,8 @@ from config import (
     Dataset,
     dataset_of,
 )
-from face_readers import FaceRecord, read_face, rendered_record
+from face_readers import FaceRecord, read_face
+from face_readers.rendered import rendered_record
 from image_utility import compose, encode_image, landmark_box, longer_side, shrink, warp, write_image
 from metrics import normaliser_distance
 from process_memory import keep_freed_memory

@@ -283,9 +283,9 @@ def _cofw68_samples(folder: Path) -> list[bytes]:
 
 
 def _read_cofw68(path: Path) -> object:
-    from face_readers import _cofw68_points
+    from face_readers.cofw import cofw68_points
 
-    return _cofw68_points(path, 68)
+    return cofw68_points(path, 68)
 
 
 def _network():

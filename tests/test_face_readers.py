@@ -12,7 +12,8 @@ from scipy.io import savemat
 from scipy.optimize import linear_sum_assignment
 
 from config import dataset_of
-from face_readers import BadFace, FaceRecord, find_parts, parse_pts, read_face, read_part
+from face_readers import BadFace, FaceRecord, find_parts, read_face, read_part
+from face_readers.pts import parse_pts
 
 REAL = Path(os.environ.get("FACE_DATA", Path(__file__).parents[1] / "../shared/data"))
 W300, COFW, COFW68, WFLW = (dataset_of(name) for name in ("300W", "COFW", "COFW-68", "WFLW"))
