@@ -65,6 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     steps_of.set_defaults(run=step_times)
     add = throughput_of.add_argument
     add("--method", default="acr", choices=[*METHODS], help="what is trained (default: %(default)s)")
+    add("--processor-time", action="store_true", help="count the processor's seconds: for a machine that is not idle")
     add("--samplers", type=names, default=[*SAMPLERS], help="host, device, or both with a comma between")
     for table, block in ((throughput_of, 10), (steps_of, 30)):
         table.add_argument("--recipe", choices=sorted(RECIPES), help="for its fused steps and moves")

@@ -38,13 +38,18 @@ PLAIN_LOSS = "l2"  # the cheapest there is, which the others are held against
 
 
 class BlockClock(keras.callbacks.Callback):
-    """Steps from the end of the warm-up to the end of a block, and their seconds. Fused steps end together."""
+    """Steps from the end of the warm-up to the end of a block, and their seconds by the clock `now`. Fused steps end
+    together."""
+
+    def __init__(self, now: Callable[[], float]):
+        super().__init__()
+        self._now = now
 
     def on_train_begin(self, logs=None):
         self._started = None
 
     def on_train_batch_end(self, batch, logs=None):
-        now = time.perf_counter()
+        now = self._now()
         if self._started is None and batch >= WARM_UP - 1:
             self._started, self._first = now, batch
         elif self._started is not None:
@@ -57,15 +62,21 @@ def block_steps(model: keras.Model, steps: int) -> int:
     return (-(-WARM_UP // fused) - (-steps // fused)) * fused
 
 
-def training_block(model: keras.Model, steps: int, images: int, **data) -> float:
-    """Images per second of `steps` training steps of so many images, after the warm-up; `data` is what `fit` is fed."""
-    clock = BlockClock()
+def training_block(
+    model: keras.Model, steps: int, images: int, now: Callable[[], float] = time.perf_counter, **data
+) -> float:
+    """Images per second of `steps` training steps of so many images, after the warm-up; `data` is what `fit` is fed.
+    `now` tells the seconds."""
+    clock = BlockClock(now)
     model.fit(**data, steps_per_epoch=block_steps(model, steps), verbose=0, shuffle=False, callbacks=[clock])
     return clock.steps * images / clock.seconds
 
 
-def original_block(model: keras.Model, faces: Faces, labels_path: Path, steps: int) -> float:
-    """Images per second of an eager loop as the original's: three faces a step, eigenbases loaded for every face."""
+def original_block(
+    model: keras.Model, faces: Faces, labels_path: Path, steps: int, now: Callable[[], float] = time.perf_counter
+) -> float:
+    """Images per second, by the clock `now`, of an eager loop as the original's: three faces a step, eigenbases loaded
+    for every face."""
     import tensorflow as tf
 
     optimizer = keras.optimizers.Adam(1e-3)
@@ -83,10 +94,10 @@ def original_block(model: keras.Model, faces: Faces, labels_path: Path, steps: i
         optimizer.apply(tape.gradient(loss, model.trainable_variables), model.trainable_variables)
 
     step(0)
-    started = time.perf_counter()
+    started = now()
     for number in range(1, steps + 1):
         step(number)
-    return steps * ORIGINAL_BATCH / (time.perf_counter() - started)
+    return steps * ORIGINAL_BATCH / (now() - started)
 
 
 _TIMED = """
@@ -217,19 +228,20 @@ def throughput(options: argparse.Namespace) -> None:
         "y": keras.tree.map_structure(lambda some: np.concatenate([some] * repeats), targets),
         "batch_size": batch_size,
     }
+    now = time.process_time if options.processor_time else time.perf_counter
     ways = {
-        f"pipeline, {sampler} sampler": functools.partial(training_block, network, steps, batch_size, x=moved)
+        f"pipeline, {sampler} sampler": functools.partial(training_block, network, steps, batch_size, now, x=moved)
         for sampler, (network, moved) in trainings.items()
     }
     pipeline = next(iter(ways))
-    ways["random arrays in memory"] = functools.partial(training_block, model, steps, batch_size, **in_memory)
+    ways["random arrays in memory"] = functools.partial(training_block, model, steps, batch_size, now, **in_memory)
     if keras.backend.backend() == "tensorflow" and options.method == EAGER_METHOD:
         labels_path, (eager, _) = labels_folder(options.data_dir, dataset, DEFAULT_CROP), training_of(options)
-        ways["eager loop, batch of 3"] = lambda: original_block(eager, batches.faces, labels_path, steps)
+        ways["eager loop, batch of 3"] = lambda: original_block(eager, batches.faces, labels_path, steps, now)
     speeds = interleaved(ways, options.blocks)
     print_machine(options, f"{options.method}, {len(batches.faces)} {dataset.title} faces")
     for name, values in speeds.items():
-        print(row(f"training, {name}", values, "images/s"))
+        print(row(f"training, {name}", values, "images/s" + " of processor time" * options.processor_time))
     for name in list(ways)[1:]:
         print(row(f"{pipeline} / {name}", speeds[pipeline] / speeds[name], "times"))
     for sampler, (_, moved) in trainings.items():
