@@ -55,6 +55,7 @@ from config import (
 from face_batches import Faces, crop_batches, load_faces
 from figures import draw_ced, draw_contour_ced, draw_worst
 from image_utility import invert, mirror_landmarks, transform
+from landmark_files import read_entries
 from landmark_layouts import LAYOUT_68, Layout
 from methods import METHODS, Method, method_of, read_by
 from safe_files import write_json
@@ -267,7 +268,7 @@ def evaluate_landmark_file(
         ValueError: a bad file, or a face without landmarks.
     """
     faces = load_faces(data_dir, dataset.name, split, PICTURE_SIZE)
-    read = metrics.read_entries(path, LAYOUT_68.points)
+    read = read_entries(path, LAYOUT_68.points)
     by_name = {Path(name).name: entry for name, entry in read.items()} | read
     lacking = [name for name in faces.names if name not in by_name and Path(name).name not in by_name]
     if lacking:

@@ -29,6 +29,7 @@ from config import (
     SMALLEST_BOOTSTRAP,
     Dataset,
 )
+from landmark_files import boxes_of, read_entries
 from recipes import Recipe
 from run_settings import read_record
 from safe_files import write_text
@@ -66,10 +67,10 @@ class Truth:
     def __init__(self, dataset: Dataset, path: Path):
         self.dataset, self.path = dataset, path
         layout, normaliser = dataset.layout, dataset.normaliser
-        entries = metrics.read_entries(path, layout.points)
+        entries = read_entries(path, layout.points)
         self.names = list(entries)
         self.landmarks = np.stack([entry.landmarks for entry in entries.values()])
-        boxes = metrics.boxes_of(entries.values())
+        boxes = boxes_of(entries.values())
         self.distance = metrics.normaliser_distance(self.landmarks, layout, normaliser, self.names, boxes)
         self.masks = metrics.subset_masks(dataset, [entry.subsets or () for entry in entries.values()])
 
@@ -89,7 +90,7 @@ def read_result(folder: Path, recipe: Recipe, truth: Truth) -> Result:
     record = read_record(folder / SETTINGS_FILE)
     data = f"--dataset {truth.dataset.title} --data-dir {truth.path.parents[1]}"
     again = f"Evaluate it again: python test.py {data} --weights {folder / BEST_FILE} --out {folder}"
-    predictions = metrics.read_entries(folder / PREDICTIONS_FILE, truth.dataset.layout.points)
+    predictions = read_entries(folder / PREDICTIONS_FILE, truth.dataset.layout.points)
     if set(predictions) != set(truth.names):
         raise ValueError(
             f"{folder / PREDICTIONS_FILE} is not of the faces of {truth.path}. Received {len(predictions)} faces, "

@@ -203,7 +203,7 @@ def _entries_samples(folder: Path) -> list[bytes]:
 
 
 def _read_entries(path: Path) -> object:
-    from metrics import read_entries
+    from landmark_files import read_entries
 
     return read_entries(path, 68)
 

@@ -34,6 +34,7 @@ from ace_net.targets import (
 from config import FAR, dataset_of
 from face_readers import BadFace, read_part
 from image_utility import mirror_landmarks
+from landmark_files import Outline
 from landmark_layouts import (
     ANCHORS,
     CONTOURS,
@@ -324,9 +325,9 @@ def test_a_centre_of_mass_by_hand():
 # ---------------------------------------------------------------------------------------------------------------------
 
 
-def outline(anchors: dict, contours: dict) -> metrics.Outline:
+def outline(anchors: dict, contours: dict) -> Outline:
     places = np.array([anchors.get(name, (np.nan, np.nan)) for name in ANCHORS], float)
-    return metrics.Outline(places, tuple(np.array(contours.get(n, []), float).reshape(-1, 2) for n in CONTOURS))
+    return Outline(places, tuple(np.array(contours.get(n, []), float).reshape(-1, 2) for n in CONTOURS))
 
 
 def test_nme_ac_by_hand():
