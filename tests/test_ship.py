@@ -13,14 +13,13 @@ from test_train import run_of, tiny  # noqa: F401  a fixture
 import metrics
 import model_card
 import ship
-from cnn_model import CNNModel, load_model, write_half
+from cnn_model import CNNModel, load_model, take_weights, write_half
 from config import CONFIDENCE_SUFFIX, CROPS, WEIGHTS_DIR
 from face_batches import load_faces
 from methods import method_of
 from photos.predictor import best_weights
 from ship import shipped_path
 from test import Test, predict_faces
-from train import _set_weights
 
 HERE = Path(__file__).parents[1] / WEIGHTS_DIR
 SHIPPED = sorted(path for path in HERE.rglob("*.json") if not path.name.endswith(CONFIDENCE_SUFFIX))
@@ -95,7 +94,7 @@ def test_kernels_are_halved_and_read_as_float32(tmp_path):
     for one, other in zip(model.get_weights(), read.get_weights(), strict=True):
         np.testing.assert_array_equal(other, one if one.ndim == 1 else one.astype(np.float16))
     other_size = CNNModel().get_model("mobileNetV2", 136, input_size=64)
-    _set_weights(other_size, tmp_path / "half.keras")  # the input grows, the weights fit
+    take_weights(other_size, tmp_path / "half.keras")  # the input grows, the weights fit
     np.testing.assert_array_equal(other_size.get_weights()[0], read.get_weights()[0])
 
 
@@ -185,7 +184,7 @@ def test_start_weights_of_other_landmarks_leave_the_head(tmp_path, capsys):
     source, target = network(136), network(196)
     source.save(tmp_path / "68.keras")
     head = target.get_weights()[-2:]
-    _set_weights(target, tmp_path / "68.keras")
+    take_weights(target, tmp_path / "68.keras")
     assert "has other outputs, (None, 136)" in capsys.readouterr().out
     for one, other in zip(target.get_weights(), [*source.get_weights()[:2], *head], strict=True):
         np.testing.assert_array_equal(one, other)
