@@ -213,7 +213,11 @@ def load_faces(
 
 def _load_face(folder: Path, row: dict, input_size: int | None) -> tuple[np.ndarray, np.ndarray]:
     """A stored face and its matrix from image pixels, shrunk for the input."""
-    return shrink_face(read_image(folder / row["file"]), row, input_size)
+    path = folder / row["file"]
+    try:
+        return shrink_face(read_image(path), row, input_size)
+    except FileNotFoundError as error:
+        raise ValueError(f"{path} is gone, though the index names it. Prepare the data set again") from error
 
 
 def shrink_face(image: np.ndarray, row: dict, input_size: int | None) -> tuple[np.ndarray, np.ndarray]:

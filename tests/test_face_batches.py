@@ -11,12 +11,8 @@ from config import CROPS, dataset_of
 from face_batches import TrainingBatches, crop_batches, load_faces, read_index
 from image_utility import from_targets, read_image, to_targets, transform, warp
 from methods import encode_regression
-from recipes import RECIPES, Augmentation
+from recipes import RECIPES, STILL
 
-STILL = Augmentation(
-    rotation=0, scale=(1, 1), shift=0, flip=0, brightness=0, contrast=0, gamma=0, colour=0, grey=0, blur=0, noise=0,
-    occlusion=0,
-)  # fmt: skip
 SMALL = dataclasses.replace(RECIPES["quick"], input_size=48, batch_size=4)
 
 
@@ -159,3 +155,11 @@ def test_faces_of_another_set_join_where_the_landmarks_are_the_same(prepared_300
     other_points = dataclasses.replace(others, dataset=dataset_of("WFLW"))
     with pytest.raises(ValueError, match="WFLW cannot join those of 300W. Received 98 landmarks; the same 68"):
         faces.joined(other_points)
+
+
+def test_a_stored_face_that_is_gone_is_named(prepared_300w, tmp_path):
+    shutil.copytree(prepared_300w / "w300", tmp_path / "w300")
+    row = next(row for row in read_index(tmp_path, dataset_of("300W"))["faces"] if row["split"] == "test")
+    (tmp_path / "w300" / row["file"]).unlink()
+    with pytest.raises(ValueError, match="is gone, though the index names it. Prepare the data set again"):
+        load_faces(tmp_path, "300W", "test")
