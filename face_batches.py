@@ -216,8 +216,9 @@ def _load_face(folder: Path, row: dict, input_size: int | None) -> tuple[np.ndar
     path = folder / row["file"]
     try:
         return shrink_face(read_image(path), row, input_size)
-    except FileNotFoundError as error:
-        raise ValueError(f"{path} is gone, though the index names it. Prepare the data set again") from error
+    except OSError as error:
+        reason = f"cannot be read ({error.strerror}), though the index names it"
+        raise ValueError(f"{path} {reason}. Prepare the data set again") from error
 
 
 def shrink_face(image: np.ndarray, row: dict, input_size: int | None) -> tuple[np.ndarray, np.ndarray]:

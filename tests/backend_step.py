@@ -16,18 +16,15 @@ from config import ModelArch  # noqa: E402
 from train import Train  # noqa: E402
 
 SIZE, BATCH = 64, 8
-WARM_UP = 400  # steps of a network of the real size before its weights are compared, see test_backends.py
 
 
 def main(data_dir: str, network: str, method: str, weights: str, out: str) -> None:
     """Takes the weights from a file; where there is none, leaves its own there for the other backends."""
-    warm_up = WARM_UP
     if network == "tiny":
         tiny_method.install()
-        network, warm_up = ModelArch.MNV2, 0
+        network = ModelArch.MNV2
     run = Train(network, "300W", ".", method, "original", data_dir=data_dir, input_size=SIZE, batch_size=BATCH)
-    batches = run.batches()
-    images, targets = batches[0]
+    images, targets = run.batches()[0]
     model, loss = run.compiled(steps_per_epoch=1)
     for layer in model.layers:
         if isinstance(layer, keras.layers.Dropout):
@@ -36,8 +33,6 @@ def main(data_dir: str, network: str, method: str, weights: str, out: str) -> No
         with np.load(weights) as file:
             model.set_weights([file[f"{i}"] for i in range(len(file.files))])
     else:
-        for step in range(warm_up):
-            model.train_on_batch(*batches[step])
         np.savez(weights, **{f"{i}": array for i, array in enumerate(model.get_weights())})
     # plain descent of rate 1, whose update is the gradient; that of AdamW is hardly more than its sign
     model.compile(keras.optimizers.SGD(1.0), loss, metrics=run.method.metrics(loss), jit_compile=False)

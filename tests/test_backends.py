@@ -1,8 +1,8 @@
 """The same weights and batch give the same loss and first update on every backend that is installed.
 
-MobileNetV2 has been trained for some steps by then. With new weights its activations shrink from layer to layer, far
-below BatchNorm's epsilon, and rounding grows as it goes back through them: on TensorFlow alone the first update in
-float32 is 2.5 % from that in float64, so that no two backends can agree better.
+A new MobileNetV2 agrees in its loss alone to 1e-4. Its activations shrink from layer to layer, far below BatchNorm's
+epsilon, and rounding grows as it goes back through them: on TensorFlow alone the first update in float32 is 2.5 % of
+its largest number from that in float64, so no two backends can agree better.
 """
 
 import importlib.util
@@ -17,6 +17,7 @@ import pytest
 BACKENDS = ("tensorflow", "jax", "torch")
 INSTALLED = [backend for backend in BACKENDS if importlib.util.find_spec(backend)]
 SAME = 1e-4  # relative
+ROUNDED = 0.03  # the same of a new MobileNetV2's update
 
 
 def first_step(backend, data_dir, folder, network, method):
@@ -45,11 +46,15 @@ def reference(prepared_300w, tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    ("network", "method"),
-    [("tiny", "acr"), ("tiny", "wing"), pytest.param("mobileNetV2", "acr", marks=pytest.mark.slow)],
+    ("network", "method", "tolerance"),
+    [
+        ("tiny", "acr", SAME),
+        ("tiny", "wing", SAME),
+        pytest.param("mobileNetV2", "acr", ROUNDED, marks=pytest.mark.slow),
+    ],
 )
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_the_first_step_is_the_same(backend, network, method, prepared_300w, reference):
+def test_the_first_step_is_the_same(backend, network, method, tolerance, prepared_300w, reference):
     if backend not in INSTALLED:
         pytest.skip(f"{backend} is not installed")
     if backend == INSTALLED[0]:
@@ -61,4 +66,4 @@ def test_the_first_step_is_the_same(backend, network, method, prepared_300w, ref
     updates = [np.concatenate([step[name].ravel() for name in step if name != "loss"]) for step in (found, expected)]
     scale = np.abs(updates[1]).max()
     assert scale > 0.001
-    np.testing.assert_allclose(updates[0] / scale, updates[1] / scale, atol=SAME)
+    np.testing.assert_allclose(updates[0] / scale, updates[1] / scale, rtol=0, atol=tolerance)
