@@ -112,8 +112,8 @@ def backbone(network, image, batch_norm) -> keras.Model:
 def take_weights(model: keras.Model, path: str | os.PathLike) -> None:
     """Puts the weights of a file into a network of the same build, whatever its input size.
 
-    Where the file's network predicts other landmarks, the layers that say them (the linear head, and the maps of
-    spatial_head.py) are left as they are.
+    Where the file's network regresses other landmarks, the layers that say them (the linear head, and the maps of
+    spatial_head.py) are left as they are. Both have the spatial head, or neither.
 
     Raises:
         ValueError: the file is of another network, or cannot be read; see `load_model`.
@@ -125,7 +125,7 @@ def take_weights(model: keras.Model, path: str | os.PathLike) -> None:
     if len(theirs) != len(ours) or not set(other) <= set(last):
         raise ValueError(
             f"{path} does not fit this network. Received {len(theirs)} layers with weights and an output of "
-            f"{source.output_shape}; {len(ours)} and {model.output_shape} are right"
+            f"{source.output_shape}; {len(ours)} and {model.output_shape} are right, with the same --head"
         )
     if other:
         print(f"{path} has other outputs, {source.output_shape}: all is taken from it but the layers that give them")

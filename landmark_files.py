@@ -112,14 +112,19 @@ def read_outlines(path: str | Path) -> dict[str, tuple[Outline, tuple[str, ...]]
         read = {}
         for entry in entries:
             places = [entry["anchors"].get(name) or (np.nan, np.nan) for name in ANCHORS]
-            lines = [np.array(entry["contours"].get(name) or [], np.float64).reshape(-1, 2) for name in CONTOURS]
+            lines = [np.array(entry["contours"].get(name) or np.empty((0, 2)), np.float64) for name in CONTOURS]
             if unknown := {*entry["anchors"], *entry["contours"]} - {*ANCHORS, *CONTOURS}:
                 raise ValueError(f"unknown names {sorted(unknown)}")
-            outline = Outline(np.array(places, np.float64).reshape(len(ANCHORS), 2), tuple(lines))
-            if not all(np.isfinite(line).all() for line in lines) or entry["image"] in read:
+            anchors = np.array(places, np.float64).reshape(len(ANCHORS), 2)
+            if np.isinf(anchors).any() or not all(np.isfinite(line).all() for line in lines) or entry["image"] in read:
                 raise ValueError(f"numbers that are not finite, or an image that stands twice: {entry['image']!r}")
-            read[entry["image"]] = outline, tuple(entry.get("subsets", ()))
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            if any(line.ndim != 2 or line.shape[1] != 2 for line in lines):
+                raise ValueError(f"a contour that is no list of [x, y]: {entry['image']!r}")
+            subsets = entry.get("subsets", [])
+            if not isinstance(subsets, list) or not all(isinstance(subset, str) for subset in subsets):
+                raise ValueError(f"subsets that are no list of names: {subsets!r}")
+            read[entry["image"]] = Outline(anchors, tuple(lines)), tuple(subsets)
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise ValueError(
             f"{path} holds no anchors and contours. Received {error!r}; a list of {form} is right"
         ) from error

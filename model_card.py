@@ -16,12 +16,12 @@ def model_card(record: dict) -> str:
 
 def _head(record: dict) -> str:
     settings, file = record["settings"], record["file"]
-    size = settings["input_size"]
+    size, head = settings["input_size"], " with the spatial head" * bool(settings["recipe"].get("spatial"))
     return "\n".join(
         [
             f"# {file['name']}",
             "",
-            f"{network_of(settings['arch']).application} with method `{settings['method']}`: {settings['points']} "
+            f"{network_of(settings['arch']).application}{head}, method `{settings['method']}`: {settings['points']} "
             f"landmarks of {settings['dataset']} from a crop of {size} x {size} pixels (`{settings['crop']}`), "
             f"{record['parameters']:,} parameters.",
             "",

@@ -12,7 +12,7 @@ _KEPT = 2**31 - 1  # bytes, the most that mallopt takes
 def keep_freed_memory() -> None:
     """Lets this process keep the memory that it frees, up to 2 GiB. Does nothing without glibc.
 
-    Arrays of some hundred kilobytes come and go in rendering and in steps of small networks. glibc maps many of them
+    Arrays of some hundred kilobytes come and go in rendering. glibc maps many of them
     apart and gives them back at once, and each time the system clears their pages anew.
     """
     if sys.platform != "linux":
@@ -30,4 +30,4 @@ def peak_memory() -> float:
         return int(re.search(r"VmHWM:\s*(\d+)", status.read_text()).group(1)) / 1024
     import resource  # POSIX alone has it
 
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)

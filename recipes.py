@@ -47,7 +47,7 @@ class Recipe:
         throws the whole face about by far more than the errors that are to be learned.
     spatial: instead of the network's own; whether maps say where, see spatial_head.py.
     mean_face: whether the head's bias starts at the mean of the training faces.
-    fused: steps that a GPU does between two looks from the host; an epoch is a multiple of it.
+    fused: steps that a GPU does between two looks from the host; an epoch is a multiple of it, unless epoch_steps says.
     epoch_steps: steps of an epoch, whatever the number of faces. patience: the run ends early after so many epochs in a
         row that did not lower the validation NME; None never does.
     """
@@ -124,7 +124,7 @@ RECIPES = {
                augmentation=SMALL_MOVES),
         Recipe("faces", 112, epochs=80, batch_size=32, learning_rate=2e-3, repeats=4, warm_up=0.03, decay="cosine",
                weight_decay=1e-4, ema=0.05, epsilon=1e-10, dropout=0.0, head=0.05, mean_face=True),
-        # about ten minutes on an H200; not yet measured there
+        # not yet measured on a GPU
         Recipe("gpu", 224, epochs=40, batch_size=128, learning_rate=2e-3, repeats=32, warm_up=0.05, decay="cosine",
                weight_decay=1e-4, ema=0.05, epsilon=1e-10, dropout=0.0, head=0.05, mean_face=True, fused=10),
         # ACE-Net's published rates; batch and epochs are not known

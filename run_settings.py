@@ -46,6 +46,11 @@ def open_run(folder: Path, settings: dict, resume: bool) -> dict:
             "validation": None,
         }
     record = read_record(file)
+    if not {"training", "faces", "validation"} <= record.keys():
+        raise ValueError(
+            f"cannot resume {folder}: its {SETTINGS_FILE} is of an older version, or broken. Received "
+            f"{sorted(record)}; training, faces and validation are right; train anew elsewhere"
+        )
     stored = record["settings"]
     different = different_settings(stored, settings)
     lacking = [name for name in different if name not in stored]
@@ -83,7 +88,7 @@ def different_settings(stored: dict, settings: dict) -> list[str]:
 
 
 def _said(value):
-    """A setting without what it leaves open: a run of an older version did not know every name that a recipe has."""
+    """A setting without the names that it leaves at None, which a run of an older version need not have known."""
     return {name: item for name, item in value.items() if item is not None} if isinstance(value, dict) else value
 
 

@@ -46,9 +46,10 @@ from test import predict_faces
 
 
 def shipped_path(settings: dict, folder: str | os.PathLike = WEIGHTS_DIR) -> Path:
-    """Where the weights of a run with these settings lie, 300w/mnv2_112/300w_mnv2_112_ACRLoss.keras for instance."""
+    """Where the weights of a run with these settings lie, 300w/mnv2_112/300w_mnv2_112_ACRLoss.keras for instance; with
+    the spatial head 300w/mnv2_112_spatial/300w_mnv2_112_spatial_ACRLoss.keras."""
     network, size = network_of(settings["arch"]), settings["input_size"]
-    sized = "" if size == network.input_size else f"_{size}"
+    sized = ("" if size == network.input_size else f"_{size}") + "_spatial" * bool(settings["recipe"].get("spatial"))
     name = SHIPPED_NAMES.get(settings["method"], settings["method"])
     title = settings["dataset"].lower()
     file = f"{title}_{network.stem.replace('_', '')}{sized}_{name}.keras"

@@ -17,25 +17,26 @@ from config import MAP_CHANNELS, MAP_SPREAD, PACKAGE
 from image_utility import to_targets
 
 MAPS = "maps"  # name of the layer that makes them
+MAP_STRIDE = 4  # pixels of the input for one of a map
 
 
 @keras.saving.register_keras_serializable(PACKAGE)
 class MeanPlace(layers.Layer):
     """The mean place of each map under its softmax, float32 under every precision policy.
 
-    Maps (batch, height, width, points) that cover a square crop go in, targets (batch, 2 * points) come out, see
+    Maps (batch, height, width, points) of a square crop go in, targets (batch, 2 * points) come out, see
     image_utility.to_targets.
 
     Args:
-        size: side of the crop in pixels.
+        size: side of the crop in pixels. stride: pixels of the crop for one of a map.
     """
 
-    def __init__(self, size: int, **kwargs):
+    def __init__(self, size: int, stride: int = MAP_STRIDE, **kwargs):
         super().__init__(**{**kwargs, "dtype": "float32"})
-        self.size = size
+        self.size, self.stride = size, stride
 
     def build(self, maps_shape):
-        rows, columns = ((np.arange(count) + 0.5) * self.size / count - 0.5 for count in maps_shape[1:3])  # crop pixels
+        rows, columns = ((np.arange(count) + 0.5) * self.stride - 0.5 for count in maps_shape[1:3])  # crop pixels
         places = np.stack(np.meshgrid(columns, rows), axis=-1).reshape(-1, 1, 2)
         self._places = to_targets(places, self.size).astype(np.float32)  # (height * width, 2)
 
@@ -48,7 +49,7 @@ class MeanPlace(layers.Layer):
         return maps_shape[0], 2 * maps_shape[-1]
 
     def get_config(self):
-        return {**super().get_config(), "size": self.size}
+        return {**super().get_config(), "size": self.size, "stride": self.stride}
 
 
 def mean_places(trunk: keras.Model, taps: tuple[str, ...], points: int, batch_norm: float):
@@ -61,12 +62,19 @@ def mean_places(trunk: keras.Model, taps: tuple[str, ...], points: int, batch_no
     features = _reduced(trunk.output, batch_norm)
     for tap in reversed(taps):
         shortcut = trunk.get_layer(tap).output
-        features = ops.image.resize(features, shortcut.shape[1:3])  # layers.Resizing turns what follows to training
+        features = cut(layers.UpSampling2D(2, interpolation="bilinear")(features), shortcut.shape[1])
         features = _mixed(layers.Add()([features, _reduced(shortcut, batch_norm)]), batch_norm)
-    features = _mixed(layers.UpSampling2D(2, interpolation="bilinear")(features), batch_norm)
+    features = cut(layers.UpSampling2D(2, interpolation="bilinear")(features), -(-trunk.input_shape[1] // MAP_STRIDE))
+    features = _mixed(features, batch_norm)
     start = keras.initializers.RandomNormal(stddev=MAP_SPREAD)
     maps = layers.Conv2D(points, 1, kernel_initializer=start, dtype="float32", name=MAPS)(features)
     return MeanPlace(trunk.input_shape[1], name="places")(maps)
+
+
+def cut(features, side: int):
+    """The first rows and columns, so many: where a side is no multiple of 32 features reach beyond the input."""
+    over = features.shape[1] - side
+    return layers.Cropping2D(((0, over), (0, over)))(features) if over else features
 
 
 def _reduced(features, batch_norm: float):

@@ -51,7 +51,7 @@ from distribution import DISTRIBUTE, accelerators, distribution_of, is_chief, wo
 from face_batches import Faces, HostSampler, TrainingBatches, load_faces, read_index
 from face_records import FaceRecords, RecordBatches
 from figures import draw_curves
-from methods import METHODS, method_of
+from methods import METHODS, build_regression, method_of
 from pose_balance import pose_bins
 from progress import Progress
 from recipes import ONE_CORE_AN_OPERATION, RECIPES, momentum_of, recipe_of
@@ -129,6 +129,10 @@ class Train:
         of_recipe = {name: getattr(self.recipe, name) for name in ("dropout", "head", "spatial")}
         of_recipe = {name: value for name, value in of_recipe.items() if value is not None}
         self.network = dataclasses.replace(self.network, **of_recipe)
+        if self.network.spatial and self.method.build is not build_regression:
+            raise ValueError(
+                f"{method} has a head of its own. Received the spatial head; --head pooled leaves it alone"
+            )
         if precision == "auto":
             precision = "mixed_bfloat16" if accelerators() else "float32"
         self.precision = precision
@@ -142,8 +146,8 @@ class Train:
         self.records = records
         if records and (faces is not None or also or self.method.chooses_faces or sampler != "host"):
             raise ValueError(
-                f"records are read as they come. Received --faces, --also, --sampler {sampler} or the method {method}, "
-                "which need the faces in memory"
+                "records are read as they come. Received a choice of faces (--faces, --also), the device sampler, or a "
+                f"method that needs all faces at once ({method}: {'yes' if self.method.chooses_faces else 'no'})"
             )
         if self.method.contours and self.crop.centre == "centroid":
             boxes = [name for name, row in CROPS.items() if row.centre != "centroid"]

@@ -72,7 +72,11 @@ def _describe(root: Path) -> str:
     names = sorted(entry.name for entry in root.iterdir())
     if not names:
         return "The folder is empty"
-    others = [other.title for other in DATASETS.values() if any(_holds(root, part) for part in other.parts)]
+    others = [
+        other.title
+        for other in DATASETS.values()
+        if other.reader != "synthetic" and any(_holds(root, part) for part in other.parts)
+    ]
     guess = f", which looks like --dataset {' or '.join(others)}" if others else ""
     return f"Received a folder with {', '.join(names[:6])}{', ...' if len(names) > 6 else ''}{guess}"
 

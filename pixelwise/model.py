@@ -9,6 +9,7 @@ from keras import layers
 from cnn_model import backbone
 from config import Dataset, Network
 from pixelwise.vgg import dense_block, scaled
+from spatial_head import cut
 
 SHORTCUT_KERNEL = 4  # of the deconvolutions to the two shortcuts, stride 2
 LAST_KERNEL, LAST_STRIDE = 16, 8  # of the deconvolution to the input's size
@@ -36,17 +37,11 @@ def build_maps(
     for tap in reversed(network.taps):
         shortcut = trunk.get_layer(tap).output
         features = layers.Conv2DTranspose(shortcut.shape[-1], SHORTCUT_KERNEL, strides=2, padding="same")(features)
-        features = layers.Add()([_cut(features, shortcut.shape[1]), shortcut])
+        features = layers.Add()([cut(features, shortcut.shape[1]), shortcut])
     features = layers.Conv2DTranspose(maps, LAST_KERNEL, strides=LAST_STRIDE, padding="same", name="enlarge")(features)
     last = "log_softmax" if classes else "linear"
-    features = layers.Activation(last, dtype="float32", name="maps")(_cut(features, input_size))
+    features = layers.Activation(last, dtype="float32", name="maps")(cut(features, input_size))
     return keras.Model(image, features, name=f"{network.stem}_maps")
-
-
-def _cut(features, side: int):
-    """The first rows and columns, so many."""
-    over = features.shape[1] - side
-    return layers.Cropping2D(((0, over), (0, over)))(features) if over else features
 
 
 def build_direct(network: Network, dataset: Dataset, input_size: int, batch_norm: float) -> keras.Model:

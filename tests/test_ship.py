@@ -26,17 +26,19 @@ SHIPPED = sorted(path for path in HERE.rglob("*.json") if not path.name.endswith
 
 
 @pytest.mark.parametrize(
-    ("arch", "size", "method", "expected"),
+    ("arch", "size", "method", "spatial", "expected"),
     [
-        ("mobileNetV2", 224, "acr", "300w/mnv2/300w_mnv2_ACRLoss.keras"),
-        ("mobileNetV2", 112, "acr", "300w/mnv2_112/300w_mnv2_112_ACRLoss.keras"),
-        ("EfficientNet-B0", 224, "l2", "300w/EF_0/300w_EF0_base.keras"),
-        ("EfficientNet-B3", 224, "l1", "300w/EF_3/300w_EF3_L1.keras"),
-        ("EfficientNet-B3", 224, "wing", "300w/EF_3/300w_EF3_wing.keras"),
+        ("mobileNetV2", 224, "acr", None, "300w/mnv2/300w_mnv2_ACRLoss.keras"),
+        ("mobileNetV2", 112, "acr", False, "300w/mnv2_112/300w_mnv2_112_ACRLoss.keras"),
+        ("mobileNetV2", 112, "acr", True, "300w/mnv2_112_spatial/300w_mnv2_112_spatial_ACRLoss.keras"),
+        ("EfficientNet-B0", 224, "l2", None, "300w/EF_0/300w_EF0_base.keras"),
+        ("EfficientNet-B3", 224, "l1", None, "300w/EF_3/300w_EF3_L1.keras"),
+        ("EfficientNet-B3", 224, "wing", None, "300w/EF_3/300w_EF3_wing.keras"),
     ],
 )
-def test_names_are_the_original_s(arch, size, method, expected):
-    settings = {"dataset": "300W", "arch": arch, "input_size": size, "method": method}
+def test_names_are_the_original_s(arch, size, method, spatial, expected):
+    recipe = {"spatial": spatial}
+    settings = {"dataset": "300W", "arch": arch, "input_size": size, "method": method, "recipe": recipe}
     assert shipped_path(settings, "w") == Path("w") / expected
 
 

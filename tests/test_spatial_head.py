@@ -10,20 +10,21 @@ from cnn_model import CNNModel, linear_head, load_model, take_weights
 from config import MAP_CHANNELS, network_of
 from image_utility import from_targets, to_targets
 from spatial_head import MeanPlace
+from train import Train
 
 SPATIAL = dataclasses.replace(network_of("mobileNetV2"), spatial=True)
 
 
 def test_one_bright_place_is_the_answer():
-    maps = np.zeros((1, 4, 8, 2), np.float32)
-    maps[0, 1, 6, 0] = maps[0, 3, 0, 1] = 100
-    places = from_targets(np.asarray(keras.ops.convert_to_numpy(MeanPlace(32)(maps))), 32)  # (1, 2, 2)
-    np.testing.assert_allclose(places[0], [[6.5 * 4 - 0.5, 1.5 * 8 - 0.5], [0.5 * 4 - 0.5, 3.5 * 8 - 0.5]], atol=1e-4)
+    maps = np.zeros((1, 4, 4, 2), np.float32)
+    maps[0, 1, 2, 0] = maps[0, 3, 0, 1] = 100
+    places = from_targets(np.asarray(keras.ops.convert_to_numpy(MeanPlace(32, 8)(maps))), 32)  # (1, 2, 2)
+    np.testing.assert_allclose(places[0], [[2.5 * 8 - 0.5, 1.5 * 8 - 0.5], [0.5 * 8 - 0.5, 3.5 * 8 - 0.5]], atol=1e-4)
 
 
 def test_a_place_is_the_mean_under_the_softmax():
     maps = np.random.default_rng(1).normal(size=(3, 5, 5, 4)).astype(np.float32)
-    found = keras.ops.convert_to_numpy(MeanPlace(40)(maps))
+    found = keras.ops.convert_to_numpy(MeanPlace(40, 8)(maps))
     chances = np.exp(maps) / np.exp(maps).sum(axis=(1, 2), keepdims=True)
     pixels = (np.arange(5) + 0.5) * 8 - 0.5  # of the crop
     x, y = np.einsum("bijp,j->bp", chances, pixels), np.einsum("bijp,i->bp", chances, pixels)
@@ -35,10 +36,10 @@ def test_maps_that_say_nothing_give_the_centre():
     np.testing.assert_allclose(places, 31.5, atol=1e-4)  # between pixels 31 and 32
 
 
-@pytest.mark.parametrize("size", [64, 112])
+@pytest.mark.parametrize("size", [64, 100])
 def test_inputs_of_every_size(size):
     model = CNNModel().get_model(SPATIAL, 136, size)
-    side = {64: 16, 112: 28}[size]
+    side = {64: 16, 100: 25}[size]
     assert model.get_layer("maps").output.shape == (None, side, side, 68)
     assert model.output_shape == (None, 136) and model.output.dtype == "float32"
     assert linear_head(model).name == "landmarks"
@@ -78,6 +79,12 @@ def test_weights_go_to_another_size_and_to_other_landmarks(tmp_path, capsys):
     assert "has other outputs" in capsys.readouterr().out
     with pytest.raises(ValueError, match="source.keras does not fit this network. Received 124 layers"):
         take_weights(CNNModel().get_model("mobileNetV2", 136, 64), tmp_path / "source.keras")
+
+
+def test_a_method_with_a_head_of_its_own_takes_no_other():
+    with pytest.raises(ValueError, match="pwc has a head of its own. Received the spatial head"):
+        Train("mobileNetV2", "300W", "runs/none", "pwc", head="spatial")
+    assert Train("mobileNetV2", "300W", "runs/none", "l1", head="spatial").network.spatial
 
 
 def test_a_saved_network_says_the_same(tmp_path):
