@@ -144,11 +144,15 @@ class Train:
         self.faces = faces
         self.also = [dataset_of(name) for name in also]
         self.records = records
-        if records and (faces is not None or also or self.method.chooses_faces or sampler != "host"):
-            raise ValueError(
-                "records are read as they come. Received a choice of faces (--faces, --also), the device sampler, or a "
-                f"method that needs all faces at once ({method}: {'yes' if self.method.chooses_faces else 'no'})"
-            )
+        choices = {
+            "--faces": faces is not None,
+            "--also": bool(also),
+            f"--sampler {sampler}": sampler != "host",
+            f"the method {method}": self.method.chooses_faces,
+        }
+        if records and any(choices.values()):
+            received = ", ".join(name for name, there in choices.items() if there)
+            raise ValueError(f"records are read as they come. Received {received}, which needs the faces in memory")
         if self.method.contours and self.crop.centre == "centroid":
             boxes = [name for name, row in CROPS.items() if row.centre != "centroid"]
             raise ValueError(
