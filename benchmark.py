@@ -10,7 +10,7 @@ memory; KERAS_BACKEND=jax or torch measures them there (without the eager loop, 
 
 measures what each loss adds to a training step.
 
-    python benchmark.py losses --dataset 300W --methods acr,l2 --seeds 7,8 --jobs 2 --out results/losses
+    python benchmark.py losses --dataset 300W --methods acr,l2 --seeds 7,8,9 --jobs 2 --out results/losses
 
 trains every method on every network with every seed, and compares them. It can be killed at any time; the same command
 goes on.
@@ -76,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         table.add_argument("--blocks", type=int, default=5, help="blocks of each way")
     losses_of = tables.add_parser("losses", help="methods x networks x seeds, trained and compared")
     losses_of.add_argument("--archs", type=names, default=[str(ModelArch.MNV2)], help="networks, with commas between")
-    losses_of.add_argument("--seeds", type=seeds, default=[SEED, SEED + 1], help="seeds, with commas between")
+    losses_of.add_argument("--seeds", type=seeds, default=[SEED, SEED + 1, SEED + 2], help="seeds, with commas between")
     losses_of.add_argument("--recipe", choices=sorted(RECIPES), help="rates and moves; the data set's own by default")
     losses_of.add_argument("--crop", default=DEFAULT_CROP, choices=sorted(CROPS), help="the region the network sees")
     losses_of.add_argument("--epochs", type=int, help="instead of the recipe's")

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 import metrics
-from benches.bootstrap import Differences, paired_bootstrap
+from benches.bootstrap import Differences, paired_differences
 from benches.comparison_figures import draw_ceds, draw_convergence, draw_differences, draw_landmark_errors
 from config import (
     BEST_FILE,
@@ -192,7 +192,7 @@ class Comparison:
     def found(self) -> dict[str, Differences]:
         """Subset -> the differences between the entries there."""
         errors = np.stack(list(self.errors.values()))  # (entries, seeds, faces)
-        return {subset: paired_bootstrap(errors[..., mask]) for subset, mask in self.truth.masks.items()}
+        return {subset: paired_differences(errors[..., mask]) for subset, mask in self.truth.masks.items()}
 
     def rows(self) -> list[dict]:
         """The table: one row for each entry, normaliser and subset, with mean and standard deviation over seeds.
@@ -237,10 +237,10 @@ class Comparison:
         lines += [
             "",
             f"Differences of the mean NME, in points of percent ({self.truth.dataset.normaliser}), with "
-            f"{BOOTSTRAP_INTERVAL:.0%} intervals: paired bootstrap over {self._covered()}, {BOOTSTRAP_DRAWS:,} draws. "
-            "Real: zero lies outside, and every seed's difference has the same sign; not known with one seed or fewer "
-            f"than {SMALLEST_BOOTSTRAP} faces. With few seeds the intervals are too narrow, and of many differences "
-            "that are none some look real. All faces; differences.csv has the subsets.",
+            f"{BOOTSTRAP_INTERVAL:.0%} intervals over {self._covered()}. Faces: paired bootstrap, {BOOTSTRAP_DRAWS:,} "
+            "draws; seeds, where there are several: Student's t. Real: zero lies outside; not known with one seed or "
+            f"fewer than {SMALLEST_BOOTSTRAP} faces. With two seeds only large differences show, and of many that are "
+            "none some look real. All faces; differences.csv has the subsets.",
             "",
         ]
         head = ["difference", "NME", "from", "to", "real"]
