@@ -104,13 +104,18 @@ def plan(options: argparse.Namespace) -> dict[tuple[str, str, int], tuple[Traini
     """(network, method, seed) -> its training and its recipe. Seeds come last in the order of training.
 
     Raises:
-        ValueError: an unknown name, nothing to train, or a folder that holds a run with other settings.
+        ValueError: an unknown name, a method of contours, nothing to train, or a folder that holds a run with other
+            settings.
     """
     for name in ("methods", "archs", "seeds"):
         if not getattr(options, name):
             raise ValueError(f"nothing to train. Received no {name}; one or more would be right")
-    for method in options.methods:
-        method_of(method)
+    contours = [name for name in options.methods if method_of(name).contours]
+    if contours:
+        raise ValueError(
+            f"the bench compares landmarks. Received {', '.join(contours)}, which predict anchors and contours; "
+            "ace_net/README.md has the commands that train and compare those"
+        )
     for arch in options.archs:
         network_of(arch)
     made = _runs_below(options.run_dirs)
