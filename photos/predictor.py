@@ -63,7 +63,8 @@ class Predictor:
         detector: Detector | None = None,
         confidence: bool = True,
     ):
-        self.network = weights if isinstance(weights, LandmarkNetwork) else load_network(weights or best_weights())
+        named = weights is None or isinstance(weights, (str, os.PathLike))
+        self.network = load_network(weights or best_weights()) if named else weights
         self.layout = self.network.layout
         confidence = confidence and not self.network.contours  # points of a contour slide from copy to copy
         self.detector = detector or CascadeDetector()

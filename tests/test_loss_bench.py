@@ -376,7 +376,8 @@ def test_one_entry_with_one_seed_is_a_comparison_too(compared, tmp_path):
     files = single.write(tmp_path / "out", "One run.")
     assert all(file.stat().st_size for file in files if file.name != "differences.csv")
     text = files[0].read_text()
-    assert "intervals over test faces, not over seeds. Faces: paired bootstrap" in text and f"- l2: {tmp_path / 'l20'}\n" in text
+    assert "intervals over test faces, not over seeds. Faces: paired bootstrap" in text
+    assert f"- l2: {tmp_path / 'l20'}\n" in text
     assert f"| l2 | inter-ocular | full | 6 | 689 | 1 | {nmes[1, 0].mean():.2f} |" in text
 
 

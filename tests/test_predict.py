@@ -78,7 +78,7 @@ class MarkNetwork:
     """
 
     path, input_size, points, crop, method, dataset = Path("marks.keras"), 64, 29, "square", "l2", "COFW"
-    contours = False
+    layout, contours = LAYOUT_29, False
 
     def __init__(self):
         self.batches = []
@@ -110,12 +110,9 @@ def marks(width=300, height=200, red=(120, 90), green=(170, 110)):
 # --------------------------------------------------------------------------------------------------------------------
 
 
-def mark_predictor(**options):
+def mark_predictor():
     """A predictor with that network; its landmarks are not mirrored by name, so only the plain copy is right."""
-    instance = Predictor.__new__(Predictor)
-    instance.network, instance.layout, instance.detector = MarkNetwork(), LAYOUT_29, None
-    instance._calibration, instance._copies = None, (COPIES[0],)
-    return instance
+    return Predictor(MarkNetwork(), confidence=False)
 
 
 def test_landmarks_come_back_to_image_pixels_from_a_loose_box():

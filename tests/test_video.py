@@ -10,7 +10,7 @@ from skimage import data
 
 import predict
 from benches.measure_jitter import KnownBox, jitter, lag, make_clip, motion, track
-from config import CAMERA_RATE, CROPS, TRACKING, Copy
+from config import CAMERA_RATE, CROPS, TRACKING
 from image_utility import crop_image, landmark_box, transform
 from landmark_layouts import LAYOUT_68
 from photos.face_detector import FoundFace
@@ -33,7 +33,7 @@ class Matcher:
     besides, differently for every crop, as a network's do in noisy frames.
     """
 
-    input_size, points, crop, dataset, contours = SIZE, 68, "square", "300W", False
+    input_size, points, crop, dataset, layout, contours = SIZE, 68, "square", "300W", LAYOUT_68, False
 
     def __init__(self, image, landmarks):
         crops, matrices = crop_image(image, CROPS["square"], landmarks, SIZE, np.eye(2, 3)[None])
@@ -57,13 +57,6 @@ def _grey(image):
     return np.asarray(image, np.float32).mean(axis=-1)
 
 
-def matching_predictor(image, landmarks):
-    predictor = Predictor.__new__(Predictor)
-    predictor.network, predictor.layout = Matcher(image, landmarks), LAYOUT_68
-    predictor._calibration, predictor._copies = None, (Copy(),)
-    return predictor
-
-
 @pytest.fixture(scope="module")
 def clip():
     """Frames of the moved, noisy, rendered face, its true landmarks in each, and a predictor that knows the face."""
@@ -71,9 +64,7 @@ def clip():
     image, landmarks = face.image, face.landmarks()
     frames, matrices = make_clip(image, landmarks, FRAMES, noise=6.0)
     truth = transform(landmarks, matrices)
-    predictor = matching_predictor(image, landmarks)
-    predictor.detector = KnownBox(truth[0])
-    return frames, truth, predictor
+    return frames, truth, Predictor(Matcher(image, landmarks), KnownBox(truth[0]), confidence=False)
 
 
 # --------------------------------------------------------------------------------------------------------------------
