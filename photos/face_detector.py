@@ -8,7 +8,7 @@ each other was measured on training faces (benches/measure_detector.py) and stan
 import json
 import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -198,7 +198,7 @@ class BoxesFromFile:
                     raise ValueError(
                         f"{self.path}, {name}: the middle of a box lies outside the image. Received {outside}"
                     )
-                return self._faces[known]
+                return largest_first(self._faces[known])
         raise ValueError(f"{self.path} names no boxes of {name!r}. Received {len(self._faces)} other names")
 
 
@@ -256,4 +256,9 @@ def _one_each(found: list[FoundFace], most: float) -> list[FoundFace]:
     for face in sorted(found, key=lambda face: -face.score):
         if not kept or overlap(face.box, np.stack([other.box for other in kept])).max() <= most:
             kept.append(face)
-    return sorted(kept, key=lambda face: -np.prod(face.box[2:] - face.box[:2]))
+    return largest_first(kept)
+
+
+def largest_first(found: Iterable[FoundFace]) -> list[FoundFace]:
+    """The faces by the area of their boxes; of equal ones the first stays the first."""
+    return sorted(found, key=lambda face: -np.prod(face.box[2:] - face.box[:2]))

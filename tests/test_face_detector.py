@@ -130,6 +130,15 @@ def test_boxes_from_a_file(tmp_path):
         detector_of(str(path)).detect(EMPTY, 68, "b.jpg")
 
 
+def test_boxes_from_a_file_come_largest_first(tmp_path):
+    """As every detector's do, whatever their order in the file; of equal ones the first stays the first."""
+    boxes = [[0, 0, 10, 10], [5, 5, 45, 35], [20, 0, 30, 10], [0, 0, 59, 59]]
+    faces = [{"box": box} for box in boxes]
+    write_json(tmp_path / "boxes.json", [{"image": "a.jpg", "faces": faces}])
+    found = BoxesFromFile(tmp_path / "boxes.json").detect(EMPTY, 68, "a.jpg")
+    assert [face.box.tolist() for face in found] == [boxes[3], boxes[1], boxes[0], boxes[2]]
+
+
 @pytest.mark.parametrize(
     "content",
     ["", "[1]", "{}5", '[{"image": "a"}]', '[{"image": "a", "faces": [{"box": [1, 2, 1, 9]}]}]',
