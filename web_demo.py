@@ -132,7 +132,8 @@ def build_page(gr: types.ModuleType, weights: Sequence[str]):
         gr.Markdown(
             "# Face landmarks\nLines are contours. Dots are landmarks: yellow where the network is sure, dark violet "
             "where it is not. Confidence is the probability of an error of at most "
-            f"{CONFIDENT_ERROR:g} % of the distance between the eyes. Nothing leaves this machine or is kept."
+            f"{CONFIDENT_ERROR:g} % of what the network's data set counts errors in, mostly the distance between the "
+            "outer corners of the eyes. Nothing leaves this machine or is kept."
         )
         with gr.Row():
             with gr.Column():

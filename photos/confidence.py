@@ -1,11 +1,12 @@
 """How sure is each landmark? The network sees a face several times, moved a little, and we look how far it disagrees.
 
-    confidence = P(error <= 5 % of the inter-ocular distance) = 1 / (1 + exp(-(slope log(spread) + offset)))
+    confidence = P(error <= 5 % of the normaliser) = 1 / (1 + exp(-(slope log(spread) + offset)))
 
-`spread` is the root mean square distance of a landmark's copies from their mean, in units of the face's size. Slope and
-offsets (one for each landmark, since a point of the jaw is harder to place than an eye's corner) are fitted on held-out
-faces by `python -m photos.calibrate` and lie beside the weights: best.keras, best.confidence.json. Other weights use
-config.py's.
+The normaliser is that of the network's data set: 300W's is the distance between the outer corners of the eyes. `spread`
+is the root mean square distance of a landmark's copies from their mean, in units of the face's size. Slope and offsets
+(one for each landmark, since a point of the jaw is harder to place than an eye's corner) are fitted on held-out faces
+by `python -m photos.calibrate` and lie beside the weights: best.keras, best.confidence.json. Other weights use those of
+config.py.
 """
 
 import json

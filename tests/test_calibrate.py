@@ -1,0 +1,107 @@
+"""photos/calibrate.py: what a patch covers, what a fit finds, and who judges whom."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from config import COVER_SHARE, dataset_of
+from face_batches import Faces
+from photos import calibrate
+from photos.confidence import Calibration
+
+SIDE = 120
+COUNT = 5
+
+
+def flat_faces(landmarks):
+    """Faces with these landmarks (faces, points, 2), each in a picture of one grey level of its own."""
+    images = [np.full((SIDE, SIDE, 3), 20 + 30 * number, np.uint8) for number in range(len(landmarks))]
+    still, none = np.tile(np.eye(2, 3), (len(landmarks), 1, 1)), [()] * len(landmarks)
+    names = [f"{number}.jpg" for number in range(len(landmarks))]
+    return Faces(dataset_of("300W"), "validation", names, images, landmarks, still, none, [])
+
+
+@pytest.mark.parametrize("low, high", [(30, 90), (-25, 60), (70, 150)])
+def test_a_patch_hides_what_its_mask_says(low, high):
+    """Of every landmark in the picture the pixel is looked at; some faces reach out of the picture."""
+    landmarks = np.random.default_rng(0).uniform(low, high, (COUNT, 68, 2))
+    faces = flat_faces(landmarks)
+    for seed in range(8):
+        images, covered = calibrate.cover(faces, seed)
+        for number, image in enumerate(images):
+            pixels = np.floor(landmarks[number] + 0.5).astype(int)
+            inside = ((pixels >= 0) & (pixels < SIDE)).all(axis=1)
+            levels = np.full(68, faces.images[number][0, 0, 0])
+            levels[inside] = image[pixels[inside, 1], pixels[inside, 0], 0]
+            np.testing.assert_array_equal(covered[number], levels != faces.images[number][0, 0, 0])
+            assert set(np.unique(image)) <= {20 + 30 * number, 20 + 30 * ((number - 1) % COUNT)}  # its neighbour's
+        assert 0 < covered.mean() < 0.5
+
+
+def test_a_patch_is_as_large_as_it_should_be_and_the_pictures_given_stay():
+    faces = flat_faces(np.random.default_rng(1).uniform(20, 100, (COUNT, 68, 2)))
+    images, _ = calibrate.cover(faces)
+    for number, (image, landmarks) in enumerate(zip(images, faces.landmarks, strict=True)):
+        assert (faces.images[number] == 20 + 30 * number).all()
+        rows, columns = np.nonzero(image[..., 0] != 20 + 30 * number)
+        sides = np.ptp(columns) + 1, np.ptp(rows) + 1
+        np.testing.assert_allclose(sides, COVER_SHARE * np.ptp(landmarks, axis=0), atol=0.51)
+        assert len(rows) == np.prod(sides)  # a whole rectangle
+
+
+TRUE = Calibration(-1.5, np.array([-6.0, -5.0, -7.0]))
+
+
+def drawn(rng, shape, calibration=TRUE):
+    """Spreads (..., points), and which landmarks are right, as the calibration says."""
+    spread = np.exp(rng.uniform(-6, -2, (*shape, 3)))
+    return spread, rng.random(spread.shape) < calibration.confidence(spread)
+
+
+def test_a_fit_finds_the_slope_and_the_offsets_that_made_the_faces():
+    found = calibrate.fit(*drawn(np.random.default_rng(2), (6000,)))
+    assert found.slope == pytest.approx(TRUE.slope, abs=0.1)
+    np.testing.assert_allclose(found.offsets, TRUE.offsets, atol=0.4)
+    assert (np.diff(found.confidence(np.array([[0.001] * 3, [0.1] * 3])), axis=0) < 0).all()
+
+
+@pytest.mark.parametrize("right", [True, False])
+def test_nothing_can_be_learned_where_all_is_right_or_wrong(right):
+    with pytest.raises(ValueError, match="cannot calibrate. Received"):
+        calibrate.fit(np.full((4, 3), 0.01), np.full((4, 3), right))
+
+
+def test_each_half_is_judged_by_the_fit_on_the_other():
+    """Two worlds by turns: each half has the confidence that the other's world gives, not its own."""
+    other = dataclasses.replace(TRUE, slope=-0.5, offsets=np.array([-2.0, -1.0, -3.0]))
+    rng = np.random.default_rng(3)
+    worlds = np.arange(4000) // 400 % 2  # blocks of a tenth
+    spreads, right = np.empty((2, 4000, 3)), np.empty((2, 4000, 3), bool)
+    for world, calibration in enumerate((TRUE, other)):
+        spreads[:, worlds == world], right[:, worlds == world] = drawn(rng, (2, 2000), calibration)
+    judged = calibrate.judge_halves(spreads, right)
+    for world, calibration in enumerate((other, TRUE)):
+        expected = calibration.confidence(spreads[:, worlds == world])
+        np.testing.assert_allclose(judged[:, worlds == world], expected, atol=0.05)
+
+
+@pytest.mark.parametrize("count", [2, 3, 7, 10, 150])
+def test_both_halves_hold_faces_and_neighbours_stay_together(count, monkeypatch):
+    seen = []
+
+    def remember(spread, right):
+        seen.append(sorted({int(number) for number in spread[:, 0]}))
+        return TRUE
+
+    monkeypatch.setattr(calibrate, "fit", remember)
+    spreads = np.tile(np.arange(count, dtype=float)[:, None], (2, 1, 3))
+    calibrate.judge_halves(spreads, spreads > 0)
+    assert sorted(seen[0] + seen[1]) == list(range(count)) and abs(len(seen[0]) - len(seen[1])) <= max(1, count // 10)
+    cuts = sum((number in seen[0]) != (number + 1 in seen[0]) for number in range(count - 1))
+    assert cuts == min(10, count) - 1
+
+
+def test_rank_correlation_by_hand():
+    """Ranks 1 2 3 4 and 1 2 4 3: 1 - 6 (1 + 1) / (4 * 15)."""
+    assert calibrate.rank_correlation(np.array([[1, 5], [6, 9.0]]), np.array([[0, 1], [8, 7.0]])) == pytest.approx(0.8)
