@@ -5,7 +5,6 @@ computed from the predictions once more, and must agree with metrics.json.
 """
 
 import csv
-import io
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ import numpy as np
 import metrics
 from benches.bootstrap import Differences, paired_differences
 from benches.comparison_figures import draw_ceds, draw_convergence, draw_differences, draw_landmark_errors
+from benches.tables import csv_text, markdown
 from config import (
     BEST_FILE,
     BOOTSTRAP_DRAWS,
@@ -174,10 +174,10 @@ class Comparison:
         landmarks = {title: np.mean([run.landmarks for run in entry], axis=0) for title, entry in self.results.items()}
         convergence = {title: _common_epochs(entry) for title, entry in self.results.items()}
         head = f"{dataset.title}, {len(self.truth.names)} test faces, {dataset.normaliser} NME"
-        write_text(out / "table.csv", _csv(rows))
+        write_text(out / "table.csv", csv_text(rows))
         write_text(out / "table.md", self._markdown(rows, differences, description))
-        write_text(out / "differences.csv", _csv(differences))
-        write_text(out / "convergence.csv", _csv(_convergence_rows(convergence)))
+        write_text(out / "differences.csv", csv_text(differences))
+        write_text(out / "convergence.csv", csv_text(_convergence_rows(convergence)))
         draw_ceds(out / "ced.png", {title: errors.ravel() for title, errors in self.errors.items()}, head)
         draw_landmark_errors(out / "landmarks.png", self.truth.mean_face(), landmarks, layout, head)
         draw_convergence(out / "convergence.png", convergence, dataset.normaliser)
@@ -226,32 +226,31 @@ class Comparison:
 
     def _markdown(self, rows: list[dict], differences: list[dict], description: str) -> str:
         """The table and the differences, for a reader."""
-        lines = [description, "", "Mean ± standard deviation over seeds; NME in percent, FR and AUC as fractions.", ""]
-        head = ["entry", "normaliser", "subset", "faces", "official", "seeds", *map(str.upper, MEASURES)]
-        head.append(f"best validation NME ({self.truth.dataset.normaliser})")
-        lines += [_line(head), _line(["---"] * len(head))]
+        best = f"best validation NME ({self.truth.dataset.normaliser})"
+        table = []
         for row in rows:
-            cells = [row["entry"], row["normaliser"], row["subset"], row["n"], row["n_official"] or "-", row["seeds"]]
-            cells += [_plus_minus(row, measure, 2 if measure == "nme" else 4) for measure in MEASURES]
-            lines.append(_line([*cells, _plus_minus(row, "validation_nme", 2)]))
-        lines += [
-            "",
+            line = {name: row[name] for name in ("entry", "normaliser", "subset")}
+            line |= {"faces": row["n"], "official": row["n_official"] or "-", "seeds": row["seeds"]}
+            line |= {name.upper(): _plus_minus(row, name, 2 if name == "nme" else 4) for name in MEASURES}
+            table.append(line | {best: _plus_minus(row, "validation_nme", 2)})
+        of_two = [
+            {"difference": f"{row['entry']} − {row['other']}"}
+            | {column: f"{row[name]:+.3f}" for column, name in (("NME", "nme"), ("from", "low"), ("to", "high"))}
+            | {"real": row["real"]}
+            for row in differences
+            if row["subset"] == "full"
+        ]
+        explained = (
             f"Differences of the mean NME, in points of percent ({self.truth.dataset.normaliser}), with "
             f"{BOOTSTRAP_INTERVAL:.0%} intervals over {self._covered()}. Faces: paired bootstrap, {BOOTSTRAP_DRAWS:,} "
             "draws; seeds, where there are several: Student's t. Real: zero lies outside; not known with one seed or "
             f"fewer than {SMALLEST_BOOTSTRAP} faces. With two seeds only large differences show, and of many that are "
-            "none some look real. All faces; differences.csv has the subsets.",
-            "",
-        ]
-        head = ["difference", "NME", "from", "to", "real"]
-        lines += [_line(head), _line(["---"] * len(head))]
-        for row in (row for row in differences if row["subset"] == "full"):
-            numbers = [f"{row[name]:+.3f}" for name in ("nme", "low", "high")]
-            pair = f"{row['entry']} − {row['other']}"
-            lines.append(_line([pair, *numbers, row["real"]]))
-        lines += ["", "Runs:", ""]
-        lines += [f"- {title}: {', '.join(str(run.folder) for run in entry)}" for title, entry in self.results.items()]
-        return "\n".join(lines) + "\n"
+            "none some look real. All faces; differences.csv has the subsets."
+        )
+        runs = [f"- {title}: {', '.join(str(run.folder) for run in entry)}" for title, entry in self.results.items()]
+        about = "Mean ± standard deviation over seeds; NME in percent, FR and AUC as fractions."
+        parts = [description, about, markdown(table), explained, markdown(of_two), "Runs:", "\n".join(runs)]
+        return "\n\n".join(part.rstrip("\n") for part in parts if part) + "\n"
 
     def _covered(self) -> str:
         """What the intervals are of."""
@@ -285,17 +284,3 @@ def _convergence_rows(curves: dict[str, tuple[np.ndarray, np.ndarray]]) -> list[
         for title, (steps, errors) in curves.items()
         for step, values in zip(steps, errors.T, strict=True)
     ]
-
-
-def _line(cells: Sequence) -> str:
-    """One row of a Markdown table."""
-    return f"| {' | '.join(map(str, cells))} |"
-
-
-def _csv(rows: list[dict]) -> str:
-    """Rows with the same keys as comma-separated text."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(rows[0]) if rows else [], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()

@@ -11,9 +11,7 @@ keep a face's shape where it fails, heatmaps are not.
 """
 
 import argparse
-import csv
 import dataclasses
-import io
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,6 +20,7 @@ from typing import NamedTuple
 import numpy as np
 
 from benches.comparison_figures import draw_ceds
+from benches.tables import csv_text, markdown
 from cnn_model import load_model, settings_of
 from config import BEST_FILE, DATA_DIR, EVALUATED_SPLITS, FAILURE_THRESHOLDS, SETTINGS_FILE, TITLES, crop_of, dataset_of
 from face_batches import Faces, load_faces
@@ -53,29 +52,34 @@ class FaceSpace:
 
     def distance(self, landmarks: np.ndarray) -> np.ndarray:
         """(faces,): root mean square over the landmarks of what the modes leave of each aligned shape, in percent of
-        the mean face's inter-ocular distance. Modes reach three standard deviations, as those of the Smooth-Face do."""
-        shapes = align_to(landmarks, self.mean).reshape(len(landmarks), -1)  # (faces, 2 * points)
-        rest = (shapes - self.model.smooth(shapes)).reshape(len(shapes), -1, 2)
-        return 100 * np.sqrt(np.mean(np.sum(rest**2, axis=-1), axis=-1)) / self.unit
+        the mean face's inter-ocular distance; NaN where all landmarks share a place, which is no shape. Modes reach
+        three standard deviations, as those of the Smooth-Face do."""
+        distance = np.full(len(landmarks), np.nan)
+        shaped = np.ptp(landmarks, axis=1).any(axis=-1)  # (faces,)
+        if shaped.any():
+            shapes = align_to(landmarks[shaped], self.mean).reshape(shaped.sum(), -1)  # (shaped faces, 2 * points)
+            rest = (shapes - self.model.smooth(shapes)).reshape(len(shapes), -1, 2)
+            distance[shaped] = 100 * np.sqrt(np.mean(np.sum(rest**2, axis=-1), axis=-1)) / self.unit
+        return distance
 
 
 class Answer(NamedTuple):
     """What one run, read by one decoder, said: landmarks (faces, points, 2) in image pixels of open and covered
     faces."""
 
-    method: str
+    run: str
     decoder: str
     open: np.ndarray
     covered: np.ndarray
 
     @property
     def title(self) -> str:
-        """The method, and the decoder where there is one."""
-        return f"{self.method}, {self.decoder}" if self.decoder else self.method
+        """The run, and the decoder where there is one."""
+        return f"{self.run}, {self.decoder}" if self.decoder else self.run
 
 
-def answers(folder: Path, open_faces: Faces, covered_faces: Faces) -> list[Answer]:
-    """The answers of a run: one for each decoder of its method.
+def answers(folder: Path, run: str, open_faces: Faces, covered_faces: Faces) -> list[Answer]:
+    """The answers of the run in a folder, under a name: one for each decoder of its method.
 
     Raises:
         ValueError: the run is of another data set, or its files are broken.
@@ -90,7 +94,7 @@ def answers(folder: Path, open_faces: Faces, covered_faces: Faces) -> list[Answe
     for decoder in method.decoders or [None]:
         row = read_by(method, decoder)
         predicted = (predict_faces(model, row, faces, crop) for faces in (open_faces, covered_faces))
-        found.append(Answer(folder.name, decoder or "", *predicted))
+        found.append(Answer(run, decoder or "", *predicted))
     return found
 
 
@@ -102,22 +106,25 @@ def rows_of(said: Sequence[Answer], faces: Faces, hidden: np.ndarray, space: Fac
     """
     eyes = list(faces.dataset.layout.parts[EYES])
     distance = normaliser_distance(faces.landmarks, faces.dataset.layout, NORMALISER, faces.names)
-    truth = {"entry": "truth", "faces": len(faces), "to face space %": float(space.distance(faces.landmarks).mean())}
-    rows = [truth]
+    rows = [{"entry": "truth", "faces": len(faces), "to face space %": _mean(space.distance(faces.landmarks))}]
     for answer in said:
         for kind, predicted in (("open", answer.open), ("covered", answer.covered)):
             errors = point_errors(predicted, faces.landmarks, distance) / 100  # (faces, points)
             wrong = errors.mean(axis=1) > WRONG / 100
             away = space.distance(predicted)
-            row = {"entry": answer.title, "kind": kind, "faces": len(faces), "NMSE": errors.mean()}
-            row |= {"NMSE eyes": errors[:, eyes].mean()}
-            row |= {"NMSE under the patch": errors[hidden].mean(), "NMSE beside it": errors[~hidden].mean()}
-            row |= {"wrong faces": int(wrong.sum()), "to face space %": away.mean()}
-            row |= {"to face space %, wrong faces": away[wrong].mean() if wrong.any() else None}
-            rows.append(
-                {name: float(value) if isinstance(value, np.floating) else value for name, value in row.items()}
-            )
+            row = {"entry": answer.title, "kind": kind, "faces": len(faces), "NMSE": _mean(errors)}
+            row |= {"NMSE eyes": _mean(errors[:, eyes])}
+            row |= {"NMSE under the patch": _mean(errors[hidden]), "NMSE beside it": _mean(errors[~hidden])}
+            row |= {"wrong faces": int(wrong.sum()), "without shape": int(np.isnan(away).sum())}
+            row |= {"to face space %": _mean(away), "to face space %, wrong faces": _mean(away[wrong])}
+            rows.append(row)
     return rows
+
+
+def _mean(values: np.ndarray) -> float | None:
+    """The mean of the values that are known, None where none is."""
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if len(known) else None
 
 
 def study(dataset_name: str, runs: Path, out: Path, data_dir: str, split: str) -> list[Path]:
@@ -135,14 +142,15 @@ def study(dataset_name: str, runs: Path, out: Path, data_dir: str, split: str) -
     images, hidden = cover(faces)
     covered_faces = dataclasses.replace(faces, images=images)
     space = FaceSpace(load_faces(data_dir, dataset.name, "train").landmarks, dataset.layout)
-    said = [answer for folder in folders for answer in answers(folder, faces, covered_faces)]
+    names = {folder: folder.relative_to(runs).as_posix() if folder != runs else folder.name for folder in folders}
+    said = [answer for folder in folders for answer in answers(folder, names[folder], faces, covered_faces)]
     rows = rows_of(said, faces, hidden, space)
     head = (
         f"{dataset.title}, {split} split, {len(faces)} faces; NMSE by the outer eye corners, a fraction; "
         f"wrong: above {WRONG / 100:g}; the patch covers {hidden.mean():.0%} of the landmarks"
     )
-    write_text(out / "table.md", f"{head}\n\n{_markdown(rows)}")
-    write_text(out / "table.csv", _csv(rows))
+    write_text(out / "table.md", f"{head}\n\n{markdown(rows)}")
+    write_text(out / "table.csv", csv_text(rows))
     files = [out / "table.md", out / "table.csv"]
     distance = normaliser_distance(faces.landmarks, dataset.layout, NORMALISER, faces.names)
     parts = {"all": slice(None), EYES: list(dataset.layout.parts[EYES])}
@@ -168,29 +176,6 @@ def _input_size(folders: Sequence[Path]) -> int:
         said = ", ".join(f"{folder.name} {size}" for folder, size in sizes.items())
         raise ValueError(f"runs of one input size can be compared. Received {said}")
     return sizes[folders[0]]
-
-
-def _columns(rows: list[dict]) -> list[str]:
-    return list(dict.fromkeys(name for row in reversed(rows) for name in row))
-
-
-def _markdown(rows: list[dict]) -> str:
-    """The rows as a Markdown table."""
-    columns = _columns(rows)
-    lines = [columns, ["---"] * len(columns)]
-    for row in rows:
-        values = (row.get(name) for name in columns)
-        lines.append(["" if v is None else f"{v:.4f}" if isinstance(v, float) else str(v) for v in values])
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
-
-
-def _csv(rows: list[dict]) -> str:
-    """The rows as comma-separated text."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=_columns(rows), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
