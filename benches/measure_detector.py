@@ -103,6 +103,7 @@ def compare(dataset: Dataset, records: Sequence[FaceRecord], weights: str) -> No
     if predictor.layout != dataset.layout:
         raise ValueError(f"{weights} is not for {dataset.title}. Received {predictor.network.points} landmarks")
     plain = Predictor(predictor.network, confidence=False)
+    boxes = None if any(record.box is None for record in records) else np.array([record.box for record in records])
     truth, hits, faces_found = [], [], 0
     predicted = {title: [] for title in ("landmark boxes", *(f"detector, {n + 1} passes" for n in range(PASSES)))}
     predicted |= {f"{title}, mean of copies": [] for title in list(predicted)}
@@ -122,7 +123,8 @@ def compare(dataset: Dataset, records: Sequence[FaceRecord], weights: str) -> No
                 predicted[title + end].append(way.align([image], [[start]], passes)[0][0].landmarks)
     truth, hits = np.stack(truth), np.array(hits)
     print(f"found {hits.sum()} of {len(records)} faces ({hits.mean():.1%}), {faces_found - hits.sum()} other boxes")
-    distance = normaliser_distance(truth, dataset.layout, dataset.normaliser)
+    names = [record.image for record in records]
+    distance = normaliser_distance(truth, dataset.layout, dataset.normaliser, names, boxes)
     print(f"{dataset.normaliser} NME in %        {'all faces':>12}{'found faces':>12}{'FR@10, found':>14}")
     for title, landmarks in predicted.items():
         errors = nme(np.stack(landmarks), truth, distance)

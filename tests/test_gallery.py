@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+from config import dataset_of
+from face_batches import read_index
 from image_utility import read_image
 from synthetic_faces import shape_of
 from synthetic_faces.gallery import __main__ as gallery
@@ -44,20 +46,21 @@ def test_shapes_of_another_form(shapes):
         compare_shapes(shapes[:, :29], shapes, 0.95)
 
 
-def test_the_pictures_are_drawn(shapes, tmp_path, monkeypatch, capsys):
+def test_the_pictures_are_drawn(prepared_300w, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(gallery, "SHEET", 2)
     monkeypatch.setattr(gallery, "COMPARED", 40)
     assert gallery.main(["sheet", "--out", str(tmp_path / "sheet.jpg"), "--size", "32"]) == 0
     assert read_image(tmp_path / "sheet.jpg").shape == (64, 64, 3)
-    np.savez(tmp_path / "real.npz", landmarks=shapes)
-    assert gallery.main(["shapes", "--real", str(tmp_path / "real.npz"), "--out", str(tmp_path / "shapes.png")]) == 0
-    assert "real faces: 160" in capsys.readouterr().out and (tmp_path / "shapes.png").stat().st_size > 20_000
+    words = ["shapes", "--dataset", "300W", "--data-dir", str(prepared_300w), "--out", str(tmp_path / "shapes.png")]
+    assert gallery.main(words) == 0
+    faces = read_index(prepared_300w, dataset_of("300W"))["faces"]
+    shipped = sum(face["split"] in ("train", "validation") for face in faces)
+    assert f"real faces: {shipped};" in capsys.readouterr().out and (tmp_path / "shapes.png").stat().st_size > 20_000
 
 
-def test_files_without_shapes_are_named(tmp_path, capsys):
-    (tmp_path / "text.npz").write_text("no shapes")
-    np.savez(tmp_path / "other.npz", points=np.zeros(3))
-    for name in ("text.npz", "other.npz"):
-        assert gallery.main(["shapes", "--real", str(tmp_path / name)]) == 1
-        assert f"{name} holds no shapes" in capsys.readouterr().err
-    assert gallery.main(["shapes", "--real", str(tmp_path / "none.npz")]) == 1
+def test_sets_that_are_not_prepared_are_named(tmp_path, capsys):
+    words = ["shapes", "--data-dir", str(tmp_path), "--out", str(tmp_path / "shapes.png")]
+    assert gallery.main(words) == 1
+    assert "300W is not prepared" in capsys.readouterr().err
+    assert gallery.main([*words, "--dataset", "faces"]) == 1
+    assert "unknown data set" in capsys.readouterr().err

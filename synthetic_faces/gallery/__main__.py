@@ -1,9 +1,10 @@
 """Pictures that show what the rendered faces are like.
 
     python -m synthetic_faces.gallery sheet --out img/synthetic_faces.jpg
-    python -m synthetic_faces.gallery shapes --real train_landmarks.npz --out img/synthetic_shapes.png
+    python -m synthetic_faces.gallery shapes --dataset 300W --data-dir data --out img/synthetic_shapes.png
 
-The second compares shapes with those of real faces: a file with `landmarks` (faces, 68, 2), such as 300W's.
+The second compares their shapes with those of a prepared data set of 68 landmarks: all faces that it ships for
+training, held out for validation or not.
 """
 
 import argparse
@@ -14,14 +15,17 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from config import DATA_DIR, TITLES, dataset_of
+from face_batches import read_index
 from figures import draw_shape_modes
 from image_utility import write_image
 from synthetic_faces import render_face, shape_of
 from synthetic_faces.gallery.distribution import compare_shapes
 
 SHEET = 8  # faces in a row and in a column
-COMPARED = 3148  # faces, as many as 300W's training set has
+COMPARED = 3148  # rendered faces, as many as all of 300W's training set has
 VARIANCE = 0.95  # of real shapes
+SHIPPED = ("train", "validation")  # splits of the faces that a set ships for training
 
 
 def draw_sheet(out: Path, seed: int, size: int) -> None:
@@ -31,13 +35,15 @@ def draw_sheet(out: Path, seed: int, size: int) -> None:
     write_image(out, np.vstack([np.hstack(faces[k : k + SHEET]) for k in range(0, SHEET**2, SHEET)]))
 
 
-def draw_shapes(out: Path, real: Path) -> None:
-    """Mean and first modes of real and rendered shapes; prints how far the rendered modes explain real faces."""
-    try:
-        with np.load(real, allow_pickle=False) as file:
-            landmarks = file["landmarks"].astype(float)
-    except (ValueError, KeyError, IndexError) as error:
-        raise ValueError(f"{real} holds no shapes. An .npz file with `landmarks` (faces, 68, 2) is right") from error
+def draw_shapes(out: Path, dataset: str, data_dir: str) -> None:
+    """Mean and first modes of real and rendered shapes; prints how far the rendered modes explain real faces.
+
+    Raises:
+        FileNotFoundError: the data set is not prepared.
+        ValueError: no such data set, or one of other landmarks.
+    """
+    faces = read_index(data_dir, dataset_of(dataset))["faces"]
+    landmarks = np.array([face["landmarks"] for face in faces if face["split"] in SHIPPED])  # (faces, 68, 2)
     rendered = np.stack([shape_of(seed) for seed in tqdm(range(COMPARED), desc="shapes", unit="face", disable=None)])
     found = compare_shapes(landmarks, rendered, VARIANCE)
     print(
@@ -60,7 +66,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     sheet.add_argument("--size", type=int, default=160, help="side of each face in pixels")
     shapes = commands.add_parser("shapes", help="their shapes beside those of real faces")
     shapes.add_argument("--out", type=Path, default=Path("img/synthetic_shapes.png"))
-    shapes.add_argument("--real", type=Path, required=True, help=".npz with landmarks (faces, 68, 2)")
+    shapes.add_argument("--dataset", default="300W", help=f"one of {TITLES} with 68 landmarks, prepared")
+    shapes.add_argument("--data-dir", default=DATA_DIR, help="the data root")
     options = vars(parser.parse_args(arguments))
     command = {"sheet": draw_sheet, "shapes": draw_shapes}[options.pop("command")]
     try:
