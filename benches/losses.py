@@ -46,12 +46,19 @@ def bench_losses(options: argparse.Namespace) -> list[Path]:
         options: the command line of `python benchmark.py losses`.
 
     Raises:
-        ValueError: an unknown name, a folder that holds another run, or runs that cannot be compared.
+        ValueError: an unknown name, a method of contours, a folder that holds another run, or runs that cannot be
+            compared.
         RuntimeError: trainings failed.
         BlockingIOError: another bench writes to the folder.
         OSError: data that are not prepared, or a folder that cannot be written.
     """
     dataset, out = dataset_of(options.dataset), Path(options.out)
+    contours = [name for name in options.methods if method_of(name).contours]
+    if contours:
+        raise ValueError(
+            f"the bench compares landmarks. Received {', '.join(contours)}, which predict anchors and contours; "
+            "ace_net/README.md has the commands that train and compare those"
+        )
     runs = plan(options)
     if dataset.name == DatasetName.synthetic:
         prepare_embedded(options.data_dir, options.crop)
@@ -104,18 +111,13 @@ def plan(options: argparse.Namespace) -> dict[tuple[str, str, int], tuple[Traini
     """(network, method, seed) -> its training and its recipe. Seeds come last in the order of training.
 
     Raises:
-        ValueError: an unknown name, a method of contours, nothing to train, or a folder that holds a run with other
-            settings.
+        ValueError: an unknown name, nothing to train, or a folder that holds a run with other settings.
     """
     for name in ("methods", "archs", "seeds"):
         if not getattr(options, name):
             raise ValueError(f"nothing to train. Received no {name}; one or more would be right")
-    contours = [name for name in options.methods if method_of(name).contours]
-    if contours:
-        raise ValueError(
-            f"the bench compares landmarks. Received {', '.join(contours)}, which predict anchors and contours; "
-            "ace_net/README.md has the commands that train and compare those"
-        )
+    for method in options.methods:
+        method_of(method)
     for arch in options.archs:
         network_of(arch)
     made = _runs_below(options.run_dirs)
