@@ -1,27 +1,22 @@
-"""A tiny 300W, drawn by the project itself, raw and prepared, for tests of whole paths."""
+"""A tiny 300W, drawn by the project itself, raw and prepared, and tiny networks, for tests of whole paths."""
 
+import dataclasses
 import os
 from pathlib import Path
 from unittest import mock
 
-import cv2
+import numpy as np
 import pytest
+from raw_faces import write_face
 
 import data_helper
-from config import dataset_of
+from config import CROPS, dataset_of
+from image_utility import crop_matrix, to_targets, transform
 from pca_utility import fit_eigenbases
+from safe_files import write_json
 from synthetic_faces import render_face
 
 PARTS = {"afw": 6, "helen/trainset": 12, "helen/testset": 4, "ibug": 2}
-
-
-def write_face(folder: Path, stem: str, seed: int, size: int = 120) -> None:
-    """A rendered face as 300W stores one: NAME.jpg beside NAME.pts, 1-based."""
-    folder.mkdir(parents=True, exist_ok=True)
-    face = render_face(seed, size)
-    cv2.imwrite(str(folder / f"{stem}.jpg"), cv2.cvtColor(face.image, cv2.COLOR_RGB2BGR))
-    rows = "\n".join(f"{x:.3f} {y:.3f}" for x, y in face.landmarks() + 1)
-    (folder / f"{stem}.pts").write_text(f"version: 1\nn_points:  68\n{{\n{rows}\n}}\n")
 
 
 @pytest.fixture(autouse=True)
@@ -49,3 +44,39 @@ def prepared_300w(raw_300w, tmp_path_factory) -> Path:
     data_helper.prepare("300W", raw_300w, data_dir, workers=1)
     fit_eigenbases(data_dir / "w300" / "normalized_labels", dataset_of("300W"))
     return data_dir
+
+
+@pytest.fixture
+def tiny(monkeypatch) -> None:
+    """Every method builds the tiny network."""
+    import methods
+    from benches.tiny_method import build_tiny
+
+    for name, method in methods.METHODS.items():
+        monkeypatch.setitem(methods.METHODS, name, dataclasses.replace(method, build=build_tiny))
+
+
+@pytest.fixture(scope="session")
+def weights(tmp_path_factory) -> Path:
+    """A tiny network that says the mean of rendered faces, give or take, with its settings beside it.
+
+    Tests must not write there. Keras is imported only where a test needs it.
+    """
+    import keras
+
+    from benches.tiny_method import build_tiny
+
+    keras.utils.set_random_seed(3)
+    side = 32
+    folder = tmp_path_factory.mktemp("weights")
+    dataset = dataset_of("300W")
+    model = build_tiny(None, dataset, side, 0.99)
+    dense = model.layers[-1]
+    kernel, _ = dense.get_weights()
+    shapes = np.stack([render_face(seed).landmarks() for seed in range(20)])
+    matrices = np.stack([crop_matrix(CROPS["square"], shape, side) for shape in shapes])
+    dense.set_weights([kernel * 0.02, to_targets(transform(shapes, matrices), side).mean(axis=0)])
+    model.save(folder / "tiny.keras")
+    settings = {"method": "l2", "crop": "square", "dataset": "300W"}
+    write_json(folder / "tiny.json", {"settings": settings, "validation": {"nme": 30.0}})
+    return folder / "tiny.keras"

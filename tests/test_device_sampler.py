@@ -6,8 +6,7 @@ import cv2
 import keras
 import numpy as np
 import pytest
-from test_face_batches import STILL
-from test_train import run_of, state_of, tiny  # noqa: F401  a fixture
+from tiny_runs import run_of, state_of
 
 import device_sampler
 import methods
@@ -17,7 +16,7 @@ from device_sampler import DeviceSampler, blur
 from distribution import Distribution
 from face_batches import TrainingBatches, load_faces
 from image_utility import to_targets
-from recipes import RECIPES, Augmentation
+from recipes import RECIPES, STILL, Augmentation
 
 KINDS = {
     "warp": {},
@@ -87,7 +86,7 @@ def fused(monkeypatch):
 @pytest.mark.skipif(
     keras.backend.backend() == "torch", reason="dropout takes torch's own generator, which a run's state does not hold"
 )
-def test_a_run_on_the_device_goes_on_as_if_never_stopped(tiny, fused, prepared_300w, tmp_path, monkeypatch):  # noqa: F811
+def test_a_run_on_the_device_goes_on_as_if_never_stopped(tiny, fused, prepared_300w, tmp_path, monkeypatch):
     """Steps run in pairs, batches come from the device; the second run is stopped after an epoch."""
     run_of(prepared_300w, tmp_path / "whole", sampler="device").train()
     stopped = run_of(prepared_300w, tmp_path / "stopped", sampler="device")
@@ -113,7 +112,7 @@ def test_a_run_on_the_device_goes_on_as_if_never_stopped(tiny, fused, prepared_3
         np.testing.assert_array_equal(other[name], one[name])
 
 
-def test_a_nan_in_fused_steps_names_the_faces_of_all(tiny, fused, prepared_300w, tmp_path, monkeypatch):  # noqa: F811
+def test_a_nan_in_fused_steps_names_the_faces_of_all(tiny, fused, prepared_300w, tmp_path, monkeypatch):
     def encode(landmarks, size):
         return np.full_like(to_targets(landmarks, size), np.nan, np.float32)
 

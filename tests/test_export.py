@@ -10,8 +10,8 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from network_files import SIZE, images_of, save_tiny, write_onnx
 from test_cnn_model import randomise
-from test_runtime import SIZE, images_of, save_tiny, write_onnx
 
 import benchmark
 import export as exporting

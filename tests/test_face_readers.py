@@ -3,11 +3,10 @@
 import os
 from pathlib import Path
 
-import cv2
 import h5py
 import numpy as np
 import pytest
-from conftest import write_face
+from raw_faces import ramp, wflw_line, write_face, write_picture, write_wflw
 from scipy.io import savemat
 from scipy.optimize import linear_sum_assignment
 
@@ -28,15 +27,6 @@ def real(*names):
 def pts_text(landmarks, end="\n"):
     rows = [f"{x:.3f} {y:.3f}" for x, y in landmarks]
     return end.join(["version: 1", f"n_points:  {len(rows)}", "{", *rows, "}", ""])
-
-
-def ramp(points, step=3.0):
-    return np.arange(2 * points, dtype=float).reshape(points, 2) * step / 2 + 10
-
-
-def write_picture(path, width=40, height=30):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    cv2.imwrite(str(path), np.full((height, width, 3), (10, 20, 200), np.uint8))
 
 
 def faces_of(dataset, root, number=0):
@@ -213,18 +203,6 @@ def test_cofw68_without_annotations(tmp_path):
 
 
 # ---------------------------------------------------------------------------------------------------------- WFLW
-
-
-def wflw_line(landmarks, attributes, name, box=(1, 2, 30, 40)):
-    return " ".join(map(str, [*np.ravel(landmarks), *box, *attributes, name]))
-
-
-def write_wflw(root, lines, number=1):
-    path = root / WFLW.parts[number].path
-    path.parent.mkdir(parents=True)
-    path.write_text("\n".join(lines) + "\n")
-    for name in ("a b.jpg", "c.jpg"):
-        write_picture(root / "WFLW_images" / "0--Parade" / name)
 
 
 def test_wflw_lines(tmp_path):

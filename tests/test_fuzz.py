@@ -8,7 +8,7 @@ import zlib
 
 import numpy as np
 import pytest
-from test_face_readers import ramp, wflw_line, write_wflw
+from raw_faces import ramp, wflw_line, write_wflw
 
 import fragile_files
 from benches.fuzz import READERS, fuzz

@@ -22,7 +22,6 @@ import metrics
 import train
 from benches.comparison import Comparison, Truth, read_result
 from benches.losses import PASSED_ON, plan
-from benches.tiny_method import build_tiny
 from benches.training_queue import Training, train_all
 from config import dataset_of
 from point_losses import WingLoss
@@ -33,13 +32,6 @@ W300 = dataset_of("300W")
 EPOCHS = 2
 FACES = 6
 SHORT = ["--dataset", "300W", "--input-size", "32", "--batch-size", "2", "--epochs", str(EPOCHS), "--faces", "8"]
-
-
-@pytest.fixture
-def tiny(monkeypatch):
-    """Every method builds the tiny network in this process."""
-    for name, method in methods.METHODS.items():
-        monkeypatch.setitem(methods.METHODS, name, dataclasses.replace(method, build=build_tiny))
 
 
 def bench_words(prepared, out, *more):

@@ -6,8 +6,6 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from tests.test_predict import weights  # noqa: F401  a fixture
-
 NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
 
 
@@ -34,7 +32,7 @@ INPUT_SIZE = 32
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_your_picture_notebook(weights):  # noqa: F811
+def test_your_picture_notebook(weights):
     notebook = nbformat.read(NOTEBOOKS / "your_picture.ipynb", as_version=4)
     (parameters,) = (cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", ()))
     parameters.source = f"WEIGHTS = {str(weights)!r}\nPICTURE = None"

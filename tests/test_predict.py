@@ -40,29 +40,10 @@ from photos.face_detector import FoundFace
 from photos.overlay import draw_faces
 from photos.predictor import Face, Predictor, best_weights
 from safe_files import write_json
-from synthetic_faces import render_face
 
 ROOT = Path(__file__).parent.parent
 SIZE = 32
 IDENTITY = np.eye(2, 3)[None]
-
-
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory):
-    """A tiny network that says the mean of rendered faces, give or take, with its settings beside it."""
-    keras.utils.set_random_seed(3)
-    folder = tmp_path_factory.mktemp("weights")
-    dataset = dataset_of("300W")
-    model = build_tiny(None, dataset, SIZE, 0.99)
-    dense = model.layers[-1]
-    kernel, _ = dense.get_weights()
-    shapes = np.stack([render_face(seed).landmarks() for seed in range(20)])
-    matrices = np.stack([crop_matrix(CROPS["square"], shape, SIZE) for shape in shapes])
-    dense.set_weights([kernel * 0.02, to_targets(transform(shapes, matrices), SIZE).mean(axis=0)])
-    model.save(folder / "tiny.keras")
-    settings = {"method": "l2", "crop": "square", "dataset": "300W"}
-    write_json(folder / "tiny.json", {"settings": settings, "validation": {"nme": 30.0}})
-    return folder / "tiny.keras"
 
 
 @pytest.fixture(scope="module")

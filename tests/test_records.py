@@ -7,7 +7,7 @@ import resource
 import keras
 import numpy as np
 import pytest
-from test_train import state_of
+from tiny_runs import state_of
 
 import data_helper
 import methods

@@ -8,7 +8,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from test_train import run_of, tiny  # noqa: F401  a fixture
+from tiny_runs import run_of
 
 import metrics
 import model_card
@@ -43,7 +43,7 @@ def test_names_are_the_original_s(arch, size, method, spatial, expected):
 
 
 @pytest.fixture
-def shipped(tiny, prepared_300w, tmp_path, monkeypatch):  # noqa: F811
+def shipped(tiny, prepared_300w, tmp_path, monkeypatch):
     monkeypatch.setattr(ship, "SHIPPED_SHIFT", 1.0)  # % NME; after 48 steps halves cost more than 0.005
     run_of(prepared_300w, tmp_path / "run").train()
     (tmp_path / "run/best.confidence.json").write_text("{}")
@@ -100,7 +100,7 @@ def test_kernels_are_halved_and_read_as_float32(tmp_path):
     np.testing.assert_array_equal(other_size.get_weights()[0], read.get_weights()[0])
 
 
-def test_weights_that_float16_spoils_stay_float32(tiny, prepared_300w, tmp_path, monkeypatch):  # noqa: F811
+def test_weights_that_float16_spoils_stay_float32(tiny, prepared_300w, tmp_path, monkeypatch):
     assert ship.SHIPPED_SHIFT == 0.005
 
     def spoil(source, path):

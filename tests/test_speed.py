@@ -18,7 +18,6 @@ from benches.speed import program_memory, step_times
 from benches.stages import STAGES, Stopwatch, resized_pictures, stage_times
 from image_utility import read_image, write_image
 from point_losses import L2Loss
-from tests.test_predict import weights  # noqa: F401  a fixture
 
 
 def test_runs_take_turns_and_a_batch_is_timed():
@@ -54,7 +53,7 @@ def test_pictures_of_the_sizes_that_are_timed(tmp_path):
     assert [read_image(file).shape for file in files.values()] == [(480, 640, 3), (3000, 4000, 3)]
 
 
-def test_every_stage_of_a_picture_is_timed(weights, tmp_path):  # noqa: F811
+def test_every_stage_of_a_picture_is_timed(weights, tmp_path):
     write_image(tmp_path / "astronaut.jpg", data.astronaut())
     times, counts = stage_times(weights, {"512 x 512": tmp_path / "astronaut.jpg"}, rounds=2)
     of_picture = times["512 x 512"]
@@ -74,7 +73,7 @@ def test_memory_of_a_program():
     assert 150 < large - small < 250
 
 
-def test_what_is_no_picture_shows_before_the_long_part(weights, tmp_path, capsys, monkeypatch):  # noqa: F811
+def test_what_is_no_picture_shows_before_the_long_part(weights, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("benches.inference.set_keras_threads", lambda threads: None)
     words = ["inference", "--weights", str(weights), "--picture", str(tmp_path / "none.jpg")]
     assert benchmark.main(words) == 1

@@ -15,6 +15,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from tiny_runs import run_of, state_of
 
 import methods
 import train
@@ -32,19 +33,6 @@ from test import predict_faces
 
 W300 = dataset_of("300W")
 ROOT = Path(__file__).parent.parent
-SMALL = dict(epochs=3, input_size=32, batch_size=4, seed=3)
-
-
-@pytest.fixture
-def tiny(monkeypatch):
-    """Every method builds the tiny network."""
-    for name, method in methods.METHODS.items():
-        monkeypatch.setitem(methods.METHODS, name, dataclasses.replace(method, build=build_tiny))
-
-
-def run_of(prepared, folder, **changes):
-    settings = {"method": "acr", "data_dir": prepared, **SMALL, **changes}
-    return train.Train(ModelArch.MNV2, DatasetName.w300, folder, **settings)
 
 
 def start(prepared, folder, *words):
@@ -57,11 +45,6 @@ def start(prepared, folder, *words):
     return subprocess.Popen(
         list(map(str, command)), cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
-
-
-def state_of(folder):
-    with np.load(Path(folder) / "state.npz", allow_pickle=False) as file:
-        return {name: file[name] for name in file.files}
 
 
 @pytest.mark.parametrize("method", ["acr", "l2"])

@@ -19,7 +19,6 @@ from photos.predictor import Face, Predictor
 from photos.video_files import Video, VideoWriter
 from safe_files import write_json
 from synthetic_faces import render_face
-from tests.test_predict import weights  # noqa: F401  a fixture
 
 SIZE = 64
 SEED = 5
@@ -306,7 +305,7 @@ def test_no_videos(tmp_path):
 
 
 @pytest.fixture
-def sure_weights(weights, tmp_path):  # noqa: F811
+def sure_weights(weights, tmp_path):
     """Weights that are sure of everything, so that nothing is lost."""
     for suffix in (".keras", ".json"):
         (tmp_path / f"sure{suffix}").write_bytes(weights.with_suffix(suffix).read_bytes())

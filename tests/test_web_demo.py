@@ -17,7 +17,6 @@ from skimage import data
 import web_demo
 from config import DEMO_PIXELS
 from safe_files import write_json
-from tests.test_predict import weights  # noqa: F401  a fixture
 
 ROOT = Path(__file__).parent.parent
 BROWSER = (
@@ -30,7 +29,7 @@ def save_astronaut(folder):
     return str(folder / "astronaut.png")
 
 
-def test_what_the_page_shows(weights, tmp_path):  # noqa: F811
+def test_what_the_page_shows(weights, tmp_path):
     picture = save_astronaut(tmp_path)
     drawn, told, rows = web_demo.align(picture, str(weights), "cascade")
     assert drawn.shape == data.astronaut().shape and (drawn != data.astronaut()).any()
@@ -40,7 +39,7 @@ def test_what_the_page_shows(weights, tmp_path):  # noqa: F811
     assert len(rows) == 68
 
 
-def test_no_face_no_picture_and_too_many_pixels(weights, tmp_path):  # noqa: F811
+def test_no_face_no_picture_and_too_many_pixels(weights, tmp_path):
     Image.fromarray(np.zeros((50, 50, 3), np.uint8)).save(tmp_path / "black.png")
     assert "No face" in web_demo.align(str(tmp_path / "black.png"), str(weights), "cascade")[1]
     with pytest.raises(ValueError, match="Choose a picture"):
@@ -103,7 +102,7 @@ def free_port():
 
 
 @pytest.fixture
-def served(weights, tmp_path):  # noqa: F811
+def served(weights, tmp_path):
     """The page's address, its process, and its folder of files; stopped at the end."""
     pytest.importorskip("gradio", reason="gradio is not installed (requirements-demo.txt)")
     port, before = free_port(), set(page_folders())
