@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from config import COVER_SHARE, dataset_of
-from face_batches import Faces
+from face_batches import Faces, load_faces
 from photos import calibrate
 from photos.confidence import Calibration
 
@@ -105,3 +105,22 @@ def test_both_halves_hold_faces_and_neighbours_stay_together(count, monkeypatch)
 def test_rank_correlation_by_hand():
     """Ranks 1 2 3 4 and 1 2 4 3: 1 - 6 (1 + 1) / (4 * 15)."""
     assert calibrate.rank_correlation(np.array([[1, 5], [6, 9.0]]), np.array([[0, 1], [8, 7.0]])) == pytest.approx(0.8)
+
+
+def test_errors_are_divided_by_the_data_set_s_own_normaliser(weights, prepared_300w, tmp_path, monkeypatch):
+    """A set with boxes, as AFLW's, of 80 by 20 pixels, and errors of 1, 1.9, 2.1 and 4 pixels, where 5 % are 2."""
+    for suffix in (".keras", ".json"):
+        (tmp_path / f"tiny{suffix}").write_bytes(weights.with_suffix(suffix).read_bytes())
+    faces = load_faces(prepared_300w, "300W", "validation")
+    boxed = dataclasses.replace(
+        faces, dataset=dataclasses.replace(faces.dataset, normaliser="box"), boxes=np.tile([0, 0, 80, 20], (2, 1))
+    )
+    monkeypatch.setattr(calibrate, "dataset_of", lambda name: boxed.dataset)
+    monkeypatch.setattr(calibrate, "load_faces", lambda *given: boxed)
+    errors = np.random.default_rng(4).choice([1, 1.9, 2.1, 4], (2, 68))
+    copies = boxed.landmarks[:, None] + np.stack([errors - 0.5, errors + 0.5], axis=1)[..., None] * (0, 1)
+    monkeypatch.setattr(calibrate, "see_copies", lambda *given: copies)
+    measured = calibrate.calibrate(str(tmp_path / "tiny.keras"), "300W", str(prepared_300w))
+    assert measured["normaliser"] == "box"
+    share = measured["mean confidence, and share that is right"]["open faces"][1]
+    assert share == pytest.approx((errors < 2).mean())

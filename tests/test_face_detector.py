@@ -1,5 +1,6 @@
 """face_detector.py and benches/measure_detector.py: boxes of known faces, their correction, every way to get them."""
 
+import dataclasses
 import json
 
 import cv2
@@ -9,7 +10,8 @@ from skimage import data
 
 from benches import measure_detector
 from benches.measure_detector import found_face, place_in, shows
-from config import CASCADES, DATASETS, BoxFit
+from config import CASCADES, DATASETS, PASSES, BoxFit, dataset_of
+from face_readers import FaceRecord
 from image_utility import overlap
 from photos.face_detector import (
     BoxesFromFile,
@@ -268,6 +270,24 @@ def test_measuring_prints_the_facts(tmp_path, capsys):
     assert "frontal: 3 of 4 faces found" in told and "width 0.9" in told
     assert measure_detector.main(["--dataset", "300W", "--raw", str(tmp_path), "--split", "test"]) == 1
     assert "no test faces" in capsys.readouterr().err
+
+
+def test_the_cost_of_boxes_is_counted_by_the_set_s_own_normaliser(weights, tmp_path, capsys):
+    """A set with boxes, as AFLW's: boxes of twice the side halve every error."""
+    cv2.imwrite(str(tmp_path / "a.png"), data.astronaut()[:, :, ::-1])
+    dataset = dataclasses.replace(dataset_of("300W"), normaliser="box")
+    landmarks = np.linspace(FACE[:2], FACE[2:], 68)
+    record = FaceRecord("a.png", dataset.parts[0], tmp_path / "a.png", None, landmarks, "a.png")
+    printed = []
+    for side in (10, 20):
+        boxed = dataclasses.replace(record, box=(5, 5, 5 + side, 5 + side))
+        measure_detector.compare(dataset, [boxed, boxed], str(weights))
+        head, *rows = capsys.readouterr().out.splitlines()[1:]
+        printed.append([float(row.split()[-2]) for row in rows])
+        assert head.startswith("box NME in %") and len(rows) == 2 * (1 + PASSES)
+    np.testing.assert_allclose(printed[0], 2 * np.array(printed[1]), atol=0.03)
+    with pytest.raises(ValueError, match="needs a box of every face"):
+        measure_detector.compare(dataset, [boxed, record], str(weights))
 
 
 def test_every_data_set_has_a_box():
