@@ -65,7 +65,7 @@ def normaliser_distance(
         (n,) distances in image pixels.
 
     Raises:
-        ValueError: no such normaliser, "box" without boxes, or a face whose distance is zero.
+        ValueError: no such normaliser, "box" without boxes, or a face whose distance is zero or no number.
     """
     if name == BOX and boxes is None:
         raise ValueError(f"the normaliser {BOX!r} needs a box of every face. Received none; try {LANDMARK_BOX!r}")
@@ -80,11 +80,13 @@ def normaliser_distance(
     else:
         known = [*layout.normalisers, BOX, LANDMARK_BOX]
         raise ValueError(f"unknown normaliser. Received {name!r}; known: {known}")
-    if not distance.all():
-        index = int(np.argmin(distance))
+    good = (distance > 0) & np.isfinite(distance)
+    if not good.all():
+        index = int(np.argmin(good))
         face = repr(faces[index]) if faces is not None else f"number {index}"
         what = "box" if name == BOX else "landmarks"
-        raise ValueError(f"the {name} distance of face {face} is zero, so its error has no NME. Correct its {what}")
+        found = "zero" if distance[index] == 0 else distance[index]
+        raise ValueError(f"the {name} distance of face {face} is {found}, so its error has no NME. Correct its {what}")
     return distance
 
 
