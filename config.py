@@ -359,8 +359,9 @@ class ModelArch(enum.StrEnum):
 class Network:
     """One network: its backbone, its head, and the name its weights are stored under.
 
-    The head is global average pooling, dropout, and a linear layer of 2N outputs (He-uniform). `head` multiplies the
-    pooled features before that layer, and with it both what the head says at the start and what a step changes of it.
+    The head is global average pooling, dropout, and a linear layer of 2N outputs (He-uniform). `head_scale` multiplies
+    the pooled features before that layer, and with it both what the head says at the start and what a step changes of
+    it.
     `spatial` adds the places that maps on the backbone give (spatial_head.py).
 
     application: the Keras application that is its backbone; None for one of ours (pixelwise/vgg.py, ace_net/model.py).
@@ -375,7 +376,7 @@ class Network:
     stem: str
     taps: tuple[str, ...]
     input_size: int = 224
-    head: float = 1.0
+    head_scale: float = 1.0
     width: float = 1.0
     spatial: bool = False
 

@@ -41,10 +41,10 @@ class Recipe:
     ema: length of the weights' moving average as a share of all steps, 0 for none. batch_norm: the same of BatchNorm's
         moving statistics. Keras' own momentum of 0.999 is a thousand steps, far too long for a run of a few thousand.
     epsilon: Adam's. Gradients of losses in sides of the crop are so small that Keras' own 1e-7 holds many weights back.
-    dropout, head: instead of the network's own. Features left out at random are noise in the landmarks, which hides
-        small errors from the loss. Unscaled features start with landmarks all over the picture, elsewhere for every
-        face; and since they are never negative, a step of Adam moves all weights of a coordinate the same way, which
-        throws the whole face about by far more than the errors that are to be learned.
+    dropout, head_scale: instead of the network's own. Features left out at random are noise in the landmarks, which
+        hides small errors from the loss. Unscaled features start with landmarks all over the picture, elsewhere for
+        every face; and since they are never negative, a step of Adam moves all weights of a coordinate the same way,
+        which throws the whole face about by far more than the errors that are to be learned.
     spatial: instead of the network's own; whether maps say where, see spatial_head.py.
     mean_face: whether the head's bias starts at the mean of the training faces.
     fused: steps that a GPU does between two looks from the host; an epoch is a multiple of it, unless epoch_steps says.
@@ -66,7 +66,7 @@ class Recipe:
     batch_norm: float = 0.01
     epsilon: float = 1e-7
     dropout: float | None = None
-    head: float | None = None
+    head_scale: float | None = None
     spatial: bool | None = None
     mean_face: bool = False
     fused: int = 1
@@ -120,13 +120,13 @@ RECIPES = {
     recipe.name: recipe
     for recipe in (
         Recipe("quick", 64, epochs=15, batch_size=32, learning_rate=2e-3, repeats=3, warm_up=0.05, decay="cosine",
-               weight_decay=1e-4, ema=0.05, epsilon=1e-10, dropout=0.0, head=0.05, mean_face=True,
+               weight_decay=1e-4, ema=0.05, epsilon=1e-10, dropout=0.0, head_scale=0.05, mean_face=True,
                augmentation=SMALL_MOVES),
         Recipe("faces", 112, epochs=80, batch_size=32, learning_rate=2e-3, repeats=4, warm_up=0.03, decay="cosine",
-               weight_decay=1e-4, ema=0.05, epsilon=1e-10, dropout=0.0, head=0.05, mean_face=True),
+               weight_decay=1e-4, ema=0.05, epsilon=1e-10, dropout=0.0, head_scale=0.05, mean_face=True),
         # not yet measured on a GPU
         Recipe("gpu", 224, epochs=40, batch_size=128, learning_rate=2e-3, repeats=32, warm_up=0.05, decay="cosine",
-               weight_decay=1e-4, ema=0.05, epsilon=1e-10, dropout=0.0, head=0.05, mean_face=True, fused=10),
+               weight_decay=1e-4, ema=0.05, epsilon=1e-10, dropout=0.0, head_scale=0.05, mean_face=True, fused=10),
         # ACE-Net's published rates; batch and epochs are not known
         Recipe("ace", 256, epochs=100, batch_size=16, learning_rate=2.5e-4, decay="inverse", inverse=1e-6, epsilon=1e-8,
                augmentation=ACE_MOVES),

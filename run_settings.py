@@ -68,17 +68,25 @@ def open_run(folder: Path, settings: dict, resume: bool) -> dict:
 
 
 def read_record(file: Path) -> dict:
-    """The record that a run left in its settings.json.
+    """The record that a run left in its settings.json, in today's words.
 
     Raises:
         ValueError: the file is none.
     """
     try:
         record = json.loads(file.read_text(encoding="utf-8"))
-        dict(record["settings"])
+        record["settings"] = in_todays_words(dict(record["settings"]))
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(f"{file} is not the record of a run. Received {error!r}; train anew elsewhere") from error
     return record
+
+
+def in_todays_words(settings: dict) -> dict:
+    """Settings of a run, those of older versions too; each of them is renamed by a line of its own."""
+    recipe = settings.get("recipe")
+    if isinstance(recipe, dict) and "head" in recipe:  # also a word of the command line, for something else
+        recipe = {"head_scale" if name == "head" else name: value for name, value in recipe.items()}
+    return settings | {"recipe": recipe} if recipe is not None else settings
 
 
 def different_settings(stored: dict, settings: dict) -> list[str]:

@@ -126,7 +126,7 @@ class Train:
         if head is not None:
             changes["spatial"] = row_of(HEADS, head, "head")
         self.recipe = dataclasses.replace(recipe_of(self.dataset, recipe), **changes)
-        of_recipe = {name: getattr(self.recipe, name) for name in ("dropout", "head", "spatial")}
+        of_recipe = {name: getattr(self.recipe, name) for name in ("dropout", "head_scale", "spatial")}
         of_recipe = {name: value for name, value in of_recipe.items() if value is not None}
         self.network = dataclasses.replace(self.network, **of_recipe)
         if self.network.spatial and self.method.build is not build_regression:

@@ -186,7 +186,7 @@ def test_what_a_stored_recipe_leaves_open_differs_from_nothing(tiny, prepared_30
     first = run.train()
     record = json.loads((tmp_path / "run/settings.json").read_text())
     recipe = record["settings"]["recipe"]
-    assert recipe["dropout"] is None and recipe["head"] is None
+    assert recipe["dropout"] is None and recipe["head_scale"] is None
     record["settings"]["recipe"] = {name: value for name, value in recipe.items() if value is not None} | older
     (tmp_path / "run/settings.json").write_text(json.dumps(record))
     assert run.train(resume=True) == first

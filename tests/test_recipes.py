@@ -1,0 +1,19 @@
+"""Rows of the table of recipes, and the words of those that older runs stored."""
+
+import dataclasses
+import json
+
+from recipes import RECIPES
+from run_settings import different_settings, in_todays_words, read_record
+
+
+def test_a_factor_of_the_features_has_another_name_than_the_kind_of_head(tmp_path):
+    """`head` was the name of both; a run that says so is the same run."""
+    recipe = dataclasses.asdict(RECIPES["faces"])
+    now = {"method": "l1", "recipe": recipe}
+    older = {"method": "l1", "recipe": {("head" if name == "head_scale" else name): recipe[name] for name in recipe}}
+    (tmp_path / "settings.json").write_text(json.dumps({"settings": older}))
+    stored = read_record(tmp_path / "settings.json")["settings"]
+    assert stored["recipe"]["head_scale"] == 0.05 and "head" not in stored["recipe"]
+    assert different_settings(stored, now) == [] and different_settings(older, now) == ["recipe"]
+    assert in_todays_words(stored) == stored and in_todays_words({"method": "l1"}) == {"method": "l1"}
