@@ -27,6 +27,7 @@ class Augmentation:
     occlusion_side: tuple[float, float] = (0.1, 0.45)  # shares of the crop's side
 
 
+DECAYS = ("cosine", "constant", "inverse")
 BLUR_REACH = 3  # standard deviations to each side of a pixel that its blur takes in
 NOISE_ROOM = 128  # places to each side from which a face's part of the noise plane is taken
 
@@ -36,10 +37,12 @@ class Recipe:
     """Everything a training run needs beside its data, network and method.
 
     repeats: how often an epoch shows each face, moved anew each time (the original stored 4 to 10 copies).
-    warm_up: share of the steps over which the learning rate rises from 0.
-    decay: "cosine" to 0, "constant", or "inverse": divided by 1 + `inverse` x steps.
-    ema: length of the weights' moving average as a share of all steps, 0 for none. batch_norm: the same of BatchNorm's
-        moving statistics. Keras' own momentum of 0.999 is a thousand steps, far too long for a run of a few thousand.
+    decay: one of DECAYS, of the learning rate: to 0 along a cosine, none, or divided by 1 + `inverse` x steps.
+    warm_up: share of the steps over which the rate rises from 0, before it falls along a cosine; 0 with other decays.
+    ema: length of the weights' moving average as a share of all steps, 0 for none.
+    batch_norm: length of BatchNorm's moving statistics as a share of all steps, SHORTEST_AVERAGE at least: 0 means that
+        many steps, a momentum of 0.9. Keras' own momentum of 0.999 is a thousand steps, far too long for a run of a few
+        thousand.
     epsilon: Adam's. Gradients of losses in sides of the crop are so small that Keras' own 1e-7 holds many weights back.
     dropout, head_scale: instead of the network's own. Features left out at random are noise in the landmarks, which
         hides small errors from the loss. Unscaled features start with landmarks all over the picture, elsewhere for
@@ -50,6 +53,9 @@ class Recipe:
     fused: steps that a GPU does between two looks from the host; an epoch is a multiple of it, unless epoch_steps says.
     epoch_steps: steps of an epoch, whatever the number of faces. patience: the run ends early after so many epochs in a
         row that did not lower the validation NME; None never does.
+
+    Raises:
+        ValueError: an unknown decay, or numbers that belong to another one.
     """
 
     name: str
@@ -73,6 +79,18 @@ class Recipe:
     augmentation: Augmentation = field(default_factory=Augmentation)
     epoch_steps: int | None = None
     patience: int | None = None
+
+    def __post_init__(self):
+        if self.decay not in DECAYS:
+            raise ValueError(f"unknown decay. Received {self.decay!r}; known: {', '.join(DECAYS)}")
+        for name, decay, given in (
+            ("warm_up", "cosine", self.warm_up != 0),
+            ("inverse", "inverse", self.inverse is not None),
+        ):
+            if given and self.decay != decay:
+                raise ValueError(f"{name} belongs to the decay {decay!r}. Received it with {self.decay!r}")
+        if self.decay == "inverse" and self.inverse is None:
+            raise ValueError("the decay 'inverse' needs a number. Received none; inverse=1e-6, for instance")
 
     def steps_per_epoch(self, faces: int) -> int:
         """Steps of an epoch: by default those in which it shows each of so many faces `repeats` times."""

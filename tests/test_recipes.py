@@ -3,8 +3,24 @@
 import dataclasses
 import json
 
-from recipes import RECIPES
+import pytest
+
+from recipes import RECIPES, Recipe
 from run_settings import different_settings, in_todays_words, read_record
+
+
+@pytest.mark.parametrize(
+    "words, message",
+    [
+        ({"decay": "cosin"}, "unknown decay. Received 'cosin'; known: cosine, constant, inverse"),
+        ({"warm_up": 0.1}, "warm_up belongs to the decay 'cosine'. Received it with 'constant'"),
+        ({"decay": "cosine", "inverse": 1e-6}, "inverse belongs to the decay 'inverse'. Received it with 'cosine'"),
+        ({"decay": "inverse"}, "the decay 'inverse' needs a number"),
+    ],
+)
+def test_a_rate_that_would_not_be_as_the_row_says_is_refused(words, message):
+    with pytest.raises(ValueError, match=message):
+        Recipe("mine", 64, epochs=1, batch_size=2, learning_rate=1e-3, **words)
 
 
 def test_a_factor_of_the_features_has_another_name_than_the_kind_of_head(tmp_path):
