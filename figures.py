@@ -65,11 +65,12 @@ def draw_acr_loss(
     replace_file(path, figure.savefig)
 
 
-def draw_curves(path: str | os.PathLike, rows: Sequence[dict], normaliser: str) -> None:
-    """Draws the loss and the validation NME of every finished epoch; the best epoch is marked.
+def draw_curves(path: str | os.PathLike, rows: Sequence[dict], measure: str, normaliser: str) -> None:
+    """Draws the loss and the validation error of every finished epoch; the best epoch is marked.
 
     Args:
         rows: one for each epoch, with "epoch", "loss" and "val_nme" (percent).
+        measure: what "val_nme" is, "NME" or "NME^AC".
     """
     epochs, losses, errors = (np.array([row[name] for row in rows]) for name in ("epoch", "loss", "val_nme"))
     best = int(np.argmin(errors))
@@ -81,7 +82,7 @@ def draw_curves(path: str | os.PathLike, rows: Sequence[dict], normaliser: str) 
     below.plot(
         epochs[best], errors[best], "o", color="C3", label=f"best: {errors[best]:.2f} % in epoch {epochs[best]:g}"
     )
-    below.set(ylabel=f"validation NME in %, {normaliser}", xlabel="epoch", yscale="log")
+    below.set(ylabel=f"validation {measure} in %, {normaliser}", xlabel="epoch", yscale="log")
     below.yaxis.set_major_formatter("{x:g}")
     below.yaxis.set_minor_formatter("{x:g}")
     below.xaxis.set_major_locator(MaxNLocator(integer=True))

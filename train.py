@@ -255,7 +255,7 @@ class Train:
             Checkpoint(state, averages, validate, on_best, self.recipe.patience, on_settled),
             keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: keep()),
             *_tensorboard(folder),
-            Progress(self.recipe.epochs, steps, done, self.dataset.normaliser),
+            Progress(self.recipe.epochs, steps, done, self.method.measure, self.dataset.normaliser),
         ]
         unfinished = done < self.recipe.epochs and not settled(state.rows, self.recipe.patience)
         try:
@@ -285,7 +285,7 @@ class Train:
         averages.save(folder / LAST_FILE)
         if state.rows:
             write_text(folder / LOG_FILE, log_csv(state.rows))
-            draw_curves(folder / CURVES_FILE, state.rows, self.dataset.normaliser)
+            draw_curves(folder / CURVES_FILE, state.rows, self.method.measure, self.dataset.normaliser)
 
     def batches(self) -> TrainingBatches:
         """The training faces, moved anew in every batch."""
@@ -485,10 +485,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if run.distribution.workers > 1 and not options.save_path:
             raise ValueError("several workers need one folder of the run. Received none; name it with --save-path")
         validation = run.train(weight_path=options.weights, resume=options.resume)
-        measure = "NME^AC" if run.method.contours else "NME"
         print(
-            f"validation: {validation['normaliser']} {measure} {validation['nme']:.3f} % on {validation['n']} faces, "
-            f"the best of all epochs, number {validation['epoch']}"
+            f"validation: {validation['normaliser']} {run.method.measure} {validation['nme']:.3f} % on "
+            f"{validation['n']} faces, the best of all epochs, number {validation['epoch']}"
         )
         if all(face["split"] != "test" for face in read_index(options.data_dir, dataset)["faces"]):
             print(f"{save_path}\nno test faces were prepared, so nothing was evaluated")
@@ -510,7 +509,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"train.py: another worker is gone; starting again with --resume. {error}", file=sys.stderr, flush=True)
         os.execv(sys.executable, [*sys.orig_argv, *([] if options.resume else ["--resume"])])
     full = result["subsets"]["full"]
-    print(f"{measure} {full['nme']:.2f} % on {full['n']} faces, {time.time() - started:.0f} s")
+    print(f"{run.method.measure} {full['nme']:.2f} % on {full['n']} faces, {time.time() - started:.0f} s")
     print(save_path)
     return 0
 
