@@ -1,8 +1,6 @@
 """The card of a shipped network: what made it, how good it is, where it fails. All figures come from its record."""
 
-import dataclasses
-
-from config import FAILURE_THRESHOLDS, Dataset, dataset_of, network_of
+from config import FAILURE_THRESHOLDS, Dataset, dataset_of
 from methods import method_of
 from recipes import Recipe
 
@@ -21,7 +19,7 @@ def _head(record: dict) -> str:
         [
             f"# {file['name']}",
             "",
-            f"{network_of(settings['arch']).application}{head}, method `{settings['method']}`: {settings['points']} "
+            f"{settings['arch']}{head}, method `{settings['method']}`: {settings['points']} "
             f"landmarks of {settings['dataset']} from a crop of {size} x {size} pixels (`{settings['crop']}`), "
             f"{record['parameters']:,} parameters.",
             "",
@@ -35,8 +33,7 @@ def _training(record: dict) -> str:
     machine, epochs = training["machine"], training["epochs"]
     faces, recipe = record["faces"]["train"]["n"], settings["recipe"]
     sets = " and ".join(dataset.title for dataset in _sets(settings))
-    known = {field.name for field in dataclasses.fields(Recipe)}
-    steps = Recipe(**{name: recipe[name] for name in recipe.keys() & known}).steps_per_epoch(faces)
+    steps = Recipe.of_words(recipe).steps_per_epoch(faces)
     times = epochs * steps * recipe["batch_size"] / faces
     rows = {
         "faces": f"{faces:,} of {sets}; {epochs} epochs of {steps:,} steps show one of them {times:.1f} times in the "

@@ -1,6 +1,6 @@
 """Recipes: everything a training run needs beside its data, network and method, as rows of one table."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 
 from config import Dataset, row_of
 
@@ -91,6 +91,17 @@ class Recipe:
                 raise ValueError(f"{name} belongs to the decay {decay!r}. Received it with {self.decay!r}")
         if self.decay == "inverse" and self.inverse is None:
             raise ValueError("the decay 'inverse' needs a number. Received none; inverse=1e-6, for instance")
+
+    @classmethod
+    def of_words(cls, words: dict) -> "Recipe":
+        """The recipe that a run stored; names that it does not have are left out, lists are tuples again."""
+
+        def known(row: type, words: dict) -> dict:
+            names = words.keys() & {field.name for field in fields(row)}
+            return {name: tuple(words[name]) if isinstance(words[name], list) else words[name] for name in names}
+
+        moves = {"augmentation": Augmentation(**known(Augmentation, words.get("augmentation", {})))}
+        return cls(**known(cls, words) | moves)
 
     def steps_per_epoch(self, faces: int) -> int:
         """Steps of an epoch: by default those in which it shows each of so many faces `repeats` times."""
