@@ -42,7 +42,7 @@ class Faces:
     landmarks: (faces, points, 2) in pixels of the image as the set ships it.
     matrices: (faces, 2, 3) from those pixels to the pixels of `images`.
     boxes: (faces, 4) left, top, right, bottom in pixels of the image, where the set ships a box of every face.
-    subsets: test subsets of every face. missing: the set's parts that were not there to prepare.
+    subsets: test subsets of every face. missing: the split's parts that were not there to prepare.
     """
 
     dataset: Dataset
@@ -196,6 +196,7 @@ def load_faces(
             f"{dataset.title} has no {split} faces in {data_dir}. Found {splits}; missing parts: {missing}"
         )
     folder = Path(data_dir) / dataset.name
+    of_split = {part.name for part in dataset.parts if part.split == split}
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         loaded = list(pool.map(lambda row: _load_face(folder, row, input_size), rows))
     return Faces(
@@ -206,7 +207,7 @@ def load_faces(
         landmarks=np.array([row["landmarks"] for row in rows], np.float64),  # (faces, points, 2)
         matrices=np.stack([matrix for _, matrix in loaded]),  # (faces, 2, 3)
         subsets=[tuple(row["subsets"]) for row in rows],
-        missing=index["missing"],
+        missing=[part for part in index["missing"] if part["part"] in of_split],
         boxes=np.array([row["box"] for row in rows], np.float64) if all(row["box"] for row in rows) else None,
     )
 

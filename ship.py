@@ -135,8 +135,8 @@ def _tested(model: keras.Model, settings: dict, data_dir: str | os.PathLike) -> 
     """Figures on the test faces, nothing where none are prepared.
 
     Returns:
-        "test": as in metrics.json. "test_flip": the same, averaged with the mirrored crop. "missing": official parts
-        that were not at hand. "poses": "n" and "nme" of each bin of head pose. "worst": the
+        "test": as in metrics.json. "test_flip": the same, averaged with the mirrored crop. "missing": official test
+        parts that were not at hand. "poses": "n" and "nme" of each bin of head pose. "worst": the
         faces of the largest NME, "image" and "nme" each.
     """
     dataset = dataset_of(settings["dataset"])

@@ -306,8 +306,7 @@ def _check_outputs(model: keras.Model, dataset: Dataset, path: Path) -> None:
 
 def _print_missing(faces: Faces) -> None:
     """Says which parts of the evaluated split were not there when the data set was prepared."""
-    of_split = {part.name for part in faces.dataset.parts if part.split == faces.split}
-    missing = [f"{part['part']} ({part['count']} faces)" for part in faces.missing if part["part"] in of_split]
+    missing = [f"{part['part']} ({part['count']} faces)" for part in faces.missing]
     if missing:
         print(f"not evaluated, since not found by data_helper.py: {', '.join(missing)}")
 
