@@ -103,6 +103,10 @@ class Faces:
         dataset = self.dataset
         return metrics.normaliser_distance(self.landmarks, dataset.layout, dataset.normaliser, self.names, self.boxes)
 
+    def nme(self, predicted: np.ndarray) -> np.ndarray:
+        """NME (faces,) in percent of predictions (faces, points, 2) in image pixels, by the set's own normaliser."""
+        return metrics.nme(predicted, self.landmarks, self.normaliser_distance())
+
     def summary(self) -> dict:
         """How many faces, and a digest of their names and landmarks: two sets with the same summary are the same."""
         digest = hashlib.sha256("\n".join(self.names).encode() + self.landmarks.tobytes())

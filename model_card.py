@@ -2,6 +2,7 @@
 
 from config import FAILURE_THRESHOLDS, Dataset, dataset_of
 from methods import method_of
+from metrics import MEASURES
 from recipes import Recipe
 
 
@@ -61,15 +62,14 @@ def _validated(record: dict) -> str:
 def _figures(record: dict) -> str:
     """Errors by subset, normaliser, part and pose."""
     test, validation = record["test"], record["validation"]
-    measures = [f"{name}@{threshold:g}" for name in ("fr", "auc") for threshold in FAILURE_THRESHOLDS]
     rows = []
     for title, evaluation in (("one look", test), ("mean with the mirrored crop", record["test_flip"])):
         for normaliser, block in evaluation["normalisers"].items():
             for subset, row in block["subsets"].items():
                 count = f"{row['n']} of {row['n_official']}" if row["n_official"] else str(row["n"])
-                numbers = [f"{row['nme']:.2f}", f"{row['median']:.2f}", *(f"{row[name]:.4f}" for name in measures)]
+                numbers = [f"{row['nme']:.2f}", f"{row['median']:.2f}", *(f"{row[name]:.4f}" for name in MEASURES)]
                 rows.append([title, normaliser, subset, count, *numbers])
-    header = ["", "normaliser", "subset", "faces", "NME %", "median %", *(name.upper() for name in measures)]
+    header = ["", "normaliser", "subset", "faces", "NME %", "median %", *(name.upper() for name in MEASURES)]
     full = test["subsets"]["full"]
     missing = ", ".join(f"{part['part']} ({part['count']})" for part in record["missing"])
     texts = [
