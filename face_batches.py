@@ -13,7 +13,7 @@ import keras
 import numpy as np
 
 import metrics
-from config import INDEX_VERSION, Crop, Dataset, DatasetName, dataset_of
+from config import INDEX_FILE, INDEX_VERSION, Crop, Dataset, DatasetName, dataset_of
 from image_utility import (
     compose,
     crop_matrix,
@@ -135,8 +135,8 @@ def read_index(data_dir: str | os.PathLike, dataset: Dataset) -> dict:
         FileNotFoundError: the set is not prepared; the message names the command.
         ValueError: the file is no index of this data set.
     """
-    path = Path(data_dir) / dataset.name / "index.json"
-    raw = "" if dataset.render_size else " --raw DIR"
+    path = Path(data_dir) / dataset.name / INDEX_FILE
+    raw = "" if dataset.rendered else " --raw DIR"
     command = f"python data_helper.py --dataset {dataset.title}{raw} --out {data_dir}"
     if not path.is_file():
         raise FileNotFoundError(f"{dataset.title} is not prepared: no {path}. Prepare it with: {command}")

@@ -60,7 +60,7 @@ def finished_entries(folder: Path, dataset: Dataset, records: list[FaceRecord], 
 
 def _key(record: FaceRecord) -> str:
     """A digest of everything a stored face follows from; it changes when the source, annotation or settings do."""
-    if record.source is None:
+    if record.rendered:
         source = [renderer_digest(), record.size]
     else:
         status = record.source.stat()

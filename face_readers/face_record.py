@@ -36,6 +36,11 @@ class FaceRecord:
     occluded: tuple[int, ...] | None = None
     size: int | None = None
 
+    @property
+    def rendered(self) -> bool:
+        """Whether the project renders its picture."""
+        return self.source is None
+
 
 @dataclass(frozen=True)
 class BadFace:
