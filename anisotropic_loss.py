@@ -7,11 +7,13 @@ With z the true landmarks, x the predicted ones, and t the unit tangent of the t
     W_i = t t^T / a^2 + (I - t t^T) / b^2                   Eqs. 3 and 6; a > b, and W_i = I at corners
     Q   = sum over i of (x_i - z_i)^T W_i (x_i - z_i)       Eq. 2, without a square root
 
-Every landmark follows exactly one rule, which its layout in config.py decides: a corner has W = I; a landmark on a
-curve has the W above; one on no curve (the chin of COFW and AFLW) has no tangent, t = 0, which leaves W = I / b^2.
+Every landmark follows exactly one rule, which its layout (landmark_layouts.Layout) decides: a corner has W = I; a
+landmark on a curve has the W above; one on no curve (the chin of COFW and AFLW) has no tangent, t = 0, which leaves
+W = I / b^2.
 
 The published b is 3. The published a is garbled in our copy of the text, where it reads "a<ds"; 5 is a guess that fits
-the glyphs and a > b, and is not verified. The list of corners is not published either; config.py has the usual ones.
+the glyphs and a > b, and is not verified. The list of corners is not published either; landmark_layouts.py has the
+usual ones.
 
 Landmarks are meant in pixels of a crop of `image_size`. The unit only scales the loss, but in sides of the crop the
 gradients (25 times smaller along curves than those of L2) would come near the epsilon of Adam, which then slows down.
@@ -31,7 +33,7 @@ def tangents(landmarks, neighbours):
 
     Args:
         landmarks: (batch, points, 2), in sides of the crop, or in a smaller unit such as pixels.
-        neighbours: (points, 2) indices, see config.Layout.neighbours.
+        neighbours: (points, 2) indices, see landmark_layouts.Layout.neighbours.
 
     Returns:
         (batch, points, 2); zero where a landmark's neighbours coincide, or are the same one.
@@ -49,7 +51,7 @@ def anisotropic_loss(y_true, y_pred, neighbours, corners, a=ANISOTROPY[0], b=ANI
 
     Args:
         y_true, y_pred: (batch, 2N), interleaved coordinates in sides of the crop.
-        neighbours, corners: of the layout, config.Layout.
+        neighbours, corners: of the layout, landmark_layouts.Layout.
         a, b: freedom along and across a curve, in units of a corner's; a >= b > 0.
         image_size: side in pixels of the crop in whose pixels the loss is meant, whatever the network's input.
 

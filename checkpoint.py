@@ -9,7 +9,8 @@ import keras
 import numpy as np
 
 from config import BEST_FILE, LOG_FILE, SNAPSHOT_EPOCHS, STATE_FILE
-from face_batches import Faces, TrainingBatches
+from face_batches import Faces, MovedBatches
+from run_settings import RunRecord
 from safe_files import replace_file, write_json, write_text
 
 
@@ -109,9 +110,9 @@ class Checkpoint(keras.callbacks.Callback):
 
     Args:
         validate: from a model to its validation NME in percent.
-        on_best: called with the log row of every new best epoch, after its weights are on disk.
+        record: of the run; it is written after the weights of a new best epoch are on disk, and before the state.
         patience: epochs without a lower validation NME after which training stops; None goes on to the end.
-        on_settled: called with the number of finished epochs where it stops so, before that is kept.
+        snapshots: where it stops so, the last one is kept too; None where none are kept.
     """
 
     def __init__(
@@ -119,13 +120,13 @@ class Checkpoint(keras.callbacks.Callback):
         state: TrainingState,
         averages: Averages,
         validate: Callable[[keras.Model], float],
-        on_best: Callable[[dict], None],
+        record: RunRecord,
         patience: int | None = None,
-        on_settled: Callable[[int], None] = lambda finished: None,
+        snapshots: "Snapshots | None" = None,
     ):
         super().__init__()
-        self.state, self.averages, self.validate, self.on_best = state, averages, validate, on_best
-        self.patience, self.on_settled = patience, on_settled
+        self.state, self.averages, self.validate, self.record = state, averages, validate, record
+        self.patience, self.snapshots = patience, snapshots
         self.folder = state.path.parent
 
     def on_epoch_end(self, epoch, logs=None):
@@ -135,11 +136,13 @@ class Checkpoint(keras.callbacks.Callback):
         row = {"epoch": epoch + 1, **measured, "val_nme": nme, "learning_rate": rate}
         best = self.state.best
         self.state.rows.append(row)
-        if best is None or nme < best["val_nme"]:
+        lower = best is None or nme < best["val_nme"]
+        if lower:
             self.averages.save(self.folder / BEST_FILE)
-            self.on_best(row)
+        self.record.keep(row if lower else None)
         if settled(self.state.rows, self.patience):
-            self.on_settled(epoch + 1)
+            if self.snapshots:
+                self.snapshots.keep(epoch + 1)
             self.model.stop_training = True
         self.state.save()
         write_text(self.folder / LOG_FILE, log_csv(self.state.rows))
@@ -224,7 +227,7 @@ def read_snapshots(path: str | os.PathLike) -> dict:
 class StopOnNaN(keras.callbacks.Callback):
     """Stops training at the first loss that is not finite, and names the faces of that batch."""
 
-    def __init__(self, batches: TrainingBatches):
+    def __init__(self, batches: MovedBatches):
         super().__init__()
         self.batches = batches
         self._epoch = 0

@@ -59,8 +59,8 @@ class CNNModel:
         trunk = backbone(network, image, batch_norm)
         features = keras.layers.GlobalAveragePooling2D(name="pool")(trunk.output)  # (batch, channels)
         features = keras.layers.Dropout(network.dropout, name="dropout")(features)
-        if network.head != 1:
-            features = keras.layers.Rescaling(network.head, name=_SCALE)(features)
+        if network.head_scale != 1:
+            features = keras.layers.Rescaling(network.head_scale, name=_SCALE)(features)
         landmarks = keras.layers.Dense(  # (batch, output_len)
             output_len, kernel_initializer="he_uniform", dtype="float32", name=_LINEAR
         )(features)

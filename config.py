@@ -21,7 +21,8 @@ SNAPSHOT_EPOCHS = (0, 1, 2, 3)  # finished epochs after which it is kept, and af
 STRIP_METHODS = ("wing", "anisotropic_loss")  # whose snapshots are drawn, from above
 STRIP_PIXELS = 224  # side of a picture
 SEED = 7
-INDEX_VERSION = 1  # of index.json; raise it when its form changes
+INDEX_FILE = "index.json"  # what makes prepared faces valid
+INDEX_VERSION = 1  # of it; raise it when its form changes
 JOURNAL_FILE = "journal.jsonl"  # finished faces of a preparation
 RECORDS_DIR, RECORDS_FILE = "records", "records.json"  # training faces to stream; the list of their files
 RECORD_FACES = 4096  # in one file of records: ten million faces are 2,442 files, which reading keeps open
@@ -33,6 +34,11 @@ EVALUATED_SPLITS = ("test", "private", "validation")
 VALIDATION_SHARE = 0.2  # of a part at most, where less than the whole part is there
 LEAST_RENDER_SIZE = 32  # pixels
 SYNTHETIC_SEEDS = types.MappingProxyType({"train": 0, "test": 1_000_000_000})  # of each split's first rendered face
+
+
+def truth_file(split: str) -> str:
+    """The file with the true landmarks of a prepared split, as metrics.py reads it."""
+    return f"truth_{split}.json"
 
 
 def row_of(table: dict, name: str, kind: str):
@@ -119,6 +125,11 @@ class Dataset:
     def outputs(self) -> int:
         """Numbers a network predicts for one face: x and y of every landmark."""
         return 2 * self.layout.points
+
+    @property
+    def rendered(self) -> bool:
+        """Whether the project renders its pictures."""
+        return bool(self.render_size)
 
 
 _WFLW_LISTS = "WFLW_annotations/list_98pt_rect_attr_train_test"
@@ -359,8 +370,9 @@ class ModelArch(enum.StrEnum):
 class Network:
     """One network: its backbone, its head, and the name its weights are stored under.
 
-    The head is global average pooling, dropout, and a linear layer of 2N outputs (He-uniform). `head` multiplies the
-    pooled features before that layer, and with it both what the head says at the start and what a step changes of it.
+    The head is global average pooling, dropout, and a linear layer of 2N outputs (He-uniform). `head_scale` multiplies
+    the pooled features before that layer, and with it both what the head says at the start and what a step changes of
+    it.
     `spatial` adds the places that maps on the backbone give (spatial_head.py).
 
     application: the Keras application that is its backbone; None for one of ours (pixelwise/vgg.py, ace_net/model.py).
@@ -375,7 +387,7 @@ class Network:
     stem: str
     taps: tuple[str, ...]
     input_size: int = 224
-    head: float = 1.0
+    head_scale: float = 1.0
     width: float = 1.0
     spatial: bool = False
 

@@ -33,11 +33,13 @@ from config import (
     DATA_DIR,
     DEFAULT_CROP,
     EVALUATED_SPLITS,
+    INDEX_FILE,
     INDEX_VERSION,
     JOURNAL_FILE,
     LABEL_COPIES,
     LEAST_RENDER_SIZE,
     SEED,
+    SETTINGS_FILE,
     STORED_FACE,
     TITLES,
     VALIDATION_SHARE,
@@ -46,6 +48,7 @@ from config import (
     Part,
     crop_of,
     dataset_of,
+    truth_file,
 )
 from face_readers import BadFace, FaceRecord, find_parts, read_part
 from image_utility import crop_matrix, mirror_landmarks, sample_geometry, to_targets, transform
@@ -55,7 +58,7 @@ from recipes import recipe_of
 from safe_files import folder_lock, replace_file, write_text, write_texts
 from stored_faces import finished_entries, read_journal, store_records
 
-LABELS_FILE = "labels.npy"
+LABELS_FILE, MADE_FROM_FILE = "labels.npy", "made_from.json"
 REASONS_SHOWN = 10  # how many skipped faces the summary names
 
 
@@ -101,7 +104,7 @@ def prepare(
     """
     dataset = _resized(dataset_of(dataset_name), faces, size)
     crop_of(crop)
-    if records is not None and (records < 0 or (records and not dataset.render_size)):
+    if records is not None and (records < 0 or (records and not dataset.rendered)):
         raise ValueError(f"only rendered faces can be chosen in number. Received {records} records of {dataset.title}")
     if copies < 0 or (workers is not None and workers < 1):
         raise ValueError(f"copies must be 0 or more, workers 1 or more. Received {copies} and {workers}")
@@ -117,7 +120,7 @@ def prepare(
             first = f"{skipped[0]['file']}: {skipped[0]['reason']}" if skipped else "its files hold no face"
             raise ValueError(f"no face of {dataset.title} in {raw_dir} can be used. {len(skipped)} skipped; {first}")
         options = {"copies": copies, "crop": crop, "seed": seed, "extra": extra}
-        if dataset.render_size:
+        if dataset.rendered:
             options |= {"faces": dataset.parts[0].count, "size": dataset.render_size}
         index = {
             "dataset": dataset.title,
@@ -145,7 +148,7 @@ def _resized(dataset: Dataset, faces: int | None, size: int | None) -> Dataset:
     asked = {name: value for name, value in (("faces", faces), ("size", size)) if value is not None}
     if not asked:
         return dataset
-    if not dataset.render_size:
+    if not dataset.rendered:
         raise ValueError(f"only rendered faces can be chosen in number and size. Received {asked} for {dataset.title}")
     least = {"faces": 1, "size": LEAST_RENDER_SIZE}
     for name, value in asked.items():
@@ -159,7 +162,7 @@ def _resized(dataset: Dataset, faces: int | None, size: int | None) -> Dataset:
 def prepare_embedded(data_dir: str | os.PathLike = DATA_DIR, crop: str = DEFAULT_CROP) -> None:
     """Renders the embedded faces where that is not done yet; those that are there keep the options they have. Trainings
     that are started side by side wait for the one that renders."""
-    index = Path(data_dir) / DatasetName.synthetic / "index.json"
+    index = Path(data_dir) / DatasetName.synthetic / INDEX_FILE
     options = json.loads(index.read_text(encoding="utf-8"))["options"] if index.is_file() else {}
     prepare(DatasetName.synthetic, data_dir=data_dir, wait=True, **{**options, "crop": crop})
 
@@ -244,30 +247,31 @@ def normalised_labels(landmarks: np.ndarray, dataset: Dataset, crop: str, copies
 def _write_labels(folder: Path, dataset: Dataset, faces: list[dict], options: dict) -> bool:
     """Writes the normalised labels of the training faces unless they are there already; says whether it did.
 
-    settings.json beside them says what they follow from. It is taken away before new labels come and put back after, so
-    labels never lie beside settings that are not theirs.
+    made_from.json beside them says what they follow from. It is taken away before new labels come and put back after,
+    so labels never lie beside a note that is not theirs.
     """
     crop = options["crop"]
     labels_dir = labels_folder(folder.parent, dataset, crop)
-    labels_path, settings_path = labels_dir / LABELS_FILE, labels_dir / "settings.json"
+    labels_path, note_path = labels_dir / LABELS_FILE, labels_dir / MADE_FROM_FILE
     landmarks = np.array([face["landmarks"] for face in faces if face["split"] == "train"])  # (n, points, 2)
     if not len(landmarks):
-        settings_path.unlink(missing_ok=True)
+        note_path.unlink(missing_ok=True)
         labels_path.unlink(missing_ok=True)
         return False
-    settings = {
+    made_from = {
         **{name: options[name] for name in ("crop", "copies", "seed")},
         "faces": len(landmarks),
         "landmarks": hashlib.sha256(landmarks.tobytes()).hexdigest(),
         "augmentation": dataclasses.asdict(recipe_of(dataset).augmentation),
     }
-    text = json.dumps(settings, indent=1) + "\n"
-    if labels_path.exists() and settings_path.exists() and settings_path.read_text(encoding="utf-8") == text:
+    text = json.dumps(made_from, indent=1) + "\n"
+    if labels_path.exists() and _holds(note_path, text):
         return False
     labels = normalised_labels(landmarks, dataset, crop, options["copies"], options["seed"])
-    settings_path.unlink(missing_ok=True)
+    note_path.unlink(missing_ok=True)
+    (labels_dir / SETTINGS_FILE).unlink(missing_ok=True)  # the note's name in older versions
     replace_file(labels_path, lambda beside: np.save(beside, labels, allow_pickle=False))
-    write_text(settings_path, text)
+    write_text(note_path, text)
     return True
 
 
@@ -278,13 +282,13 @@ def _publish(folder: Path, index: dict) -> bool:
         names = ["image", "landmarks", "subsets"] + ["box"] * (dataset_of(index["dataset"]).normaliser == BOX)
         truth = [{name: face[name] for name in names} for face in index["faces"] if face["split"] == split]
         if truth:
-            texts[folder / f"truth_{split}.json"] = json.dumps(truth) + "\n"
-    texts[folder / "index.json"] = json.dumps(index) + "\n"  # the last to be renamed: it makes the rest valid
+            texts[folder / truth_file(split)] = json.dumps(truth) + "\n"
+    texts[folder / INDEX_FILE] = json.dumps(index) + "\n"  # the last to be renamed: it makes the rest valid
     changed = {path: text for path, text in texts.items() if not _holds(path, text)}
     write_texts(changed)
     for split in EVALUATED_SPLITS:
-        if folder / f"truth_{split}.json" not in texts:
-            (folder / f"truth_{split}.json").unlink(missing_ok=True)
+        if folder / truth_file(split) not in texts:
+            (folder / truth_file(split)).unlink(missing_ok=True)
     return bool(changed)
 
 

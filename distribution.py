@@ -19,7 +19,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from face_batches import TrainingBatches
+from face_batches import MovedBatches
 
 DISTRIBUTE = ("auto", "none", "data_parallel")
 LOST = ("UnavailableError", "AbortedError", "CancelledError", "DeadlineExceededError")  # what TensorFlow then raises
@@ -114,7 +114,7 @@ class Distribution:
     def agree(self, number: int, what: str) -> None:
         """Raises ValueError, in every worker, where the workers do not all have the same number."""
 
-    def feed(self, batches: TrainingBatches):
+    def feed(self, batches: MovedBatches):
         """What `fit` takes."""
         return batches
 
@@ -195,7 +195,7 @@ class _TensorFlow(Distribution):
                 "all of them must see one and the same --save-path"
             )
 
-    def feed(self, batches: TrainingBatches):
+    def feed(self, batches: MovedBatches):
         """A data set on each worker that makes the shares of its own devices, one after the other."""
         import tensorflow as tf
 

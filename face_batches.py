@@ -13,7 +13,7 @@ import keras
 import numpy as np
 
 import metrics
-from config import INDEX_VERSION, Crop, Dataset, DatasetName, dataset_of
+from config import INDEX_FILE, INDEX_VERSION, Crop, Dataset, DatasetName, dataset_of
 from image_utility import (
     compose,
     crop_matrix,
@@ -42,7 +42,7 @@ class Faces:
     landmarks: (faces, points, 2) in pixels of the image as the set ships it.
     matrices: (faces, 2, 3) from those pixels to the pixels of `images`.
     boxes: (faces, 4) left, top, right, bottom in pixels of the image, where the set ships a box of every face.
-    subsets: test subsets of every face. missing: the set's parts that were not there to prepare.
+    subsets: test subsets of every face. missing: the split's parts that were not there to prepare.
     """
 
     dataset: Dataset
@@ -103,6 +103,10 @@ class Faces:
         dataset = self.dataset
         return metrics.normaliser_distance(self.landmarks, dataset.layout, dataset.normaliser, self.names, self.boxes)
 
+    def nme(self, predicted: np.ndarray) -> np.ndarray:
+        """NME (faces,) in percent of predictions (faces, points, 2) in image pixels, by the set's own normaliser."""
+        return metrics.nme(predicted, self.landmarks, self.normaliser_distance())
+
     def summary(self) -> dict:
         """How many faces, and a digest of their names and landmarks: two sets with the same summary are the same."""
         digest = hashlib.sha256("\n".join(self.names).encode() + self.landmarks.tobytes())
@@ -131,8 +135,8 @@ def read_index(data_dir: str | os.PathLike, dataset: Dataset) -> dict:
         FileNotFoundError: the set is not prepared; the message names the command.
         ValueError: the file is no index of this data set.
     """
-    path = Path(data_dir) / dataset.name / "index.json"
-    raw = "" if dataset.render_size else " --raw DIR"
+    path = Path(data_dir) / dataset.name / INDEX_FILE
+    raw = "" if dataset.rendered else " --raw DIR"
     command = f"python data_helper.py --dataset {dataset.title}{raw} --out {data_dir}"
     if not path.is_file():
         raise FileNotFoundError(f"{dataset.title} is not prepared: no {path}. Prepare it with: {command}")
@@ -196,6 +200,7 @@ def load_faces(
             f"{dataset.title} has no {split} faces in {data_dir}. Found {splits}; missing parts: {missing}"
         )
     folder = Path(data_dir) / dataset.name
+    of_split = {part.name for part in dataset.parts if part.split == split}
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         loaded = list(pool.map(lambda row: _load_face(folder, row, input_size), rows))
     return Faces(
@@ -206,7 +211,7 @@ def load_faces(
         landmarks=np.array([row["landmarks"] for row in rows], np.float64),  # (faces, points, 2)
         matrices=np.stack([matrix for _, matrix in loaded]),  # (faces, 2, 3)
         subsets=[tuple(row["subsets"]) for row in rows],
-        missing=index["missing"],
+        missing=[part for part in index["missing"] if part["part"] in of_split],
         boxes=np.array([row["box"] for row in rows], np.float64) if all(row["box"] for row in rows) else None,
     )
 
@@ -271,55 +276,47 @@ class HostSampler:
         return to_network(images)
 
 
-class TrainingBatches(keras.utils.PyDataset):
+class MovedBatches(keras.utils.PyDataset):
     """Moved training faces without end: batch `step` depends on the seed and `step` alone.
 
     Faces come in rounds; each round shows every face once in an order of its own, and batches run on across rounds, so
-    no face is left out and every batch is full. Where faces are in bins, a round shows equally many of each bin; an
-    epoch is the same number of steps all the same.
+    no face is left out and every batch is full. Where the faces lie, and in which order they come, is told by
+    TrainingBatches and face_records.RecordBatches.
 
     Args:
-        faces: the training faces.
-        crop, recipe: rows of config.py; the recipe says batch size, input size and moves.
+        faces: the training faces. crop: a row of config.CROPS.
+        recipe: a row of recipes.RECIPES; it says batch size, input size and moves.
         encode: from points (batch, points, 2) in crop pixels and the size to the network's targets.
         seed: of order and moves.
-        bins: indices of the faces of each bin; all faces are one bin where None.
-        balance: from the bins' sizes to how many faces of each a round shows: `min` leaves faces of larger bins out,
-            others in each round, `max` shows those of smaller bins repeatedly.
-        sampler: what applies the drawn moves, made of faces and size: `HostSampler` or `DeviceSampler`.
-        points: (faces, points, 2) in image pixels, what moves with a face and is encoded; its landmarks where None.
         layout: of the points; the data set's where None.
 
     Attributes:
-        landmarks: (faces, points, 2) in crop pixels, not moved; of points where they are given.
+        landmarks: (faces, points, 2) in crop pixels, not moved.
         first_step: the step that index 0 stands for; a resumed run sets it to go on where it was.
     """
 
+    landmarks: np.ndarray
+
     def __init__(
-        self,
-        faces: Faces,
-        crop: Crop,
-        recipe: Recipe,
-        encode: Callable,
-        seed: int,
-        bins: Sequence[np.ndarray] | None = None,
-        balance: Callable[[Sequence[int]], int] = max,
-        sampler: Callable[[Faces, int], Callable] = HostSampler,
-        points: np.ndarray | None = None,
-        layout: Layout | None = None,
-        **kwargs,
+        self, faces, crop: Crop, recipe: Recipe, encode: Callable, seed: int, layout: Layout | None = None, **kwargs
     ):
         super().__init__(**kwargs)
-        self.faces, self.recipe, self.encode = faces, recipe, encode
+        self.faces, self.crop, self.recipe, self.encode = faces, crop, recipe, encode
         self.seed, self.first_step, self.size = seed, 0, recipe.input_size
-        self.sampler = sampler(faces, self.size)
         self.layout = layout or faces.dataset.layout
-        matrices = faces.crop_matrices(crop, self.size)  # image -> crop
-        self.landmarks = transform(faces.landmarks if points is None else points, matrices)  # (faces, points, 2)
-        self._from_stored = compose(matrices, invert(faces.matrices))  # stored -> crop
-        self.bins = [np.arange(len(faces))] if bins is None else list(bins)
-        self.per_bin = balance([len(members) for members in self.bins])
-        self._order = lru_cache(maxsize=2)(self._round)  # batches run through the rounds in their order
+
+    def _at(self, place: int) -> int:
+        """The face at a place of all rounds, one behind the other."""
+        raise NotImplementedError
+
+    def _unmoved(self, chosen: Sequence[int]) -> tuple[np.ndarray, np.ndarray, Callable]:
+        """Of some faces: points (chosen, points, 2) in crop pixels, matrices (chosen, 2, 3) from stored to crop, what
+        makes images from moved matrices and disturbances."""
+        raise NotImplementedError
+
+    def names(self, step: int) -> list[str]:
+        """Image names of the faces in batch `step`."""
+        raise NotImplementedError
 
     @property
     def num_batches(self):
@@ -330,29 +327,10 @@ class TrainingBatches(keras.utils.PyDataset):
         """Steps of an epoch."""
         return self.recipe.steps_per_epoch(len(self.faces))
 
-    def _round(self, number: int) -> np.ndarray:
-        """The faces of a round in their order, (bins * per_bin,)."""
-        rng = np.random.default_rng((self.seed, _ORDER, number))
-        return rng.permutation(np.concatenate([_drawn(rng, members, self.per_bin) for members in self.bins]))
-
     def chosen(self, step: int) -> list[int]:
         """Indices of the faces in batch `step`, (batch,)."""
         first = step * self.recipe.batch_size
         return [self._at(place) for place in range(first, first + self.recipe.batch_size)]
-
-    def _at(self, place: int) -> int:
-        """The face at a place of all rounds, one behind the other."""
-        number, rank = divmod(place, len(self.bins) * self.per_bin)
-        return int(self._order(number)[rank])
-
-    def names(self, step: int) -> list[str]:
-        """Image names of the faces in batch `step`."""
-        return [self.faces.names[i] for i in self.chosen(step)]
-
-    def _unmoved(self, chosen: Sequence[int]) -> tuple[np.ndarray, np.ndarray, Callable]:
-        """Of some faces: points (chosen, points, 2) in crop pixels, matrices (chosen, 2, 3) from stored to crop, what
-        makes images from moved matrices and disturbances."""
-        return self.landmarks[chosen], self._from_stored[chosen], partial(self.sampler, chosen)
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         return self.share(index, 0, 1)
@@ -370,6 +348,59 @@ class TrainingBatches(keras.utils.PyDataset):
         landmarks[flips[part]] = mirror_landmarks(landmarks[flips[part]], self.layout)
         images = sampled(compose(moves[part], from_stored), disturbances[part])  # (part, size, size, 3)
         return images, self.encode(landmarks, self.size)
+
+
+class TrainingBatches(MovedBatches):
+    """Moved training faces that lie in memory.
+
+    Where they are in bins, a round shows equally many of each bin; an epoch is the same number of steps all the same.
+
+    Args:
+        faces, crop, recipe, encode, seed, layout: see MovedBatches.
+        bins: indices of the faces of each bin; all faces are one bin where None.
+        balance: from the bins' sizes to how many faces of each a round shows: `min` leaves faces of larger bins out,
+            others in each round, `max` shows those of smaller bins repeatedly.
+        sampler: what applies the drawn moves, made of faces and size: `HostSampler` or `DeviceSampler`.
+        points: (faces, points, 2) in image pixels, what moves with a face and is encoded, and what `landmarks` then
+            are; the faces' landmarks where None.
+    """
+
+    def __init__(
+        self,
+        faces: Faces,
+        crop: Crop,
+        recipe: Recipe,
+        encode: Callable,
+        seed: int,
+        bins: Sequence[np.ndarray] | None = None,
+        balance: Callable[[Sequence[int]], int] = max,
+        sampler: Callable[[Faces, int], Callable] = HostSampler,
+        points: np.ndarray | None = None,
+        **kwargs,
+    ):
+        super().__init__(faces, crop, recipe, encode, seed, **kwargs)
+        matrices = faces.crop_matrices(crop, self.size)  # image -> crop
+        self.landmarks = transform(faces.landmarks if points is None else points, matrices)  # (faces, points, 2)
+        self._from_stored = compose(matrices, invert(faces.matrices))  # stored -> crop
+        self._sample = sampler(faces, self.size)
+        self.bins = [np.arange(len(faces))] if bins is None else list(bins)
+        self.per_bin = balance([len(members) for members in self.bins])
+        self._order = lru_cache(maxsize=2)(self._round)  # batches run through the rounds in their order
+
+    def _round(self, number: int) -> np.ndarray:
+        """The faces of a round in their order, (bins * per_bin,)."""
+        rng = np.random.default_rng((self.seed, _ORDER, number))
+        return rng.permutation(np.concatenate([_drawn(rng, members, self.per_bin) for members in self.bins]))
+
+    def _at(self, place: int) -> int:
+        number, rank = divmod(place, len(self.bins) * self.per_bin)
+        return int(self._order(number)[rank])
+
+    def _unmoved(self, chosen: Sequence[int]) -> tuple[np.ndarray, np.ndarray, Callable]:
+        return self.landmarks[chosen], self._from_stored[chosen], partial(self._sample, chosen)
+
+    def names(self, step: int) -> list[str]:
+        return [self.faces.names[i] for i in self.chosen(step)]
 
 
 def _drawn(rng: np.random.Generator, members: np.ndarray, count: int) -> np.ndarray:

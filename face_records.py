@@ -14,11 +14,10 @@ import os
 from collections.abc import Callable, Sequence
 from functools import partial
 
-import keras
 import numpy as np
 
 from config import Crop, Dataset
-from face_batches import Faces, HostSampler, TrainingBatches, is_face, read_index, shrink_face
+from face_batches import Faces, HostSampler, MovedBatches, is_face, read_index, shrink_face
 from image_utility import compose, decode_image, invert, transform
 from optional_packages import import_package
 from recipes import Recipe
@@ -94,23 +93,29 @@ class FaceRecords:
         return row, *shrink_face(decode_image(jpeg, row["image"]), row, self.input_size)
 
 
-class RecordBatches(TrainingBatches):
-    """Moved training faces without end, as TrainingBatches, read when they are needed.
+class RecordBatches(MovedBatches):
+    """Moved training faces that lie in records and are read when they are needed.
 
     Args:
-        faces: the records. The others are those of TrainingBatches; faces are in no bins.
+        faces: the records. crop, recipe, encode, seed: see MovedBatches.
+        sampler: what applies the drawn moves, made of faces and size.
 
     Attributes:
         landmarks: (some faces, points, 2) in crop pixels, of the first MEAN_FACES of the first round.
     """
 
     def __init__(
-        self, faces: FaceRecords, crop: Crop, recipe: Recipe, encode: Callable, seed: int, sampler=HostSampler, **kwargs
+        self,
+        faces: FaceRecords,
+        crop: Crop,
+        recipe: Recipe,
+        encode: Callable,
+        seed: int,
+        sampler: Callable[[Faces, int], Callable] = HostSampler,
+        **kwargs,
     ):
-        keras.utils.PyDataset.__init__(self, **kwargs)
-        self.faces, self.crop, self.recipe, self.encode = faces, crop, recipe, encode
-        self.seed, self.first_step, self.size = seed, 0, recipe.input_size
-        self.layout, self.sampler = faces.dataset.layout, sampler
+        super().__init__(faces, crop, recipe, encode, seed, **kwargs)
+        self._sampler = sampler
         grain = import_package("grain", PURPOSE, REQUIREMENTS)
         self._order = grain.MapDataset.range(len(faces)).seed(seed).shuffle().repeat()  # every round anew
         self.landmarks, _, _ = self._unmoved([self._at(place) for place in range(min(len(faces), MEAN_FACES))])
@@ -124,5 +129,5 @@ class RecordBatches(TrainingBatches):
     def _unmoved(self, chosen: Sequence[int]) -> tuple[np.ndarray, np.ndarray, Callable]:
         faces = self.faces.read(chosen)
         matrices = faces.crop_matrices(self.crop, self.size)  # (chosen, 2, 3), image -> crop
-        sampled = partial(self.sampler(faces, self.size), range(len(faces)))
+        sampled = partial(self._sampler(faces, self.size), range(len(faces)))
         return transform(faces.landmarks, matrices), compose(matrices, invert(faces.matrices)), sampled

@@ -65,11 +65,12 @@ def draw_acr_loss(
     replace_file(path, figure.savefig)
 
 
-def draw_curves(path: str | os.PathLike, rows: Sequence[dict], normaliser: str) -> None:
-    """Draws the loss and the validation NME of every finished epoch; the best epoch is marked.
+def draw_curves(path: str | os.PathLike, rows: Sequence[dict], measure: str, normaliser: str) -> None:
+    """Draws the loss and the validation error of every finished epoch; the best epoch is marked.
 
     Args:
         rows: one for each epoch, with "epoch", "loss" and "val_nme" (percent).
+        measure: what "val_nme" is, "NME" or "NME^AC".
     """
     epochs, losses, errors = (np.array([row[name] for row in rows]) for name in ("epoch", "loss", "val_nme"))
     best = int(np.argmin(errors))
@@ -81,7 +82,7 @@ def draw_curves(path: str | os.PathLike, rows: Sequence[dict], normaliser: str) 
     below.plot(
         epochs[best], errors[best], "o", color="C3", label=f"best: {errors[best]:.2f} % in epoch {epochs[best]:g}"
     )
-    below.set(ylabel=f"validation NME in %, {normaliser}", xlabel="epoch", yscale="log")
+    below.set(ylabel=f"validation {measure} in %, {normaliser}", xlabel="epoch", yscale="log")
     below.yaxis.set_major_formatter("{x:g}")
     below.yaxis.set_minor_formatter("{x:g}")
     below.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -115,7 +116,7 @@ def draw_ced(path: str | os.PathLike, nmes: np.ndarray, masks: dict[str, np.ndar
     replace_file(path, figure.savefig)
 
 
-def draw_contour_ced(path: str | os.PathLike, nmes: np.ndarray, evaluation: dict) -> None:
+def draw_outline_ced(path: str | os.PathLike, nmes: np.ndarray, evaluation: dict) -> None:
     """Draws the CED of NME^AC (n,) in percent up to the end of its AUC (ACE-Net, Fig. 8), what evaluate_outlines says
     of the same faces in its legend."""
     full = evaluation["subsets"]["full"]
@@ -157,16 +158,15 @@ def draw_ced_line(axes: Axes, nmes: np.ndarray, **style) -> None:
 
 def _legend_head() -> str:
     """The names of the legend's columns."""
-    measures = [f"{name}@{threshold:g}" for name in ("FR", "AUC") for threshold in FAILURE_THRESHOLDS]
-    return f"{'subset':<14}{'n':>5}{'official':>10}{'NME %':>8}" + "".join(f"{name:>9}" for name in measures)
+    head = f"{'subset':<14}{'n':>5}{'official':>10}{'NME %':>8}"
+    return head + "".join(f"{name.upper():>9}" for name in metrics.MEASURES)
 
 
 def _legend_row(subset: str, row: dict) -> str:
     """One subset's numbers, below _legend_head."""
-    measures = [f"{name}@{threshold:g}" for name in ("fr", "auc") for threshold in FAILURE_THRESHOLDS]
     official = "-" if row["n_official"] is None else row["n_official"]
     head = f"{subset:<14}{row['n']:>5}{official:>10}{row['nme']:>8.2f}"
-    return head + "".join(f"{row[name]:>9.4f}" for name in measures)
+    return head + "".join(f"{row[name]:>9.4f}" for name in metrics.MEASURES)
 
 
 def draw_worst(

@@ -30,6 +30,7 @@ def try_hdf5(path: str | os.PathLike, member: str | None = None) -> None:
 
     Raises:
         ValueError: the file cannot be read, or reading it crashes, hangs or takes too much memory.
+        OSError: there is no file, or the other process could not be started.
     """
     _try("hdf5", path, member)
 
@@ -38,7 +39,7 @@ def try_mat(path: str | os.PathLike) -> None:
     """Reads a MATLAB v5 file in the other process.
 
     Raises:
-        ValueError: as `try_hdf5`.
+        ValueError, OSError: as `try_hdf5`.
     """
     _try("mat", path)
 
@@ -50,7 +51,11 @@ class _Reader:
         self.lock, self.process = threading.Lock(), None
 
     def ask(self, request: dict, seconds: float) -> dict | None:
-        """Its answer, or None where it died or was too slow."""
+        """Its answer, or None where it died or was too slow.
+
+        Raises:
+            OSError: it could not be started.
+        """
         with self.lock:
             if self.process is None:
                 self._start()
@@ -71,8 +76,13 @@ class _Reader:
         )
         self.answers = queue.Queue()
         threading.Thread(target=_listen, args=(self.process.stdout, self.answers), daemon=True).start()
-        if self.answers.get(timeout=_STARTED) is None:
-            raise OSError("the process that tries files could not be started")
+        try:
+            greeting = self.answers.get(timeout=_STARTED)
+        except queue.Empty:
+            greeting = None
+        if greeting is None:
+            self.end()  # or its greeting, coming late, would be taken for the answer of the first file
+            raise OSError(f"the process that tries files could not be started within {_STARTED:g} s")
 
     def end(self) -> None:
         if self.process is not None:

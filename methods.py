@@ -174,6 +174,11 @@ class Method:
         """Whether training needs all faces at once, beside their order."""
         return bool(self.balance or self.companions or self.contours or self.start is start_at_bins)
 
+    @property
+    def measure(self) -> str:
+        """What its predictions are scored by."""
+        return "NME^AC" if self.contours else "NME"
+
     def layout(self, dataset: Dataset) -> Layout:
         """The layout of the points that a network of this method predicts for a data set."""
         return OUTLINE_LAYOUT if self.contours else dataset.layout

@@ -37,6 +37,7 @@ from safe_files import write_json
 # --------------------------------------------------------------------------------------------------------------------
 
 
+MEASURES = tuple(f"{name}@{threshold:g}" for name in ("fr", "auc") for threshold in FAILURE_THRESHOLDS)
 BOX, LANDMARK_BOX = "box", "landmark-box"  # normalisers of every layout
 OUTLINE_NORMALISER = "inter-ocular"  # of NME^AC, by the outer corners of the eyes
 SAME_POINT = 1e-3  # of the inter-ocular distance, along x and y: a contour's point that is so near an anchor is it
@@ -46,7 +47,7 @@ def normaliser_distance(
     truth: np.ndarray,
     layout: Layout,
     name: str,
-    faces: Sequence[str] | None = None,
+    names: Sequence[str] | None = None,
     boxes: np.ndarray | None = None,
 ) -> np.ndarray:
     """The distance that an error is divided by.
@@ -58,14 +59,14 @@ def normaliser_distance(
     Args:
         truth: (n, points, 2) true landmarks in image pixels.
         name: a key of layout.normalisers, "box" or "landmark-box".
-        faces: names of the n faces, for the error message.
+        names: of the n faces, for the error message.
         boxes: (n, 4) left, top, right, bottom in image pixels; only "box" needs them.
 
     Returns:
         (n,) distances in image pixels.
 
     Raises:
-        ValueError: no such normaliser, "box" without boxes, or a face whose distance is zero.
+        ValueError: no such normaliser, "box" without boxes, or a face whose distance is zero or no number.
     """
     if name == BOX and boxes is None:
         raise ValueError(f"the normaliser {BOX!r} needs a box of every face. Received none; try {LANDMARK_BOX!r}")
@@ -80,11 +81,13 @@ def normaliser_distance(
     else:
         known = [*layout.normalisers, BOX, LANDMARK_BOX]
         raise ValueError(f"unknown normaliser. Received {name!r}; known: {known}")
-    if not distance.all():
-        index = int(np.argmin(distance))
-        face = repr(faces[index]) if faces is not None else f"number {index}"
+    good = (distance > 0) & np.isfinite(distance)
+    if not good.all():
+        index = int(np.argmin(good))
+        face = repr(names[index]) if names is not None else f"number {index}"
         what = "box" if name == BOX else "landmarks"
-        raise ValueError(f"the {name} distance of face {face} is zero, so its error has no NME. Correct its {what}")
+        found = "zero" if distance[index] == 0 else distance[index]
+        raise ValueError(f"the {name} distance of face {face} is {found}, so its error has no NME. Correct its {what}")
     return distance
 
 
@@ -190,7 +193,7 @@ def evaluate(
     subsets: Sequence[Sequence[str]],
     official: dict[str, int] | None = None,
     normaliser: str | None = None,
-    faces: Sequence[str] | None = None,
+    names: Sequence[str] | None = None,
     boxes: np.ndarray | None = None,
 ) -> dict:
     """Everything there is to say about n predictions, as the content of metrics.json.
@@ -200,7 +203,7 @@ def evaluate(
         subsets: for every face the names of the subsets it belongs to.
         official: subset -> official number of faces, see Dataset.subsets; a subset that is not in it gets None.
         normaliser: the data set's own where None.
-        faces: names of the faces, for error messages.
+        names: of the faces, for error messages.
         boxes: (n, 4) left, top, right, bottom in image pixels, for the normaliser "box".
 
     Returns:
@@ -221,10 +224,10 @@ def evaluate(
             f"Received {truth.shape} and subsets for {len(subsets)} faces"
         )
     masks = subset_masks(dataset, subsets)
-    distances = {normaliser: normaliser_distance(truth, layout, normaliser, faces, boxes)}  # the chosen one first
+    distances = {normaliser: normaliser_distance(truth, layout, normaliser, names, boxes)}  # the chosen one first
     for name in (dataset.normaliser, *layout.normalisers):
         with contextlib.suppress(ValueError):  # one face with coinciding pupils, say, costs no other figure
-            distances.setdefault(name, normaliser_distance(truth, layout, name, faces, boxes))
+            distances.setdefault(name, normaliser_distance(truth, layout, name, names, boxes))
     errors = {name: nme(predicted, truth, distance) for name, distance in distances.items()}
     normalisers = {
         name: {"subsets": {subset: _summary(nmes[mask], official.get(subset)) for subset, mask in masks.items()}}
@@ -255,16 +258,15 @@ def _summary(nmes: np.ndarray, official: int | None) -> dict[str, float | int | 
 
 def table(metrics: dict, official: dict[str, int] | None = None) -> str:
     """metrics.json as text: one line per normaliser and subset; official subsets without a face are listed too."""
-    measures = [f"{name}@{threshold:g}" for name in ("fr", "auc") for threshold in FAILURE_THRESHOLDS]
-    rows = [["normaliser", "subset", "n", "official", "NME %", "median %", *(name.upper() for name in measures)]]
+    rows = [["normaliser", "subset", "n", "official", "NME %", "median %", *(name.upper() for name in MEASURES)]]
     for normaliser, block in metrics["normalisers"].items():
         for subset, row in block["subsets"].items():
-            errors = [f"{row['nme']:.2f}", f"{row['median']:.2f}", *(f"{row[name]:.4f}" for name in measures)]
+            errors = [f"{row['nme']:.2f}", f"{row['median']:.2f}", *(f"{row[name]:.4f}" for name in MEASURES)]
             official_count = "-" if row["n_official"] is None else str(row["n_official"])
             rows.append([normaliser, subset, str(row["n"]), official_count, *errors])
         for subset, count in (official or {}).items():
             if subset not in block["subsets"]:
-                rows.append([normaliser, subset, "0", str(count), *["-"] * (2 + len(measures))])
+                rows.append([normaliser, subset, "0", str(count), *["-"] * (2 + len(MEASURES))])
     full, first = metrics["subsets"]["full"], metrics["normaliser"]
     parts = ", ".join(f"{part} {error:.2f}" for part, error in metrics["parts"].items())
     author = ", ".join(f"{subset} {value:.4f}" for subset, value in metrics["author_auc@10"].items())
@@ -495,7 +497,7 @@ def evaluate_files(
         [entry.subsets or () for entry in truth.values()],
         official,
         normaliser,
-        faces=list(truth),
+        names=list(truth),
         boxes=boxes_of(truth.values()),
     )
     return metrics, official, [name for name in predictions if name not in truth]

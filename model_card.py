@@ -1,9 +1,8 @@
 """The card of a shipped network: what made it, how good it is, where it fails. All figures come from its record."""
 
-import dataclasses
-
-from config import FAILURE_THRESHOLDS, Dataset, dataset_of, network_of
+from config import FAILURE_THRESHOLDS, Dataset, dataset_of
 from methods import method_of
+from metrics import MEASURES
 from recipes import Recipe
 
 
@@ -21,7 +20,7 @@ def _head(record: dict) -> str:
         [
             f"# {file['name']}",
             "",
-            f"{network_of(settings['arch']).application}{head}, method `{settings['method']}`: {settings['points']} "
+            f"{settings['arch']}{head}, method `{settings['method']}`: {settings['points']} "
             f"landmarks of {settings['dataset']} from a crop of {size} x {size} pixels (`{settings['crop']}`), "
             f"{record['parameters']:,} parameters.",
             "",
@@ -35,8 +34,7 @@ def _training(record: dict) -> str:
     machine, epochs = training["machine"], training["epochs"]
     faces, recipe = record["faces"]["train"]["n"], settings["recipe"]
     sets = " and ".join(dataset.title for dataset in _sets(settings))
-    known = {field.name for field in dataclasses.fields(Recipe)}
-    steps = Recipe(**{name: recipe[name] for name in recipe.keys() & known}).steps_per_epoch(faces)
+    steps = Recipe.of_words(recipe).steps_per_epoch(faces)
     times = epochs * steps * recipe["batch_size"] / faces
     rows = {
         "faces": f"{faces:,} of {sets}; {epochs} epochs of {steps:,} steps show one of them {times:.1f} times in the "
@@ -64,15 +62,14 @@ def _validated(record: dict) -> str:
 def _figures(record: dict) -> str:
     """Errors by subset, normaliser, part and pose."""
     test, validation = record["test"], record["validation"]
-    measures = [f"{name}@{threshold:g}" for name in ("fr", "auc") for threshold in FAILURE_THRESHOLDS]
     rows = []
     for title, evaluation in (("one look", test), ("mean with the mirrored crop", record["test_flip"])):
         for normaliser, block in evaluation["normalisers"].items():
             for subset, row in block["subsets"].items():
                 count = f"{row['n']} of {row['n_official']}" if row["n_official"] else str(row["n"])
-                numbers = [f"{row['nme']:.2f}", f"{row['median']:.2f}", *(f"{row[name]:.4f}" for name in measures)]
+                numbers = [f"{row['nme']:.2f}", f"{row['median']:.2f}", *(f"{row[name]:.4f}" for name in MEASURES)]
                 rows.append([title, normaliser, subset, count, *numbers])
-    header = ["", "normaliser", "subset", "faces", "NME %", "median %", *(name.upper() for name in measures)]
+    header = ["", "normaliser", "subset", "faces", "NME %", "median %", *(name.upper() for name in MEASURES)]
     full = test["subsets"]["full"]
     missing = ", ".join(f"{part['part']} ({part['count']})" for part in record["missing"])
     texts = [

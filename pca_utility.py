@@ -149,8 +149,7 @@ def fit_eigenbases(labels_path: str | os.PathLike, dataset: Dataset) -> dict[flo
     folder = pca_folder(labels_path)
     files = {percentage: eigenbasis_path(folder, dataset, percentage) for percentage in PCA_PERCENTAGES}
     labels = load_labels(labels_path, dataset)
-    digest = hashlib.sha256(labels.tobytes()).hexdigest()
-    stamp = folder / f"{dataset.name}_labels.sha256"  # of the labels that all of the files were fitted on
+    digest, stamp = _digest(labels), _stamp(folder, dataset)
 
     def fresh() -> bool:
         try:
@@ -162,7 +161,6 @@ def fit_eigenbases(labels_path: str | os.PathLike, dataset: Dataset) -> dict[flo
         return files
     with folder_lock(folder):  # every worker and every seed of a training comes by
         if not fresh():
-            stamp.unlink(missing_ok=True)
             for percentage in PCA_PERCENTAGES:
                 _fit(labels, folder, dataset, percentage)
             write_text(stamp, digest)
@@ -170,10 +168,32 @@ def fit_eigenbases(labels_path: str | os.PathLike, dataset: Dataset) -> dict[flo
 
 
 def _fit(labels: np.ndarray, folder: Path, dataset: Dataset, percentage: float) -> ShapeModel:
-    """Fits one eigenbasis on labels (faces, 2 * points) and writes it; the caller holds the folder."""
+    """Fits one eigenbasis on labels (faces, 2 * points) and writes it; the caller holds the folder.
+
+    Nothing says any more that all of the folder's eigenbases are of the same labels, until the caller does.
+    """
     model = ShapeModel(percentage).fit(labels)
+    _stamp(folder, dataset).unlink(missing_ok=True)
     model.save(eigenbasis_path(folder, dataset, percentage))
     return model
+
+
+def _stamp(folder: Path, dataset: Dataset) -> Path:
+    """The file with the digest of the labels that all eigenbases of a folder were fitted on."""
+    return folder / f"{dataset.name}_labels.sha256"
+
+
+def labels_digest(labels_path: str | os.PathLike, dataset: Dataset) -> str:
+    """A digest of the labels below a path: what the eigenbases fitted on them, and with them phi, follow from.
+
+    Raises:
+        FileNotFoundError, ValueError: see `load_labels`.
+    """
+    return _digest(load_labels(labels_path, dataset))
+
+
+def _digest(labels: np.ndarray) -> str:
+    return hashlib.sha256(labels.tobytes()).hexdigest()
 
 
 def labels_folder(data_dir: str | os.PathLike, dataset: Dataset, crop: str) -> Path:

@@ -1,6 +1,6 @@
 """Recipes: everything a training run needs beside its data, network and method, as rows of one table."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 
 from config import Dataset, row_of
 
@@ -27,6 +27,7 @@ class Augmentation:
     occlusion_side: tuple[float, float] = (0.1, 0.45)  # shares of the crop's side
 
 
+DECAYS = ("cosine", "constant", "inverse")
 BLUR_REACH = 3  # standard deviations to each side of a pixel that its blur takes in
 NOISE_ROOM = 128  # places to each side from which a face's part of the noise plane is taken
 
@@ -36,20 +37,25 @@ class Recipe:
     """Everything a training run needs beside its data, network and method.
 
     repeats: how often an epoch shows each face, moved anew each time (the original stored 4 to 10 copies).
-    warm_up: share of the steps over which the learning rate rises from 0.
-    decay: "cosine" to 0, "constant", or "inverse": divided by 1 + `inverse` x steps.
-    ema: length of the weights' moving average as a share of all steps, 0 for none. batch_norm: the same of BatchNorm's
-        moving statistics. Keras' own momentum of 0.999 is a thousand steps, far too long for a run of a few thousand.
+    decay: one of DECAYS, of the learning rate: to 0 along a cosine, none, or divided by 1 + `inverse` x steps.
+    warm_up: share of the steps over which the rate rises from 0, before it falls along a cosine; 0 with other decays.
+    ema: length of the weights' moving average as a share of all steps, 0 for none.
+    batch_norm: length of BatchNorm's moving statistics as a share of all steps, SHORTEST_AVERAGE at least: 0 means that
+        many steps, a momentum of 0.9. Keras' own momentum of 0.999 is a thousand steps, far too long for a run of a few
+        thousand.
     epsilon: Adam's. Gradients of losses in sides of the crop are so small that Keras' own 1e-7 holds many weights back.
-    dropout, head: instead of the network's own. Features left out at random are noise in the landmarks, which hides
-        small errors from the loss. Unscaled features start with landmarks all over the picture, elsewhere for every
-        face; and since they are never negative, a step of Adam moves all weights of a coordinate the same way, which
-        throws the whole face about by far more than the errors that are to be learned.
+    dropout, head_scale: instead of the network's own. Features left out at random are noise in the landmarks, which
+        hides small errors from the loss. Unscaled features start with landmarks all over the picture, elsewhere for
+        every face; and since they are never negative, a step of Adam moves all weights of a coordinate the same way,
+        which throws the whole face about by far more than the errors that are to be learned.
     spatial: instead of the network's own; whether maps say where, see spatial_head.py.
     mean_face: whether the head's bias starts at the mean of the training faces.
     fused: steps that a GPU does between two looks from the host; an epoch is a multiple of it, unless epoch_steps says.
     epoch_steps: steps of an epoch, whatever the number of faces. patience: the run ends early after so many epochs in a
         row that did not lower the validation NME; None never does.
+
+    Raises:
+        ValueError: an unknown decay, or numbers that belong to another one.
     """
 
     name: str
@@ -66,13 +72,36 @@ class Recipe:
     batch_norm: float = 0.01
     epsilon: float = 1e-7
     dropout: float | None = None
-    head: float | None = None
+    head_scale: float | None = None
     spatial: bool | None = None
     mean_face: bool = False
     fused: int = 1
     augmentation: Augmentation = field(default_factory=Augmentation)
     epoch_steps: int | None = None
     patience: int | None = None
+
+    def __post_init__(self):
+        if self.decay not in DECAYS:
+            raise ValueError(f"unknown decay. Received {self.decay!r}; known: {', '.join(DECAYS)}")
+        for name, decay, given in (
+            ("warm_up", "cosine", self.warm_up != 0),
+            ("inverse", "inverse", self.inverse is not None),
+        ):
+            if given and self.decay != decay:
+                raise ValueError(f"{name} belongs to the decay {decay!r}. Received it with {self.decay!r}")
+        if self.decay == "inverse" and self.inverse is None:
+            raise ValueError("the decay 'inverse' needs a number. Received none; inverse=1e-6, for instance")
+
+    @classmethod
+    def of_words(cls, words: dict) -> "Recipe":
+        """The recipe that a run stored; names that it does not have are left out, lists are tuples again."""
+
+        def known(row: type, words: dict) -> dict:
+            names = words.keys() & {field.name for field in fields(row)}
+            return {name: tuple(words[name]) if isinstance(words[name], list) else words[name] for name in names}
+
+        moves = {"augmentation": Augmentation(**known(Augmentation, words.get("augmentation", {})))}
+        return cls(**known(cls, words) | moves)
 
     def steps_per_epoch(self, faces: int) -> int:
         """Steps of an epoch: by default those in which it shows each of so many faces `repeats` times."""
@@ -120,13 +149,13 @@ RECIPES = {
     recipe.name: recipe
     for recipe in (
         Recipe("quick", 64, epochs=15, batch_size=32, learning_rate=2e-3, repeats=3, warm_up=0.05, decay="cosine",
-               weight_decay=1e-4, ema=0.05, epsilon=1e-10, dropout=0.0, head=0.05, mean_face=True,
+               weight_decay=1e-4, ema=0.05, epsilon=1e-10, dropout=0.0, head_scale=0.05, mean_face=True,
                augmentation=SMALL_MOVES),
         Recipe("faces", 112, epochs=80, batch_size=32, learning_rate=2e-3, repeats=4, warm_up=0.03, decay="cosine",
-               weight_decay=1e-4, ema=0.05, epsilon=1e-10, dropout=0.0, head=0.05, mean_face=True),
+               weight_decay=1e-4, ema=0.05, epsilon=1e-10, dropout=0.0, head_scale=0.05, mean_face=True),
         # not yet measured on a GPU
         Recipe("gpu", 224, epochs=40, batch_size=128, learning_rate=2e-3, repeats=32, warm_up=0.05, decay="cosine",
-               weight_decay=1e-4, ema=0.05, epsilon=1e-10, dropout=0.0, head=0.05, mean_face=True, fused=10),
+               weight_decay=1e-4, ema=0.05, epsilon=1e-10, dropout=0.0, head_scale=0.05, mean_face=True, fused=10),
         # ACE-Net's published rates; batch and epochs are not known
         Recipe("ace", 256, epochs=100, batch_size=16, learning_rate=2.5e-4, decay="inverse", inverse=1e-6, epsilon=1e-8,
                augmentation=ACE_MOVES),

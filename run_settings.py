@@ -7,78 +7,132 @@ import re
 import shlex
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import keras
 import numpy as np
 
-from config import SETTINGS_FILE, STATE_FILE
+from config import SETTINGS_FILE, STATE_FILE, dataset_of
+from safe_files import write_json
 
 
-def open_run(folder: Path, settings: dict, resume: bool) -> dict:
-    """The record of a run: of a new one, or of the one in `folder` that is to go on.
+class RunRecord:
+    """What settings.json says of a run, and when it is written.
 
     Args:
-        settings: everything that was resolved for this run.
+        folder: where this process writes it. content: see `open_run`.
+
+    Attributes:
+        path, content.
+    """
+
+    def __init__(self, folder: Path, content: dict):
+        self.path, self.content = folder / SETTINGS_FILE, content
+        self._begun = None
+
+    def begin(self, faces: dict) -> None:
+        """Says what a run is shown, or holds it against what a run that goes on was shown; its time counts from now on.
+
+        Args:
+            faces: "train" and "validation", what Faces.summary gives; and what else decides a run beside its settings.
+
+        Raises:
+            ValueError: the run that goes on had other faces.
+        """
+        self._begun = time.monotonic() - self.content["training"]["seconds"]
+        if "faces" not in self.content:
+            self.content["faces"] = faces
+            self.keep()
+            return
+        stored, self.content["faces"] = self.content["faces"], faces
+        if "labels" in faces and isinstance(stored, dict):
+            stored = {"labels": faces["labels"], **stored}  # older versions did not keep them
+        if stored != faces:
+            raise ValueError(
+                f"cannot resume {self.path.parent} with other faces or labels. Received {faces}; the run has {stored}"
+            )
+
+    def keep(self, best: dict | None = None) -> None:
+        """Writes the record, with the time of training so far.
+
+        Args:
+            best: the row of the log of an epoch whose validation NME is the lowest so far.
+        """
+        if best:
+            self.content["validation"] = {
+                "nme": best["val_nme"],
+                "normaliser": dataset_of(self.content["settings"]["dataset"]).normaliser,
+                "n": self.content["faces"]["validation"]["n"],
+                "epoch": best["epoch"],
+            }
+        self.content["training"]["seconds"] = round(time.monotonic() - self._begun, 1)
+        write_json(self.path, self.content)
+
+
+def open_run(folder: Path, settings: dict, goes_on: Path | None = None) -> RunRecord:
+    """The record of a run: of a new one, or of one that is to go on.
+
+    Args:
+        folder: where this process writes the run. settings: everything that was resolved for it.
+        goes_on: the folder of the run that goes on.
 
     Returns:
-        "settings", "versions", "commit", "training" ("command", "machine" and "seconds" so far), and "validation": the
-        best figures so far, None before the first epoch.
+        The record, its content "settings", "versions", "commit", "training" ("command", "machine" and "seconds" so
+        far), and "validation": the best figures so far, None before the first epoch; of a run that goes on "faces" too.
 
     Raises:
-        FileExistsError: the folder holds a run, and `resume` is False.
+        FileExistsError: the folder holds a run already, and none is to go on.
         FileNotFoundError: there is nothing to resume.
-        ValueError: the run in the folder has other settings.
+        ValueError: the run that is to go on has other settings.
     """
-    file = folder / SETTINGS_FILE
-    there = (folder / STATE_FILE).is_file() and file.is_file()
-    if resume and not there:
-        raise FileNotFoundError(f"nothing to resume. Received {folder}, which holds no {STATE_FILE} of a run")
-    if there and not resume:
-        raise FileExistsError(f"{folder} holds a run already. Go on with --resume, or take another --save-path")
-    if not resume:
+    found = goes_on or folder
+    file = found / SETTINGS_FILE
+    there = (found / STATE_FILE).is_file() and file.is_file()
+    if goes_on and not there:
+        raise FileNotFoundError(f"nothing to resume. Received {found}, which holds no {STATE_FILE} of a run")
+    if there and not goes_on:
+        raise FileExistsError(f"{found} holds a run already. Go on with --resume, or take another --save-path")
+    if not goes_on:
         training = {"command": shlex.join(["python", *sys.argv]), "machine": _machine(), "seconds": 0.0}
-        return {
-            "settings": settings,
-            "versions": _versions(),
-            "commit": _commit(),
-            "training": training,
-            "validation": None,
-        }
+        content = {"settings": settings, "versions": _versions(), "commit": _commit(), "training": training}
+        return RunRecord(folder, content | {"validation": None})
     record = read_record(file)
     if not {"training", "faces", "validation"} <= record.keys():
         raise ValueError(
-            f"cannot resume {folder}: its {SETTINGS_FILE} is of an older version, or broken. Received "
+            f"cannot resume {found}: its {SETTINGS_FILE} is of an older version, or broken. Received "
             f"{sorted(record)}; training, faces and validation are right; train anew elsewhere"
         )
     stored = record["settings"]
     different = different_settings(stored, settings)
-    lacking = [name for name in different if name not in stored]
-    if lacking and lacking == different:
-        raise ValueError(
-            f"cannot resume {folder}: nothing says that it was trained alike. Received a record without "
-            f"{', '.join(lacking)}, which older versions did not keep; train anew elsewhere"
-        )
     if different:
         raise ValueError(
-            f"cannot resume {folder} with other settings. Received { {name: settings[name] for name in different} }; "
-            f"the run has { {name: stored.get(name) for name in different} }"
+            f"cannot resume {found} with other settings. Received { {name: settings[name] for name in different} }; "
+            f"the run has { {name: stored.get(name, 'nothing') for name in different} }"
         )
-    return record
+    return RunRecord(folder, record)
 
 
 def read_record(file: Path) -> dict:
-    """The record that a run left in its settings.json.
+    """The record that a run left in its settings.json, in today's words.
 
     Raises:
         ValueError: the file is none.
     """
     try:
         record = json.loads(file.read_text(encoding="utf-8"))
-        dict(record["settings"])
+        record["settings"] = in_todays_words(dict(record["settings"]))
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(f"{file} is not the record of a run. Received {error!r}; train anew elsewhere") from error
     return record
+
+
+def in_todays_words(settings: dict) -> dict:
+    """Settings of a run, those of older versions too; each of them is renamed by a line of its own."""
+    recipe = settings.get("recipe")
+    if isinstance(recipe, dict) and "head" in recipe:  # also a word of the command line, for something else
+        recipe = {"head_scale" if name == "head" else name: value for name, value in recipe.items()}
+    return settings | {"recipe": recipe} if recipe is not None else settings
 
 
 def different_settings(stored: dict, settings: dict) -> list[str]:

@@ -128,15 +128,15 @@ def _predicted(model: keras.Model, settings: dict, faces: Faces, flip: bool = Fa
 
 def _nme(model: keras.Model, settings: dict, faces: Faces) -> float:
     """Mean NME in percent."""
-    return float(metrics.nme(_predicted(model, settings, faces), faces.landmarks, faces.normaliser_distance()).mean())
+    return float(faces.nme(_predicted(model, settings, faces)).mean())
 
 
 def _tested(model: keras.Model, settings: dict, data_dir: str | os.PathLike) -> dict:
     """Figures on the test faces, nothing where none are prepared.
 
     Returns:
-        "test": as in metrics.json. "test_flip": the same, averaged with the mirrored crop. "missing": official parts
-        that were not at hand. "poses": "n" and "nme" of each bin of head pose. "worst": the
+        "test": as in metrics.json. "test_flip": the same, averaged with the mirrored crop. "missing": official test
+        parts that were not at hand. "poses": "n" and "nme" of each bin of head pose. "worst": the
         faces of the largest NME, "image" and "nme" each.
     """
     dataset = dataset_of(settings["dataset"])
@@ -144,7 +144,7 @@ def _tested(model: keras.Model, settings: dict, data_dir: str | os.PathLike) -> 
         return {}
     faces = load_faces(data_dir, dataset.name, "test", settings["input_size"])
     once, flipped = (_predicted(model, settings, faces, flip) for flip in (False, True))
-    nmes = metrics.nme(once, faces.landmarks, faces.normaliser_distance())
+    nmes = faces.nme(once)
     official = dataset.subsets["test"]
     test, test_flip = (
         metrics.evaluate(predicted, faces.landmarks, dataset, faces.subsets, official, boxes=faces.boxes)

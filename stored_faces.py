@@ -60,7 +60,7 @@ def finished_entries(folder: Path, dataset: Dataset, records: list[FaceRecord], 
 
 def _key(record: FaceRecord) -> str:
     """A digest of everything a stored face follows from; it changes when the source, annotation or settings do."""
-    if record.source is None:
+    if record.rendered:
         source = [renderer_digest(), record.size]
     else:
         status = record.source.stat()
@@ -84,7 +84,8 @@ def renderer_digest() -> str:
 def read_journal(folder: Path) -> dict[str, dict]:
     """Finished faces by key.
 
-    A line that a kill cut short does not count, nor a face whose file is gone, differs or lies elsewhere.
+    A line that a kill cut short does not count, nor a face with NaN, which older versions stored, nor one whose file is
+    gone, differs or lies elsewhere.
     """
     journal = {}
     path = folder / JOURNAL_FILE
@@ -92,13 +93,17 @@ def read_journal(folder: Path) -> dict[str, dict]:
         return journal
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
-            entry = json.loads(line)
+            entry = json.loads(line, parse_constant=_refuse)
             file = PurePosixPath(entry["face"]["file"])
             if file.parts[0] == "faces" and ".." not in file.parts and _size(folder / file) == entry["bytes"]:
                 journal[entry["key"]] = entry
         except (ValueError, KeyError, TypeError, IndexError, RecursionError):
             continue
     return journal
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"no number of JSON. Received {constant}")
 
 
 def _size(path: Path) -> int:
@@ -150,9 +155,13 @@ def cut_face(dataset: Dataset, record: FaceRecord) -> tuple[np.ndarray, dict, in
         The stored face, its row of the index without the split, and how many landmarks lie outside the image.
 
     Raises:
-        ValueError, OSError: the picture or its landmarks cannot be used.
+        ValueError, OSError: the picture, its landmarks or its box cannot be used.
     """
     image, record = read_face(record)
+    for what, numbers in (("landmarks", record.landmarks), ("box", record.box)):
+        wrong = 0 if numbers is None else np.count_nonzero(~np.isfinite(numbers))
+        if wrong:
+            raise ValueError(f"{wrong} numbers of its {what} are NaN or infinite; expected coordinates")
     landmarks, box = record.landmarks, None if record.box is None else np.array([record.box])  # (1, 4)
     normaliser_distance(landmarks[None], dataset.layout, dataset.normaliser, [record.image], box)  # or it has no NME
     stored, matrix = store_region(image, landmarks)

@@ -53,10 +53,10 @@ from config import (
     dataset_of,
 )
 from face_batches import Faces, crop_batches, load_faces
-from figures import draw_ced, draw_contour_ced, draw_worst
+from figures import draw_ced, draw_outline_ced, draw_worst
 from image_utility import invert, mirror_landmarks, transform
 from landmark_files import read_entries
-from landmark_layouts import LAYOUT_68, Layout
+from landmark_layouts import LAYOUT_68, SPARSE_LANDMARKS, Layout
 from methods import METHODS, Method, method_of, read_by
 from safe_files import write_json
 
@@ -121,8 +121,7 @@ def scorer(method: Method, faces: Faces, data_dir: str | os.PathLike) -> Callabl
     if method.contours:
         truth = outlines_of(faces, data_dir)
         return lambda predicted: metrics.outline_nme(predicted, truth)
-    distance = faces.normaliser_distance()
-    return lambda predicted: metrics.nme(predicted, faces.landmarks, distance)
+    return faces.nme
 
 
 class Test:
@@ -189,10 +188,10 @@ class Test:
             print(f"{path}, crop {chosen.name}, {split} split{f', landmarks joined: {contours}' if joins else ''}")
             outlines = outlines_of_landmarks(predicted, layout, contours, sparse) if joins else predicted
             facts |= {"flip": flip, "contours": contours, "sparse": sparse} if joins else {}
-            return evaluate_contours(outlines, faces, data_dir, out, chosen, model.input_shape[1], facts)
+            return evaluate_outlines(outlines, faces, data_dir, out, chosen, model.input_shape[1], facts)
         official = dataset.subsets.get(split, {})
         evaluation = metrics.evaluate(
-            predicted, faces.landmarks, dataset, faces.subsets, official, faces=faces.names, boxes=faces.boxes
+            predicted, faces.landmarks, dataset, faces.subsets, official, names=faces.names, boxes=faces.boxes
         )
         evaluation |= {**facts, "flip": flip}
         print(f"{path}, crop {chosen.name}, {split} split{', averaged with the mirrored crop' if flip else ''}")
@@ -203,7 +202,7 @@ class Test:
         return evaluation
 
 
-def evaluate_contours(
+def evaluate_outlines(
     predicted: np.ndarray,
     faces: Faces,
     data_dir: str | os.PathLike,
@@ -232,18 +231,8 @@ def evaluate_contours(
         pairs = zip(faces.names, faces.subsets, outlines, strict=True)
         entries = [{"image": name, "subsets": names, **entry_of(face, DECIMALS)} for name, names, face in pairs]
         write_json(out / file, entries, indent=None)
-    draw_contour_ced(out / "ced.png", nmes, evaluation)
-    worst = np.argsort(-nmes, kind="stable")[:WORST_FACES]
-    images, matrices = faces.crops(crop, size, worst)
-    draw_worst(
-        out / "worst.png",
-        images,
-        transform(truth[worst], matrices),
-        transform(predicted[worst], matrices),
-        [f"{nmes[i]:.1f} %\n{_end_of(faces.names[i])}" for i in worst],
-        OUTLINE_LAYOUT,
-        f"{faces.dataset.title}, {faces.split}: the {len(worst)} worst of {len(faces)} faces, NME^AC",
-    )
+    draw_outline_ced(out / "ced.png", nmes, evaluation)
+    _draw_worst(out, faces, nmes, truth, predicted, OUTLINE_LAYOUT, "NME^AC", crop, size)
     return evaluation
 
 
@@ -275,9 +264,10 @@ def evaluate_landmark_file(
         raise ValueError(f"{path} lacks {len(lacking)} of {len(faces)} faces. Received no landmarks of {lacking[0]!r}")
     landmarks = np.stack([by_name.get(name, by_name.get(Path(name).name)).landmarks for name in faces.names])
     outlines = outlines_of_landmarks(landmarks, LAYOUT_68, contours, sparse).round(DECIMALS)
-    print(f"{path}, {36 if sparse else 68} landmarks joined: {contours}, {split} split")
+    joined = len(SPARSE_LANDMARKS) if sparse else LAYOUT_68.points
+    print(f"{path}, {joined} landmarks joined: {contours}, {split} split")
     facts = {"landmarks": Path(path).name, "split": split, "contours": contours, "sparse": sparse}
-    return evaluate_contours(outlines, faces, data_dir, out, crop_of(crop), PICTURE_SIZE, facts)
+    return evaluate_outlines(outlines, faces, data_dir, out, crop_of(crop), PICTURE_SIZE, facts)
 
 
 def _choose_crop(name: str | None, settings: dict, path: Path) -> Crop:
@@ -306,31 +296,45 @@ def _check_outputs(model: keras.Model, dataset: Dataset, path: Path) -> None:
 
 def _print_missing(faces: Faces) -> None:
     """Says which parts of the evaluated split were not there when the data set was prepared."""
-    of_split = {part.name for part in faces.dataset.parts if part.split == faces.split}
-    missing = [f"{part['part']} ({part['count']} faces)" for part in faces.missing if part["part"] in of_split]
+    missing = [f"{part['part']} ({part['count']} faces)" for part in faces.missing]
     if missing:
         print(f"not evaluated, since not found by data_helper.py: {', '.join(missing)}")
 
 
 def _write(out: Path, faces: Faces, predicted: np.ndarray, evaluation: dict, crop: Crop, size: int) -> None:
     """Writes the numbers, the predictions (n, points, 2) in image pixels, and both pictures."""
-    layout, normaliser = faces.dataset.layout, evaluation["normaliser"]
     write_json(out / METRICS_FILE, evaluation)
     entries = [{"image": name, "landmarks": face.tolist()} for name, face in zip(faces.names, predicted, strict=True)]
     write_json(out / PREDICTIONS_FILE, entries, indent=None)
-    nmes = metrics.nme(predicted, faces.landmarks, faces.normaliser_distance())
+    nmes = faces.nme(predicted)
     draw_ced(out / "ced.png", nmes, metrics.subset_masks(faces.dataset, faces.subsets), evaluation)
+    measure = f"{evaluation['normaliser']} NME"
+    _draw_worst(out, faces, nmes, faces.landmarks, predicted, faces.dataset.layout, measure, crop, size)
 
-    worst = np.argsort(-nmes, kind="stable")[:WORST_FACES]
+
+def _draw_worst(
+    out: Path,
+    faces: Faces,
+    errors: np.ndarray,
+    truth: np.ndarray,
+    predicted: np.ndarray,
+    layout: Layout,
+    measure: str,
+    crop: Crop,
+    size: int,
+) -> None:
+    """Draws the faces of the largest errors (n,) in percent of a measure, with truth and predictions (n, points, 2) in
+    image pixels, each in its crop of `size` pixels."""
+    worst = np.argsort(-errors, kind="stable")[:WORST_FACES]
     images, matrices = faces.crops(crop, size, worst)
     draw_worst(
         out / "worst.png",
         images,
-        transform(faces.landmarks[worst], matrices),
+        transform(truth[worst], matrices),
         transform(predicted[worst], matrices),
-        [f"{nmes[i]:.1f} %\n{_end_of(faces.names[i])}" for i in worst],
+        [f"{errors[i]:.1f} %\n{_end_of(faces.names[i])}" for i in worst],
         layout,
-        f"{faces.dataset.title}, {faces.split}: the {len(worst)} worst of {len(faces)} faces, {normaliser} NME",
+        f"{faces.dataset.title}, {faces.split}: the {len(worst)} worst of {len(faces)} faces, {measure}",
     )
 
 

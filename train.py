@@ -34,7 +34,6 @@ from config import (
     NETWORKS,
     RUNS_DIR,
     SEED,
-    SETTINGS_FILE,
     SNAPSHOTS_FILE,
     STATE_FILE,
     TITLES,
@@ -48,19 +47,21 @@ from config import (
 from data_helper import prepare_embedded
 from device_sampler import DeviceSampler
 from distribution import DISTRIBUTE, accelerators, distribution_of, is_chief, worker_lost
-from face_batches import Faces, HostSampler, TrainingBatches, load_faces, read_index
+from face_batches import Faces, HostSampler, MovedBatches, TrainingBatches, load_faces, read_index
 from face_records import FaceRecords, RecordBatches
 from figures import draw_curves
-from methods import METHODS, build_regression, method_of
+from methods import METHODS, build_regression, make_acr_loss, method_of
+from pca_utility import labels_digest, labels_folder
 from pose_balance import pose_bins
 from progress import Progress
-from recipes import ONE_CORE_AN_OPERATION, RECIPES, momentum_of, recipe_of
-from run_settings import open_run
-from safe_files import folder_lock, write_json, write_text
+from recipes import ONE_CORE_AN_OPERATION, RECIPES, Recipe, momentum_of, recipe_of
+from run_settings import in_todays_words, open_run
+from safe_files import folder_lock, write_text
 from test import Test, predict_faces, scorer
 
 HEADS = {"pooled": False, "spatial": True}  # whether maps say where, see spatial_head.py
 SAMPLERS = {"host": HostSampler, "device": DeviceSampler}  # where the moved faces are made
+LEAST = {"epochs": 1, "input_size": 1, "batch_size": 1, "learning_rate": 0, "seed": 0, "faces": 1}
 
 
 class Train:
@@ -69,7 +70,7 @@ class Train:
     Args:
         arch: the network. dataset_name: the prepared data set.
         save_path: folder of the run.
-        method: a name of methods.METHODS. recipe: a name of recipes.RECIPES; the data set's own by default.
+        method: a name of methods.METHODS. recipe: a name of recipes.RECIPES, or a row; the data set's own by default.
         crop: a name of config.CROPS. data_dir: the data root.
         epochs, input_size, batch_size, learning_rate, head: replace the recipe's own; a head is "pooled" or "spatial".
         precision: a Keras dtype policy, or "auto": bfloat16 where there is a GPU, float32 elsewhere (on a CPU it gains
@@ -85,7 +86,8 @@ class Train:
         distribute: a name of distribution.DISTRIBUTE.
 
     Raises:
-        ValueError: an unknown network, data set, method, recipe, head, crop or sampler, or a number too small.
+        ValueError: an unknown network, data set, method, recipe, head, crop or sampler, a number too small, or choices
+            that do not go together.
     """
 
     def __init__(
@@ -94,7 +96,7 @@ class Train:
         dataset_name: DatasetName | str,
         save_path: str | os.PathLike,
         method: str = "acr",
-        recipe: str | None = None,
+        recipe: str | Recipe | None = None,
         crop: str = DEFAULT_CROP,
         data_dir: str | os.PathLike = DATA_DIR,
         seed: int = SEED,
@@ -112,56 +114,80 @@ class Train:
         distribute: str = "auto",
     ):
         self.distribution = distribution_of(distribute)  # first of all: TensorFlow must not have computed before
-        self.network = network_of(arch)
-        self.dataset = dataset_of(dataset_name)
-        self.method = method_of(method)
-        self.crop = crop_of(crop)
-        self.data_dir, self.save_path, self.seed, self.workers = Path(data_dir), Path(save_path), seed, workers
+        self.dataset, self.method, self.crop = dataset_of(dataset_name), method_of(method), crop_of(crop)
+        self.data_dir, self.save_path = Path(data_dir), Path(save_path)
+        self.seed, self.faces, self.records, self.workers = seed, faces, records, workers
+        self.also = [dataset_of(name) for name in also]
         asked = {"epochs": epochs, "input_size": input_size, "batch_size": batch_size, "learning_rate": learning_rate}
-        changes = {name: value for name, value in asked.items() if value is not None}
-        for name, value in {**changes, "seed": seed, "faces": faces}.items():
-            least = 0 if name in ("learning_rate", "seed") else 1
-            if value is not None and value < least:
-                raise ValueError(f"{name} is too small. Received {value}; {least} or more is right")
-        if head is not None:
-            changes["spatial"] = row_of(HEADS, head, "head")
-        self.recipe = dataclasses.replace(recipe_of(self.dataset, recipe), **changes)
-        of_recipe = {name: getattr(self.recipe, name) for name in ("dropout", "head", "spatial")}
-        of_recipe = {name: value for name, value in of_recipe.items() if value is not None}
-        self.network = dataclasses.replace(self.network, **of_recipe)
-        if self.network.spatial and self.method.build is not build_regression:
-            raise ValueError(
-                f"{method} has a head of its own. Received the spatial head; --head pooled leaves it alone"
-            )
+        asked["spatial"] = None if head is None else row_of(HEADS, head, "head")
+        named = recipe if isinstance(recipe, Recipe) else recipe_of(self.dataset, recipe)
+        self.recipe = dataclasses.replace(named, **_given(asked))
+        of_head = {name: getattr(self.recipe, name) for name in ("dropout", "head_scale", "spatial")}
+        self.network = dataclasses.replace(network_of(arch), **_given(of_head))
         if precision == "auto":
             precision = "mixed_bfloat16" if accelerators() else "float32"
-        self.precision = precision
         if sampler == "auto":
             one = accelerators() and self.distribution.replicas == 1  # of several, one would make the faces for all
             sampler = "device" if one and not records else "host"
-        self.sampler = sampler
-        self.make_sampler = row_of(SAMPLERS, sampler, "sampler")
-        self.faces = faces
-        self.also = [dataset_of(name) for name in also]
-        self.records = records
+        self.precision, self.sampler = precision, sampler
+        self._check()
+
+    def _check(self) -> None:
+        """Raises ValueError where a number is too small, or choices do not go together."""
+        recipe, method = self.recipe, self.method
+        numbers = vars(recipe) | {"seed": self.seed, "faces": self.faces}
+        for name, least in LEAST.items():
+            if numbers[name] is not None and numbers[name] < least:
+                raise ValueError(f"{name} is too small. Received {numbers[name]}; {least} or more is right")
+        row_of(SAMPLERS, self.sampler, "sampler")
+        if self.network.spatial and method.build is not build_regression:
+            raise ValueError(
+                f"{method.name} has a head of its own. Received the spatial head; --head pooled leaves it alone"
+            )
         choices = {
-            "--faces": faces is not None,
-            "--also": bool(also),
-            f"--sampler {sampler}": sampler != "host",
-            f"the method {method}": self.method.chooses_faces,
+            "--faces": self.faces is not None,
+            "--also": bool(self.also),
+            f"--sampler {self.sampler}": self.sampler != "host",
+            f"the method {method.name}": method.chooses_faces,
         }
-        if records and any(choices.values()):
+        if self.records and any(choices.values()):
             received = ", ".join(name for name, there in choices.items() if there)
             raise ValueError(f"records are read as they come. Received {received}, which needs the faces in memory")
-        if self.method.contours and self.crop.centre == "centroid":
+        if method.contours and self.crop.centre == "centroid":
             boxes = [name for name, row in CROPS.items() if row.centre != "centroid"]
             raise ValueError(
-                f"{method} predicts no landmarks whose mean a crop could lie around. Received {crop!r}; "
+                f"{method.name} predicts no landmarks whose mean a crop could lie around. Received {self.crop.name!r}; "
                 f"one of {', '.join(boxes)} is right"
             )
-        self.distribution.check(self.recipe.batch_size)
-        if self.method.trained and self.distribution.replicas > 1:
-            raise ValueError(f"{method} trains on one device. Received {self.distribution.replicas}; --distribute none")
+        self.distribution.check(recipe.batch_size)
+        if method.trained and self.distribution.replicas > 1:
+            raise ValueError(
+                f"{method.name} trains on one device. Received {self.distribution.replicas}; --distribute none"
+            )
+
+    @classmethod
+    def of_settings(cls, settings: dict, data_dir: str | os.PathLike, save_path: str | os.PathLike) -> "Train":
+        """The run that `settings` describes, what an older version did not keep as it is by default.
+
+        Args:
+            settings: those of a settings.json. data_dir, save_path: as above.
+        """
+        settings = in_todays_words(settings)
+        return cls(
+            arch=settings["arch"],
+            dataset_name=settings["dataset"],
+            save_path=save_path,
+            method=settings["method"],
+            recipe=Recipe.of_words(settings["recipe"]),
+            crop=settings["crop"],
+            data_dir=data_dir,
+            seed=settings.get("seed", SEED),
+            precision=settings.get("precision", "auto"),
+            faces=settings.get("faces_used"),
+            also=settings.get("also", ()),
+            sampler=settings.get("sampler", "auto"),
+            records=bool(settings.get("records")),
+        )
 
     def train(self, weight_path: str | os.PathLike | None = None, resume: bool = False) -> dict:
         """Trains, and returns the validation figures of the best epoch: "nme" (percent), "normaliser", "n", "epoch".
@@ -184,13 +210,14 @@ class Train:
         if self.distribution.workers > 1:  # one that starts again may have been lost before anything was kept, and
             kept = (self.save_path / STATE_FILE).is_file()  # those beside the chief go where it goes
             resume = kept and (resume or not self.distribution.chief)
-        record = open_run(self.save_path if resume else folder, self.settings(weight_path), resume)
+        record = open_run(folder, self.settings(weight_path), self.save_path if resume else None)
         keras.utils.set_random_seed(self.seed)
 
         # Data
         batches = self.batches()
         steps = batches.steps_per_epoch
         held_out = load_faces(self.data_dir, self.dataset.name, "validation", self.recipe.input_size)
+        errors = scorer(self.method, held_out, self.data_dir)
 
         # Network and loss
         with self.distribution.scope():
@@ -210,54 +237,27 @@ class Train:
         done = len(state.rows)
         self.distribution.agree(done, f"finished epochs in {self.save_path}")
         batches.first_step = done * steps
-
-        def predict(network: keras.Model, faces: Faces) -> np.ndarray:
-            return predict_faces(network, self.method, faces, self.crop)  # mirrored devices each predict all of them
-
-        errors = scorer(self.method, held_out, self.data_dir)
-
-        def validate(network: keras.Model) -> float:
-            return float(np.mean(errors(predict(network, held_out))))
-
-        begun = time.monotonic() - record["training"]["seconds"]
-
-        def keep() -> None:
-            record["training"]["seconds"] = round(time.monotonic() - begun, 1)
-            write_json(folder / SETTINGS_FILE, record)
-
-        def on_best(row: dict) -> None:
-            record["validation"] = {
-                "nme": row["val_nme"],
-                "normaliser": self.dataset.normaliser,
-                "n": len(held_out),
-                "epoch": row["epoch"],
-            }
-            keep()
-
-        faces = {"train": batches.faces.summary(), "validation": held_out.summary()}
-        if self.method.balance:
-            faces["pose_bins"] = {"n": [len(members) for members in batches.bins], "shown": batches.per_bin}
-            print(f"pose bins of {faces['pose_bins']['n']} faces; a round shows {batches.per_bin} of each")
+        record.begin(self._shown(batches, held_out))
         if not resume:
-            record["faces"] = faces
-            write_json(folder / SETTINGS_FILE, record)
             state.save()
-        elif record["faces"] != faces:
-            raise ValueError(
-                f"cannot resume {self.save_path} with other faces. Received {faces}; the run has {record['faces']}"
-            )
-        snapshots = Snapshots(folder / SNAPSHOTS_FILE, averages, held_out.sample(1, SEED), predict, done)
-        on_settled = (lambda finished: None) if self.method.contours else snapshots.keep
+
+        # Fit
+        def validate(network: keras.Model) -> float:
+            return float(np.mean(errors(self.predict(network, held_out))))
+
+        snapshots = None
+        if not self.method.contours:
+            snapshots = Snapshots(folder / SNAPSHOTS_FILE, averages, held_out.sample(1, SEED), self.predict, done)
         callbacks = [
             *self.method.callbacks(loss, self.recipe.epochs),
             StopOnNaN(batches),
-            *([] if self.method.contours else [snapshots]),
-            Checkpoint(state, averages, validate, on_best, self.recipe.patience, on_settled),
-            keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: keep()),
+            *([snapshots] if snapshots else []),
+            Checkpoint(state, averages, validate, record, self.recipe.patience, snapshots),
             *_tensorboard(folder),
-            Progress(self.recipe.epochs, steps, done, self.dataset.normaliser),
+            Progress(self.recipe.epochs, steps, done, self.method.measure, self.dataset.normaliser),
         ]
         unfinished = done < self.recipe.epochs and not settled(state.rows, self.recipe.patience)
+        stopped = None
         try:
             if unfinished:
                 with self.distribution.scope():
@@ -270,14 +270,30 @@ class Train:
                         shuffle=False,  # the batches come in an order of their own
                         verbose=0,
                     )
-        except KeyboardInterrupt:
-            self._finish(folder, averages, state)
-            keep()
-            raise
+        except KeyboardInterrupt as error:
+            stopped = error
         self._finish(folder, averages, state)
         if unfinished:
-            keep()
-        return record["validation"]
+            record.keep()
+        if stopped:
+            raise stopped
+        return record.content["validation"]
+
+    def predict(self, network: keras.Model, faces: Faces) -> np.ndarray:
+        """Landmarks (faces, points, 2) in image pixels; mirrored devices each predict all of them."""
+        return predict_faces(network, self.method, faces, self.crop)
+
+    def _shown(self, batches: MovedBatches, held_out: Faces) -> dict:
+        """What the run is shown, for its record: summaries of the faces, of their pose bins, and of the labels whose
+        eigenbases the loss looks through."""
+        shown = {"train": batches.faces.summary(), "validation": held_out.summary()}
+        if self.method.balance:
+            shown["pose_bins"] = {"n": [len(members) for members in batches.bins], "shown": batches.per_bin}
+            print(f"pose bins of {shown['pose_bins']['n']} faces; a round shows {batches.per_bin} of each")
+        if getattr(self.method.loss, "func", None) is make_acr_loss:
+            labels = labels_folder(self.data_dir, self.dataset, self.crop.name)
+            shown["labels"] = {"sha256": labels_digest(labels, self.dataset)}
+        return shown
 
     def _finish(self, folder: Path, averages: Averages, state: TrainingState) -> None:
         """Leaves the present weights, the log and its curves in a folder."""
@@ -285,16 +301,16 @@ class Train:
         averages.save(folder / LAST_FILE)
         if state.rows:
             write_text(folder / LOG_FILE, log_csv(state.rows))
-            draw_curves(folder / CURVES_FILE, state.rows, self.dataset.normaliser)
+            draw_curves(folder / CURVES_FILE, state.rows, self.method.measure, self.dataset.normaliser)
 
-    def batches(self) -> TrainingBatches:
+    def batches(self) -> MovedBatches:
         """The training faces, moved anew in every batch."""
         shared = {
             "crop": self.crop,
             "recipe": self.recipe,
             "encode": self.method.encode,
             "seed": self.seed,
-            "sampler": self.make_sampler,
+            "sampler": SAMPLERS[self.sampler],
             "workers": self.workers,
         }
         if self.records:
@@ -381,6 +397,11 @@ class Train:
         }
 
 
+def _given(choices: dict) -> dict:
+    """The choices that say something."""
+    return {name: value for name, value in choices.items() if value is not None}
+
+
 def _tensorboard(folder: Path) -> list[keras.callbacks.Callback]:
     """A TensorBoard log where the package is installed and Keras' backend can write one."""
     try:
@@ -444,28 +465,9 @@ def run_of(options: argparse.Namespace, save_path: str | os.PathLike) -> Train:
     Raises:
         ValueError: see Train.
     """
-    return Train(
-        arch=options.arch,
-        dataset_name=options.dataset,
-        save_path=save_path,
-        method=options.method,
-        recipe=options.recipe,
-        crop=options.crop,
-        data_dir=options.data_dir,
-        seed=options.seed,
-        epochs=options.epochs,
-        input_size=options.input_size,
-        batch_size=options.batch_size,
-        learning_rate=options.learning_rate,
-        head=options.head,
-        precision=options.precision,
-        faces=options.faces,
-        also=options.also,
-        sampler=options.sampler,
-        workers=options.workers,
-        records=options.records,
-        distribute=options.distribute,
-    )
+    others = ("dataset", "save_path", "weights", "resume")
+    given = {name: value for name, value in vars(options).items() if name not in others}
+    return Train(dataset_name=options.dataset, save_path=save_path, **given)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -485,10 +487,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if run.distribution.workers > 1 and not options.save_path:
             raise ValueError("several workers need one folder of the run. Received none; name it with --save-path")
         validation = run.train(weight_path=options.weights, resume=options.resume)
-        measure = "NME^AC" if run.method.contours else "NME"
         print(
-            f"validation: {validation['normaliser']} {measure} {validation['nme']:.3f} % on {validation['n']} faces, "
-            f"the best of all epochs, number {validation['epoch']}"
+            f"validation: {validation['normaliser']} {run.method.measure} {validation['nme']:.3f} % on "
+            f"{validation['n']} faces, the best of all epochs, number {validation['epoch']}"
         )
         if all(face["split"] != "test" for face in read_index(options.data_dir, dataset)["faces"]):
             print(f"{save_path}\nno test faces were prepared, so nothing was evaluated")
@@ -510,7 +511,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"train.py: another worker is gone; starting again with --resume. {error}", file=sys.stderr, flush=True)
         os.execv(sys.executable, [*sys.orig_argv, *([] if options.resume else ["--resume"])])
     full = result["subsets"]["full"]
-    print(f"{measure} {full['nme']:.2f} % on {full['n']} faces, {time.time() - started:.0f} s")
+    print(f"{run.method.measure} {full['nme']:.2f} % on {full['n']} faces, {time.time() - started:.0f} s")
     print(save_path)
     return 0
 

@@ -241,7 +241,7 @@ def outlines_of(faces: Faces, data_dir: str | os.PathLike, sparse: bool = False)
     Raises:
         ValueError: the data set's landmarks draw no contours.
     """
-    if faces.dataset.render_size:
+    if faces.dataset.rendered:
         size = read_index(data_dir, faces.dataset)["options"]["size"]
         return _rendered(faces, Path(data_dir)) * size - 0.5
     contour_map = contour_map_of(faces.dataset.layout)

@@ -19,7 +19,7 @@ from ace_net.contours import contour_map_of, rendered_outline, vertices
 from ace_net.losses import HeatLoss, terms
 from ace_net.targets import MAPS, heatmaps, pieces_of, to_grid, weak_targets
 from cnn_model import load_model, settings_of
-from config import DATA_DIR, FINE_STRIDE, LANDMARK_WEIGHT, LINE_WEIGHT, SEED, SYNTHETIC_SEEDS
+from config import DATA_DIR, FINE_STRIDE, LANDMARK_WEIGHT, LINE_WEIGHT, SYNTHETIC_SEEDS
 from landmark_layouts import LAYOUT_68
 from synthetic_faces.face import shape_of
 from train import Train
@@ -82,21 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise ValueError(
                 f"{options.weights} has no such terms. Received method {settings.get('method')!r}; ace is right"
             )
-        recipe = settings["recipe"]
-        run = Train(
-            settings["arch"],
-            settings["dataset"],
-            ".",
-            settings["method"],
-            recipe["name"],
-            settings["crop"],
-            options.data_dir,
-            settings.get("seed", SEED),
-            input_size=recipe["input_size"],
-            batch_size=recipe["batch_size"],
-            faces=settings.get("faces_used"),
-            also=settings.get("also", ()),
-        )
+        run = Train.of_settings(settings, options.data_dir, save_path=".")
         batches = run.batches()
         keras.utils.set_random_seed(run.seed)
         models = {"new": run.compiled(batches.steps_per_epoch)[0], "trained": load_model(options.weights)}

@@ -21,7 +21,6 @@ from config import (
     BEST_FILE,
     BOOTSTRAP_DRAWS,
     BOOTSTRAP_INTERVAL,
-    FAILURE_THRESHOLDS,
     LOG_FILE,
     METRICS_FILE,
     PREDICTIONS_FILE,
@@ -34,7 +33,7 @@ from recipes import Recipe
 from run_settings import read_record
 from safe_files import write_text
 
-MEASURES = ("nme", *(f"{name}@{threshold:g}" for name in ("fr", "auc") for threshold in FAILURE_THRESHOLDS))
+MEASURES = ("nme", *metrics.MEASURES)
 AGREEMENT = 1e-6  # of the mean NME of predictions.json with that of metrics.json, in percent
 
 

@@ -25,6 +25,7 @@ from config import (
     crop_of,
     dataset_of,
     network_of,
+    truth_file,
 )
 from data_helper import prepare_embedded
 from face_batches import load_faces, read_index
@@ -67,7 +68,7 @@ def bench_losses(options: argparse.Namespace) -> list[Path]:
     with folder_lock(out, "a bench writes to"):
         for training, _ in runs.values():
             print(f"{training.folder}: {training.stage()}", file=sys.stderr)
-        truth = Truth(dataset, Path(options.data_dir) / dataset.name / "truth_test.json")
+        truth = Truth(dataset, Path(options.data_dir) / dataset.name / truth_file("test"))
         train_all([training for training, _ in runs.values()], options.jobs)
         results: dict[str, list[Result]] = {}
         for (arch, method, _), (training, recipe) in runs.items():

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from config import DATA_DIR, DEFAULT_CROP, SEED, TITLES, crop_of, dataset_of
+from config import DATA_DIR, DEFAULT_CROP, INDEX_FILE, SEED, TITLES, crop_of, dataset_of
 from face_batches import Faces, TrainingBatches, load_faces, read_index
 from face_records import FaceRecords, RecordBatches
 from methods import encode_regression
@@ -36,7 +36,7 @@ def write_records(data_dir: str, dataset_name: str, out: Path, times: int) -> No
     folder = out / dataset.name
     folder.mkdir(parents=True)
     (folder / "faces").symlink_to(Path(data_dir, dataset.name, "faces").absolute())
-    write_json(folder / "index.json", index)  # the same for every number of records: it is read as a whole
+    write_json(folder / INDEX_FILE, index)  # the same for every number of records: it is read as a whole
     index["faces"] = [row for row in index["faces"] for _ in range(times if row["split"] == "train" else 1)]
     store_records(folder, dataset, index, rendered=0, workers=1)
 

@@ -47,7 +47,7 @@ def find_parts(dataset: Dataset, root: str | os.PathLike | None, extra: bool = F
         FileNotFoundError: `root` is no folder, or holds none of the parts; the message lists what was looked for.
     """
     wanted = [part for part in dataset.parts if extra or not part.extra]
-    if dataset.reader == "synthetic":
+    if dataset.rendered:
         return wanted, []
     if root is None:
         raise FileNotFoundError(f"{dataset.title} is read from a folder. Received none; name it with --raw")
@@ -75,7 +75,7 @@ def _describe(root: Path) -> str:
     others = [
         other.title
         for other in DATASETS.values()
-        if other.reader != "synthetic" and any(_holds(root, part) for part in other.parts)
+        if not other.rendered and any(_holds(root, part) for part in other.parts)
     ]
     guess = f", which looks like --dataset {' or '.join(others)}" if others else ""
     return f"Received a folder with {', '.join(names[:6])}{', ...' if len(names) > 6 else ''}{guess}"
@@ -100,7 +100,7 @@ def read_face(record: FaceRecord) -> tuple[np.ndarray, FaceRecord]:
     Raises:
         ValueError, OSError: the picture cannot be read; the message names the file.
     """
-    if record.source is None:
+    if record.rendered:
         return render(record)
     if record.source.suffix == ".mat":
         return read_mat_image(record.source, record.row), record

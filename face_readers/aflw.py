@@ -15,7 +15,6 @@ from face_readers.face_record import (
     picture_folder,
     picture_path,
     subsets_of,
-    wrong_numbers,
 )
 from face_readers.matlab import load_old_mat
 
@@ -40,9 +39,6 @@ def read_aflw(dataset: Dataset, part: Part, root: Path) -> Iterator[FaceRecord |
         try:
             picture = picture_path(root, folder, name)
             image = face_name(picture, seen)  # counted over both parts, so that a face has one name
-            problem = wrong_numbers(landmarks[row])
-            if problem:
-                raise ValueError(problem)
         except ValueError as error:
             if row in rows:
                 yield BadFace(f"{part.path}: {name}, row {row + 1}", str(error), part)

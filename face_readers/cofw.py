@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from config import Dataset, Part
-from face_readers.face_record import MATLAB_FIRST, BadFace, FaceRecord, subsets_of, wrong_numbers
+from face_readers.face_record import MATLAB_FIRST, BadFace, FaceRecord, subsets_of
 from face_readers.matlab import load_old_mat, open_mat
 
 COFW68_FOLDERS = (  # as cloned, as unpacked from the benchmark's archive, or its inner folders alone
@@ -77,12 +77,9 @@ def read_cofw(dataset: Dataset, part: Part, root: Path) -> Iterator[FaceRecord |
         yield _mat_face(part, path, row, np.stack([x, y], axis=1), occluded, box)
 
 
-def _mat_face(part: Part, path: Path, row: int, landmarks: np.ndarray, occluded, box) -> FaceRecord | BadFace:
+def _mat_face(part: Part, path: Path, row: int, landmarks: np.ndarray, occluded, box) -> FaceRecord:
     """The face of one row; its name is the .mat file's and MATLAB's number of the picture."""
     name = f"{part.path}/{row + 1:04d}"
-    problem = wrong_numbers(landmarks)
-    if problem:
-        return BadFace(name, problem, part)
     flags = tuple(int(flag > 0) for flag in np.ravel(occluded))
     return FaceRecord(name, part, path, row, landmarks - MATLAB_FIRST, name, subsets_of(part), box, flags)
 

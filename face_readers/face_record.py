@@ -20,6 +20,7 @@ class FaceRecord:
     source: the file that holds the picture, or None for a rendered face. row: where in that file; the renderer's seed.
     size: side of a rendered picture in pixels.
     landmarks: (points, 2) in 0-based image pixels; None for a rendered face, which has them only once it is rendered.
+        They may be NaN or infinite, and so may the box: stored_faces.cut_face looks at both, of every set.
     photo: faces with the same photo were cut from one photograph and must stay on one side of every split.
     box: the set's own (left, top, right, bottom), if it has one. occluded: 0 or 1 for every landmark, if the set says.
     """
@@ -34,6 +35,11 @@ class FaceRecord:
     box: tuple[float, ...] | None = None
     occluded: tuple[int, ...] | None = None
     size: int | None = None
+
+    @property
+    def rendered(self) -> bool:
+        """Whether the project renders its picture."""
+        return self.source is None
 
 
 @dataclass(frozen=True)
@@ -50,13 +56,6 @@ def subsets_of(part: Part) -> tuple[str, ...]:
     if part.split == "train":
         return ()
     return tuple(name for name in ("private" if part.split == "private" else "full", part.subset) if name)
-
-
-def wrong_numbers(landmarks: np.ndarray) -> str | None:
-    """Why landmarks (points, 2) are no numbers to work with, or None."""
-    if np.isfinite(landmarks).all():
-        return None
-    return f"{np.count_nonzero(~np.isfinite(landmarks))} coordinates are NaN or infinite; expected numbers"
 
 
 def picture_folder(root: Path, names: tuple[str, ...]) -> str:

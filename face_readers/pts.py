@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from config import Dataset, Part
-from face_readers.face_record import MATLAB_FIRST, BadFace, FaceRecord, subsets_of, wrong_numbers
+from face_readers.face_record import MATLAB_FIRST, BadFace, FaceRecord, subsets_of
 
 PICTURES = (".jpg", ".jpeg", ".png")  # what the set's own pictures end in, in lower case
 
@@ -64,11 +64,8 @@ def _pts_face(dataset: Dataset, part: Part, root: Path, picture: str, annotation
     folder = root / part.path
     try:
         landmarks = parse_pts((folder / annotation).read_bytes(), dataset.layout.points) - MATLAB_FIRST
-        problem = wrong_numbers(landmarks)
     except (ValueError, OSError) as error:
-        problem = str(error)
-    if problem:
-        return BadFace(f"{part.path}/{annotation}", problem, part)
+        return BadFace(f"{part.path}/{annotation}", str(error), part)
     name = f"{part.path}/{picture}"
     return FaceRecord(name, part, folder / picture, None, landmarks, _photo(name, part), subsets_of(part))
 

@@ -14,7 +14,6 @@ from face_readers.face_record import (
     picture_folder,
     picture_path,
     subsets_of,
-    wrong_numbers,
 )
 
 IMAGE_FOLDERS = ("WFLW_images", "images")
@@ -53,9 +52,6 @@ def _wflw_face(dataset: Dataset, part: Part, root: Path, folder: str, line: str,
     except ValueError:
         raise ValueError(f"a field before the picture's name is no number; expected {expected} numbers") from None
     landmarks = numbers[:coordinates].reshape(-1, 2)  # (points, 2)
-    problem = wrong_numbers(landmarks)
-    if problem:
-        raise ValueError(problem)
     picture = picture_path(root, folder, fields[-1])
     image = face_name(picture, seen)
     attributes = zip(ATTRIBUTES, numbers[coordinates + 4 :], strict=True)

@@ -96,11 +96,10 @@ def test_unusable_faces_are_named(tiny_counts, tmp_path):
     variables, _ = contents(np.random.default_rng(0))
     variables["nameList"][0, 0] = "../../etc/passwd"
     variables["nameList"][1, 0] = "0/gone.jpg"
-    variables["data"][2, 5] = np.nan
     write_aflw(tmp_path, variables)
     bad = [face for face in faces_of(tiny_counts, tmp_path)[0] if isinstance(face, BadFace)]
-    assert ["row 1" in bad[0].file, "row 2" in bad[1].file, "row 3" in bad[2].file] == [True] * 3
-    assert "lies outside" in bad[0].reason and "no picture" in bad[1].reason and "NaN" in bad[2].reason
+    assert ["row 1" in bad[0].file, "row 2" in bad[1].file] == [True] * 2
+    assert "lies outside" in bad[0].reason and "no picture" in bad[1].reason
 
 
 def without(key):
@@ -138,6 +137,30 @@ def test_a_damaged_file_and_absent_pictures(tmp_path):
         faces_of(AFLW, tmp_path)
     with pytest.raises(FileNotFoundError, match="The folder is empty; looked for: AFLWinfo_release.mat$"):
         find_parts(AFLW, tmp_path / "images")
+
+
+def test_a_face_without_numbers_costs_no_other(tiny_counts, tmp_path):
+    """A box of NaN is no box either: the face is left out with its reason, and the index can be read."""
+    variables, _ = contents(np.random.default_rng(0))
+    variables["data"][2, 5] = np.inf  # row 3, of training; rows 4 and 10 are of the test
+    variables["bbox"][3, 0] = variables["bbox"][9] = np.nan
+    write_aflw(tmp_path / "raw", variables)
+    index = data_helper.prepare("AFLW", tmp_path / "raw", tmp_path / "data", workers=1)
+    reasons = {face["file"].rsplit("/")[-1]: face["reason"] for face in index["skipped"]}
+    assert {name: reason.split(";")[0] for name, reason in reasons.items()} == {
+        "image00002.jpg": "1 numbers of its landmarks are NaN or infinite",
+        "image00003.jpg": "1 numbers of its box are NaN or infinite",
+        "image00009.jpg": "4 numbers of its box are NaN or infinite",
+    }
+    faces = load_faces(tmp_path / "data", "AFLW", "test")
+    assert len(faces) == 3 and np.isfinite(faces.normaliser_distance()).all()
+
+    journal = tmp_path / "data/aflw/journal.jsonl"  # an older version stored a face with such a box
+    rows = [json.loads(line) for line in journal.read_text().splitlines() if line]
+    rows[-1]["face"]["box"] = [float("nan")] * 4
+    journal.write_text("\n".join(map(json.dumps, rows)))
+    data_helper.prepare("AFLW", tmp_path / "raw", tmp_path / "data", workers=1)
+    assert np.isfinite(load_faces(tmp_path / "data", "AFLW", "test").boxes).all()
 
 
 def test_from_raw_files_to_figures(tiny_counts, tmp_path, capsys):

@@ -167,7 +167,7 @@ def test_parameters_and_head(arch, output_len, parameters):
 
 
 def test_a_row_of_its_own_changes_the_head():
-    network = dataclasses.replace(config.NETWORKS[ModelArch.MNV2], dropout=0.3, head=0.1)
+    network = dataclasses.replace(config.NETWORKS[ModelArch.MNV2], dropout=0.3, head_scale=0.1)
     model = CNNModel().get_model(network, 136, input_size=64)
     assert model.get_layer("dropout").rate == 0.3
     plain = CNNModel().get_model(ModelArch.MNV2, 136, input_size=64)

@@ -23,6 +23,7 @@ import stored_faces
 from config import CROPS, STORED_FACE, VALIDATION_SHARE, dataset_of
 from data_helper import main, normalised_labels, prepare
 from image_utility import read_image
+from pca_utility import fit_eigenbases
 from stored_faces import store_region
 
 ROOT = Path(__file__).parents[1]
@@ -260,10 +261,24 @@ def test_labels_hold_training_faces_only_and_follow_their_options(raw, out):
     faces = snapshot(out / "w300" / "faces")
     run(raw, out, copies=0)
     assert np.load(folder / "labels.npy").shape == (training, 136)
-    assert json.loads((folder / "settings.json").read_text())["copies"] == 0
+    assert json.loads((folder / "made_from.json").read_text())["copies"] == 0
     run(raw, out, crop="tight")
     assert (out / "w300" / "normalized_labels_tight" / "labels.npy").exists()
     assert snapshot(out / "w300" / "faces") == faces  # no option of the labels touches a stored face
+
+
+def test_labels_with_the_note_of_an_older_version_are_made_anew_once_and_alike(raw, out):
+    """It had another name. The labels come out the same, so the eigenbases are not fitted again."""
+    run(raw, out)
+    folder = out / "w300" / "normalized_labels"
+    files = fit_eigenbases(folder, W300)
+    before = {path: path.stat().st_mtime_ns for path in [*files.values(), folder / "labels.npy"]}
+    (folder / "made_from.json").rename(folder / "settings.json")
+    run(raw, out)
+    assert sorted(path.name for path in folder.iterdir()) == ["labels.npy", "made_from.json"]
+    fit_eigenbases(folder, W300)
+    after = {path: path.stat().st_mtime_ns for path in before}
+    assert [path for path in before if after[path] != before[path]] == [folder / "labels.npy"]
 
 
 @pytest.mark.parametrize("crop", sorted(CROPS))

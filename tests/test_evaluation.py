@@ -284,7 +284,7 @@ def test_figures_are_written_whole(tmp_path):
     result = metrics.evaluate(faces.landmarks + 1, faces.landmarks, COFW, faces.subsets)
     figures.draw_ced(tmp_path / "ced.png", np.full(COUNT, 30.0), {"full": np.ones(COUNT, bool)}, result)
     rows = [{"epoch": 0, "loss": 0.1, "val_nme": 20.0}]
-    figures.draw_curves(tmp_path / "new" / "curves.png", rows, "inter-ocular")
+    figures.draw_curves(tmp_path / "new" / "curves.png", rows, "NME", "inter-ocular")
     figures.draw_worst(
         tmp_path / "worst.png", faces.images[:1], faces.landmarks, faces.landmarks, ["one face"], COFW.layout, "title"
     )

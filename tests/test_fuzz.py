@@ -151,6 +151,22 @@ def test_a_file_on_which_the_reading_process_hangs(tmp_path, monkeypatch):
     try_mat(good)
 
 
+def test_a_process_that_starts_late_answers_for_no_other_file(tmp_path, monkeypatch):
+    good, bad = tmp_path / "good.mat", tmp_path / "bad.mat"
+    good.write_bytes(READERS["mat (COFW-68)"].samples(tmp_path)[0])
+    bad.write_bytes(b"no MATLAB file" * 20)
+    monkeypatch.setattr(fragile_files, "_READER", fragile_files._Reader())
+    with monkeypatch.context() as patch:
+        patch.setattr(fragile_files, "_STARTED", 0.01)
+        with pytest.raises(OSError, match="could not be started within 0.01 s"):
+            try_mat(good)
+    assert fragile_files._READER.process is None
+    with pytest.raises(ValueError, match="Unknown mat file type|not.* mat"):
+        try_mat(bad)
+    try_mat(good)
+    fragile_files._READER.end()
+
+
 CRASHES_SCIPY = (  # a MATLAB v5 file that fuzzing found, base64 of lzma: scipy's reader ends its process
     "/Td6WFoAAATm1rRGAgAhARYAAAB0L+Wj4AX/AVxdACaQRs5Auzcx+/MidVzEuDIm7yVz18oYc5Tf7Sn+aCUfMzVNCdkBtXBQjZJEpO/CJUwX89"
     "KIdblnLI623oqszMpiieoFutwX6HheC4zkWkLswOQYxLqJATUtt8lRDGrpNWizl+jBz442MxoDb+ZfX8HTYtshx6m7OnlOcnd1nUj0e8LqZ3cU"

@@ -75,6 +75,10 @@ def test_box_normalisers_by_hand(rng):
     boxes[1, 2] = 10  # without width
     with pytest.raises(ValueError, match="box distance of face 'b.jpg' is zero"):
         metrics.normaliser_distance(truth, W300.layout, "box", ["a.jpg", "b.jpg"], boxes)
+    for wrong in (np.nan, np.inf):
+        boxes[1, 2] = wrong
+        with pytest.raises(ValueError, match=f"box distance of face 'b.jpg' is {wrong}"):
+            metrics.normaliser_distance(truth, W300.layout, "box", ["a.jpg", "b.jpg"], boxes)
 
 
 def test_unknown_normaliser(rng):

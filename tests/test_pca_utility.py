@@ -78,6 +78,19 @@ def test_the_originals_call_writes_the_eigenbasis_beside_the_labels(shapes, tmp_
     assert not list((tmp_path / "w300" / "pca").glob("*.part*"))
 
 
+def test_an_eigenbasis_of_other_labels_does_not_pass_for_those_of_the_set(shapes, tmp_path):
+    """The original's call may be given any folder beside the labels, and writes to the same place."""
+    for name, kept in (("normalized_labels", shapes), ("upright_labels", 2 * shapes[:200])):
+        (tmp_path / name).mkdir()
+        np.save(tmp_path / name / "labels.npy", kept)
+    files = fit_eigenbases(tmp_path / "normalized_labels", W300)
+    fitted = ShapeModel.load(files[90]).mean_
+    other = PCAUtility().create_pca_from_npy("300W", tmp_path / "upright_labels", 90)
+    np.testing.assert_array_equal(ShapeModel.load(files[90]).mean_, other.mean_)
+    fit_eigenbases(tmp_path / "normalized_labels", W300)
+    np.testing.assert_array_equal(ShapeModel.load(files[90]).mean_, fitted)
+
+
 def test_each_crop_has_its_own_folder(tmp_path):
     assert pca_folder(tmp_path / "normalized_labels_tight") == tmp_path / "pca_tight"
     assert pca_folder(tmp_path / "anything") == tmp_path / "pca"

@@ -64,9 +64,9 @@ def test_nobody_said_training():
 
 
 def test_weights_go_to_another_size_and_to_other_landmarks(tmp_path, capsys):
-    source = CNNModel().get_model(dataclasses.replace(SPATIAL, head=0.5), 136, 64)
+    source = CNNModel().get_model(dataclasses.replace(SPATIAL, head_scale=0.5), 136, 64)
     source.save(tmp_path / "source.keras")
-    larger = CNNModel().get_model(dataclasses.replace(SPATIAL, head=0.25), 136, 112)
+    larger = CNNModel().get_model(dataclasses.replace(SPATIAL, head_scale=0.25), 136, 112)
     take_weights(larger, tmp_path / "source.keras")
     kernels = [linear_head(model).get_weights()[0] for model in (source, larger)]
     np.testing.assert_allclose(kernels[1], 2 * kernels[0], rtol=1e-6)  # the scale below it is half as large

@@ -23,6 +23,7 @@ from benches.tiny_method import build_tiny
 from checkpoint import Averages, TrainingState, log_csv
 from cnn_model import load_model, settings_of
 from config import CROPS, DatasetName, ModelArch, dataset_of
+from data_helper import prepare
 from face_batches import load_faces
 from image_utility import to_targets
 from metrics import nme, normaliser_distance
@@ -158,7 +159,7 @@ def test_another_loss_cannot_be_resumed(tiny, prepared_300w, tmp_path, monkeypat
         run.train(resume=True)
     del record["settings"]["loss"]
     (tmp_path / "run/settings.json").write_text(json.dumps(record))
-    with pytest.raises(ValueError, match="a record without loss, which older versions did not keep; train anew"):
+    with pytest.raises(ValueError, match=r"other settings. Received \{'loss'.*the run has \{'loss': 'nothing'\}"):
         run.train(resume=True)
 
 
@@ -169,7 +170,7 @@ def test_what_a_stored_recipe_leaves_open_differs_from_nothing(tiny, prepared_30
     first = run.train()
     record = json.loads((tmp_path / "run/settings.json").read_text())
     recipe = record["settings"]["recipe"]
-    assert recipe["dropout"] is None and recipe["head"] is None
+    assert recipe["dropout"] is None and recipe["head_scale"] is None
     record["settings"]["recipe"] = {name: value for name, value in recipe.items() if value is not None} | older
     (tmp_path / "run/settings.json").write_text(json.dumps(record))
     assert run.train(resume=True) == first
@@ -196,7 +197,7 @@ def test_every_epoch_adds_to_the_time_on_record(tiny, prepared_300w, tmp_path, m
         return log_csv(rows)
 
     clock = types.SimpleNamespace(monotonic=itertools.count().__next__)
-    monkeypatch.setattr(train, "time", clock)
+    monkeypatch.setattr("run_settings.time", clock)
     monkeypatch.setattr("checkpoint.log_csv", log)  # called in each epoch after the best weights, before the rest
     monkeypatch.setattr(train, "scorer", lambda *_: lambda predicted: [float(len(kept))])  # the first is the best
     run_of(prepared_300w, tmp_path / "run").train()
@@ -212,6 +213,42 @@ def test_the_constants_of_acr_are_those_of_its_loss(prepared_300w):
         assert told.pop("percentages") == [model["percentage"] for model in config["shape_models"]]
         assert told.items() <= config.items()
         assert {"lambda_weight", "constant", "unit"} <= told.keys()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {
+            "method": "acr",
+            "recipe": "quick",
+            "faces": 6,
+            "also": ["synthetic"],
+            "learning_rate": 0.5,
+            "precision": "float64",
+        },
+        {"method": "l2", "head": "spatial", "crop": "tight", "sampler": "device", "seed": 9, "input_size": 64},
+        {"method": "pwc", "recipe": "pixelwise", "records": True},
+    ],
+)
+def test_a_run_is_made_of_its_settings(prepared_300w, tmp_path, changes):
+    run = run_of(prepared_300w, tmp_path / "run", **changes)
+    stored = json.loads(json.dumps(run.settings()))
+    again = train.Train.of_settings(stored, prepared_300w, tmp_path / "other")
+    assert again.settings() == run.settings() and again.network == run.network and again.recipe == run.recipe
+    older = {"head" if name == "head_scale" else name: value for name, value in stored["recipe"].items()}
+    assert train.Train.of_settings(stored | {"recipe": older}, prepared_300w, tmp_path).recipe == run.recipe
+
+
+def test_every_option_of_the_command_line_reaches_the_run(prepared_300w, tmp_path):
+    words = "--dataset 300W --recipe quick --epochs 3 --head spatial --faces 9 --workers 2 --crop tight --method l1"
+    words += (
+        f" --seed 4 --sampler device --also synthetic --precision float64 --distribute none --data-dir {prepared_300w}"
+    )
+    run = train.run_of(train.parse_options(words.split()), tmp_path / "run")
+    assert (run.recipe.name, run.recipe.epochs, run.network.spatial, run.faces, run.workers) == ("quick", 3, True, 9, 2)
+    assert (run.crop.name, run.method.name, run.seed, run.sampler) == ("tight", "l1", 4, "device")
+    assert (run.also, run.precision, run.data_dir) == ([dataset_of("synthetic")], "float64", prepared_300w)
+    assert run.save_path == tmp_path / "run" and run.dataset.title == "300W"
 
 
 def test_the_same_seed_starts_all_losses_alike(tiny, prepared_300w, tmp_path):
@@ -306,6 +343,22 @@ def test_other_faces_cannot_be_resumed(tiny, prepared_300w, tmp_path):
     (tmp_path / "data/w300/index.json").write_text(json.dumps(index))
     with pytest.raises(ValueError, match="with other faces"):
         run_of(tmp_path / "data", tmp_path / "run").train(resume=True)
+
+
+def test_other_labels_cannot_be_resumed(tiny, prepared_300w, raw_300w, tmp_path):
+    """Eigenbases are fitted anew where labels have changed, and phi would be another one from then on."""
+    shutil.copytree(prepared_300w, tmp_path / "data")
+    first = run_of(tmp_path / "data", tmp_path / "run").train()
+    path = tmp_path / "run/settings.json"
+    whole = json.loads(path.read_text())
+    assert len(whole["faces"]["labels"]["sha256"]) == 64
+    prepare("300W", raw_300w, tmp_path / "data", copies=0, workers=1)
+    with pytest.raises(ValueError, match="with other faces or labels. Received .*'labels'"):
+        run_of(tmp_path / "data", tmp_path / "run").train(resume=True)
+    path.write_text(json.dumps(whole | {"faces": {name: whole["faces"][name] for name in ("train", "validation")}}))
+    assert run_of(tmp_path / "data", tmp_path / "run").train(resume=True) == first  # an older version did not keep them
+    run_of(tmp_path / "data", tmp_path / "l2", method="l2", epochs=1).train()
+    assert json.loads((tmp_path / "l2/settings.json").read_text())["faces"].keys() == {"train", "validation"}
 
 
 @pytest.mark.parametrize("content", ["{", "{}", "[]"])
