@@ -506,7 +506,7 @@ CONTOUR_AUC, CONTOUR_SHARE = 6.0, 1.25  # NME^AC in percent: end of the AUC, and
 EVALUATION_BATCH = 32  # faces that go through the network at once
 
 BOOTSTRAP_DRAWS = 10_000
-BOOTSTRAP_INTERVAL = 0.95  # the share of the draws that the interval of a difference holds
+BOOTSTRAP_INTERVAL = 0.95  # how often the interval of a difference shall hold the true one
 SMALLEST_BOOTSTRAP = 30  # faces; with fewer, percentile intervals are too narrow to judge by
 LARGEST_OVERHEAD = 0.03  # share of a training step that a loss may add
 

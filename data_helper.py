@@ -228,7 +228,7 @@ def normalised_labels(landmarks: np.ndarray, dataset: Dataset, crop: str, copies
 
     Returns:
         float32 (n * (1 + copies), 2 * points): every face upright in its crop, then `copies` times every face moved.
-        The moves are those of training, so that the shape model does not take rotation for difficulty.
+        The moves are those of the data set's own recipe, so that the shape model does not take rotation for difficulty.
     """
     recipe = recipe_of(dataset)
     size = recipe.input_size
