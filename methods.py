@@ -40,7 +40,7 @@ from landmark_layouts import Layout
 from pca_utility import ShapeModel, fit_eigenbases, labels_folder
 from pixelwise.adversary import Adversarial
 from pixelwise.cascade import build_cascade, set_mean_face
-from pixelwise.decode import decode_last_stage, map_decoders
+from pixelwise.decode import decode_last_stage, map_decoders, window_reach
 from pixelwise.losses import AdaptiveWingLoss, DistanceLoss, DistributionLoss, HeatmapLoss, HybridLoss, PixelwiseLoss
 from pixelwise.model import build_direct, build_maps
 from point_losses import L1Loss, L2Loss, SmoothL1Loss, WingLoss
@@ -142,6 +142,8 @@ class Method:
     decode(predictions, size) -> landmarks (batch, points, 2) in crop pixels; of a model with several outputs, all of
         them.
     decoders: name -> decode, where predictions can be read in more than one way; `decode` is one of them.
+    reach: of the window that `decode` looks at, in pixels to every side of a map's highest one, by the crop's size;
+        None where it looks at none that changes with the size.
     maps: predictions are maps, of which highest places are taken, not coordinates.
     contours: the points are outlines of anchors and contours (ace_net/contours.py), scored by NME^AC.
     companions: other data sets whose training faces are mixed in, all shown equally often.
@@ -162,6 +164,7 @@ class Method:
     encode: Callable[[np.ndarray, int], np.ndarray | tuple] = encode_regression
     decode: Callable[[np.ndarray, int], np.ndarray] = from_targets
     decoders: dict[str, Callable[[np.ndarray, int], np.ndarray]] = field(default_factory=dict)
+    reach: Callable[[int], int] | None = None
     trained: Callable[[keras.Model, Dataset], keras.Model] | None = None
     start: Callable[[keras.Model, TrainingBatches], None] = start_at_mean_face
     maps: bool = False
@@ -205,7 +208,14 @@ def _maps(background: bool, classes: bool = False, logarithms: bool = False) -> 
     """What the methods have in common whose network predicts maps."""
     decoders = map_decoders(background, logarithms or classes)
     build = partial(build_maps, background=background, classes=classes)
-    return {"build": build, "decode": decoders["subpixel"], "decoders": decoders, "start": start_as_built, "maps": True}
+    return {
+        "build": build,
+        "decode": decoders["subpixel"],
+        "decoders": decoders,
+        "reach": window_reach,
+        "start": start_as_built,
+        "maps": True,
+    }
 
 
 _CLASSES = _maps(background=True, classes=True)
