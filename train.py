@@ -51,7 +51,7 @@ from distribution import DISTRIBUTE, accelerators, distribution_of, is_chief, wo
 from face_batches import Faces, HostSampler, TrainingBatches, load_faces, read_index
 from face_records import FaceRecords, RecordBatches
 from figures import draw_curves
-from methods import METHODS, build_regression, method_of
+from methods import METHODS, method_of
 from pose_balance import pose_bins
 from progress import Progress
 from recipes import ONE_CORE_AN_OPERATION, RECIPES, momentum_of, recipe_of
@@ -129,7 +129,7 @@ class Train:
         of_recipe = {name: getattr(self.recipe, name) for name in ("dropout", "head", "spatial")}
         of_recipe = {name: value for name, value in of_recipe.items() if value is not None}
         self.network = dataclasses.replace(self.network, **of_recipe)
-        if self.network.spatial and self.method.build is not build_regression:
+        if self.network.spatial and self.method.own_head:
             raise ValueError(
                 f"{method} has a head of its own. Received the spatial head; --head pooled leaves it alone"
             )
