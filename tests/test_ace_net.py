@@ -198,7 +198,7 @@ def test_gradients_are_finite_at_zero_error(landmarks):
 def test_alpha_below_one_is_an_error():
     with pytest.raises(ValueError, match="Received 0.5"):
         ACELoss(alpha=0.5)
-    assert ACELoss.from_config(ACELoss(alpha=4).get_config()).alpha == 4
+    assert ACELoss.from_config(ACELoss(alpha=4).get_config()).constants["alpha"] == 4
 
 
 # ---------------------------------------------------------------------------------------------------------------------
