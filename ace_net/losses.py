@@ -35,17 +35,12 @@ from config import (
     PERFECT_CONTOURNESS,
 )
 from landmark_layouts import ANCHORS, CONTOUR_POINTS, CONTOURS
+from maps import masked_mean, safe_sqrt, values_at
 from point_losses import FaceLoss
 
 # --------------------------------------------------------------------------------------------------------------------
 # Contourness
 # --------------------------------------------------------------------------------------------------------------------
-
-
-def safe_sqrt(x):
-    """The square root, with a slope of 0 at 0 in the place of an infinite one."""
-    positive = x > 0
-    return ops.where(positive, ops.sqrt(ops.where(positive, x, ops.ones_like(x))), ops.zeros_like(x))
 
 
 def filters(sigma=CONTOUR_WIDTH):
@@ -101,30 +96,6 @@ def contour_loss(score, perfect=PERFECT_CONTOURNESS, scale=CONTOURNESS_SCALE):
     return ops.clip(1 - 2 ** ((score - perfect) / scale), 0, 1)
 
 
-def sample(maps, places):
-    """Values of maps between pixels, bilinear; beyond a map's border the value there.
-
-    Args:
-        maps: (batch, maps, height, width). places: (batch, maps, n, 2) x, y of each map.
-
-    Returns:
-        (batch, maps, n).
-    """
-    height, width = maps.shape[2:]
-    flat = ops.reshape(maps, (-1, maps.shape[1], height * width))
-    x, y = ops.clip(places[..., 0], 0, width - 1), ops.clip(places[..., 1], 0, height - 1)
-    left, top = ops.clip(ops.floor(x), 0, width - 2), ops.clip(ops.floor(y), 0, height - 2)
-    right_share, low_share = x - left, y - top
-    first = ops.cast(top * width + left, "int32")
-
-    def at(offset):
-        return ops.take_along_axis(flat, first + offset, axis=-1)
-
-    above = (1 - right_share) * at(0) + right_share * at(1)
-    below = (1 - right_share) * at(width) + right_share * at(width + 1)
-    return (1 - low_share) * above + low_share * below
-
-
 # --------------------------------------------------------------------------------------------------------------------
 # The terms, each (batch,)
 # --------------------------------------------------------------------------------------------------------------------
@@ -144,7 +115,7 @@ def heat_loss(true, predicted, annotated, alpha=HEAT_EMPHASIS):
     emphasis = ops.stop_gradient(ops.maximum(true, ops.abs(error)))
     squared = ops.sum((1 + (alpha - 1) * emphasis) * ops.square(error), axis=(1, 2))  # (batch, maps)
     pixels = true.shape[1] * true.shape[2]
-    return safe_sqrt(_mean(squared / pixels, annotated))
+    return safe_sqrt(masked_mean(squared / pixels, annotated))
 
 
 def far_loss(far, predicted, weak, alpha=HEAT_EMPHASIS):
@@ -159,8 +130,8 @@ def landmark_loss(score, landmarks, weak, perfect=PERFECT_CONTOURNESS, scale=CON
         score: contourness (batch, maps, height, width). landmarks: (batch, maps, n, 3), x, y and 1, or 0 for none.
         weak: (batch, maps). perfect, scale: see `contour_loss`.
     """
-    losses = contour_loss(sample(score, landmarks[..., :2]), perfect, scale)  # (batch, maps, n)
-    return _mean(_mean(losses, landmarks[..., 2]), weak)
+    losses = contour_loss(values_at(score, landmarks[..., :2]), perfect, scale)  # (batch, maps, n)
+    return masked_mean(masked_mean(losses, landmarks[..., 2]), weak)
 
 
 def line_loss(score, samples, weak, distance=FAR, perfect=PERFECT_CONTOURNESS, scale=CONTOURNESS_SCALE):
@@ -173,14 +144,9 @@ def line_loss(score, samples, weak, distance=FAR, perfect=PERFECT_CONTOURNESS, s
     steps = np.arange(-int(distance), int(distance) + 1, dtype=np.float32)
     places = samples[..., None, :2] + steps[:, None] * samples[..., None, 2:]  # (batch, maps, n, steps, 2)
     maps, count = samples.shape[1:3]
-    found = sample(score, ops.reshape(places, (-1, maps, count * len(steps), 2)))
+    found = values_at(score, ops.reshape(places, (-1, maps, count * len(steps), 2)))
     best = ops.max(ops.reshape(found, (-1, maps, count, len(steps))), axis=-1)  # (batch, maps, n)
-    return _mean(ops.mean(contour_loss(best, perfect, scale), axis=-1), weak)
-
-
-def _mean(values, weights):
-    """The mean over the last axis of values with weights 0 or 1; 0 where all are 0."""
-    return ops.sum(values * weights, axis=-1) / ops.maximum(ops.sum(weights, axis=-1), 1)
+    return masked_mean(ops.mean(contour_loss(best, perfect, scale), axis=-1), weak)
 
 
 def terms(

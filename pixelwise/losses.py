@@ -14,10 +14,9 @@ import keras
 from keras import ops
 
 from config import ADAPTIVE_WING, ADAPTIVE_WING_MASK, ADAPTIVE_WING_WEIGHT, HYBRID_BETA, LOSS_INPUT, MAP_SIGMA, PACKAGE
+from maps import masked_mean, safe_sqrt, soft_argmax
 from pixelwise.targets import first_of_pixel, log_gaussians, outer, pixel_indices, to_pixels
 from point_losses import FaceLoss
-
-_TINY = 1e-12  # squared pixels; the root has no slope at zero
 
 
 def distance(y_true, y_pred, image_size=LOSS_INPUT):
@@ -37,7 +36,7 @@ def distance(y_true, y_pred, image_size=LOSS_INPUT):
 
 def _length(vectors):
     """Euclidean length of vectors (..., 2), with slope 0 where there is none."""
-    return ops.sqrt(ops.maximum(ops.sum(ops.square(vectors), axis=-1), _TINY))
+    return safe_sqrt(ops.sum(ops.square(vectors), axis=-1))
 
 
 def distribution(y_true, y_pred, sigma=MAP_SIGMA, image_size=LOSS_INPUT):
@@ -129,30 +128,13 @@ def pixelwise(y_true, y_pred):
     present = ops.cast(inside, y_pred.dtype)  # (batch, points)
     flat = ops.reshape(y_pred, (-1, side * side * classes))
     own = ops.take_along_axis(flat, indices * classes + ops.arange(classes - 1, dtype="int32"), axis=1)
-    landmarks = ops.sum(present * own, axis=1) / ops.maximum(ops.sum(present, axis=1), 1)
+    landmarks = masked_mean(own, present)
 
     background = ops.reshape(y_pred[..., -1], (-1, side * side))
     taken = ops.cast(first_of_pixel(indices, inside), y_pred.dtype)  # (batch, points), one for each pixel
     there = ops.sum(taken * ops.take_along_axis(background, indices, axis=1), axis=1)
     others = (ops.sum(background, axis=1) - there) / (side * side - ops.sum(taken, axis=1))
     return -(landmarks + others) / 2
-
-
-def soft_argmax(log_weights):
-    """The mean pixel of every map, each pixel weighted: a place of landmarks that has a gradient, unlike the argmax.
-
-    Args:
-        log_weights: (batch, side, side, points), logarithms of the weights, which need not add to 1.
-
-    Returns:
-        x and y in pixels, (batch, points, 2).
-    """
-    log_weights = ops.convert_to_tensor(log_weights)
-    highest = ops.stop_gradient(ops.max(log_weights, axis=(1, 2), keepdims=True))
-    weights = ops.exp(log_weights - highest)
-    place = ops.arange(log_weights.shape[1], dtype=weights.dtype)[None, :, None]
-    lines = [ops.sum(weights, axis=axis) for axis in (1, 2)]  # columns and rows, (batch, side, points)
-    return ops.stack([ops.sum(place * line, axis=1) / ops.sum(line, axis=1) for line in lines], axis=-1)
 
 
 def hybrid(y_true, y_pred, beta=HYBRID_BETA, image_size=LOSS_INPUT):
@@ -170,8 +152,7 @@ def hybrid(y_true, y_pred, beta=HYBRID_BETA, image_size=LOSS_INPUT):
     _, inside = pixel_indices(truth, side)
     present = ops.cast(inside, y_pred.dtype)
     distances = image_size / side * _length(truth - soft_argmax(y_pred[..., :-1]))  # (batch, points)
-    mean = ops.sum(present * distances, axis=1) / ops.maximum(ops.sum(present, axis=1), 1)
-    return pixelwise(y_true, y_pred) + beta * mean
+    return pixelwise(y_true, y_pred) + beta * masked_mean(distances, present)
 
 
 @keras.saving.register_keras_serializable(PACKAGE)

@@ -8,6 +8,7 @@ from scipy.ndimage import grey_dilation
 
 from config import ADAPTIVE_WING, HYBRID_BETA, LOSS_INPUT, MAP_SIGMA
 from image_utility import from_targets, to_targets
+from maps import soft_argmax
 from pixelwise import losses
 from pixelwise.decode import decode_last_stage, map_decoders, window_reach
 from pixelwise.targets import first_of_pixel, from_pixels, pixel_indices, to_pixels
@@ -142,7 +143,7 @@ def test_nothing_but_background_is_no_good_answer(rng):
 def test_soft_argmax_finds_the_middle_of_a_gaussian(rng):
     landmarks = rng.uniform(8, SIDE - 9, (2, POINTS, 2))
     log_weights = dense_log_gaussians(landmarks, sigma=1.5).astype(np.float32) - 100
-    np.testing.assert_allclose(losses.soft_argmax(log_weights), landmarks, atol=1e-3)
+    np.testing.assert_allclose(soft_argmax(log_weights), landmarks, atol=1e-3)
 
 
 def test_hybrid_is_cross_entropy_and_distance_in_pixels_of_224(rng):
