@@ -31,7 +31,7 @@ from benches.inference import inference
 from benches.losses import bench_losses
 from benches.speed import step_times, throughput
 from config import CROPS, DATA_DIR, DEFAULT_CROP, NETWORKS, SEED, TITLES, ModelArch
-from methods import METHODS, encode_regression
+from methods import METHODS
 from recipes import RECIPES
 from train import SAMPLERS
 
@@ -92,7 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         table.add_argument("--dataset", default="synthetic", help=f"one of {TITLES}; prepared")
         table.add_argument("--data-dir", default=DATA_DIR, help="the data root")
     for table in (steps_of, losses_of):
-        regression = [name for name, method in METHODS.items() if method.encode is encode_regression]
+        regression = [name for name, method in METHODS.items() if not method.own_head]
         table.add_argument("--methods", type=names, default=regression, help="with commas between; all that regress")
     latency = tables.add_parser("inference", help="milliseconds of a batch in Keras, ONNX Runtime and LiteRT, memory")
     latency.add_argument("--weights", help="a .keras file of train.py, or an old .h5; random weights without it")

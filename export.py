@@ -121,6 +121,7 @@ def describe(network: LandmarkNetwork, precision: str) -> dict:
             "method": network.method,
             "decode": " ".join(inspect.getdoc(method.decode).split()),
             "size": size,
+            **({"reach": method.reach(size)} if method.reach else {}),
             "pixels": "landmarks are 0-based; pixel (0, 0) of the crop shows the region's corner (left, top)",
         },
         "points": network.points,

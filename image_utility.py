@@ -263,6 +263,16 @@ def from_targets(targets: np.ndarray, size: float) -> np.ndarray:
     return size / 2 - size * targets.reshape(*targets.shape[:-1], -1, 2)
 
 
+def to_grid(points: np.ndarray, stride: float) -> np.ndarray:
+    """Crop pixels to pixels of a map that is `stride` times as coarse; centres are whole numbers in both."""
+    return (points + 0.5) / stride - 0.5
+
+
+def from_grid(points: np.ndarray, stride: float) -> np.ndarray:
+    """The inverse of `to_grid`."""
+    return (points + 0.5) * stride - 0.5
+
+
 def shrink(image: np.ndarray, factor: float) -> tuple[np.ndarray, np.ndarray]:
     """The image made smaller, each new pixel the mean of the area it covers, so that nothing aliases.
 

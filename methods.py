@@ -4,7 +4,6 @@ A method that is not here does not exist; to add one, write its file and its row
 and know no method by name.
 """
 
-import inspect
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -22,6 +21,7 @@ from acr_loss import ACRLoss, PercentageSchedule
 from anisotropic_loss import AnisotropicLoss
 from cnn_model import CNNModel, linear_head
 from config import (
+    ACR_LAMBDA,
     ACR_UNIT,
     ANISOTROPY,
     ANISOTROPY_ABLATION,
@@ -34,13 +34,13 @@ from config import (
     row_of,
 )
 from data_helper import normalised_labels
-from face_batches import Faces, TrainingBatches, read_index
+from face_batches import Faces, MovedBatches, read_index
 from image_utility import from_targets, to_targets
 from landmark_layouts import Layout
 from pca_utility import ShapeModel, fit_eigenbases, labels_folder
 from pixelwise.adversary import Adversarial
 from pixelwise.cascade import build_cascade, set_mean_face
-from pixelwise.decode import decode_last_stage, map_decoders
+from pixelwise.decode import decode_last_stage, map_decoders, window_reach
 from pixelwise.losses import AdaptiveWingLoss, DistanceLoss, DistributionLoss, HeatmapLoss, HybridLoss, PixelwiseLoss
 from pixelwise.model import build_direct, build_maps
 from point_losses import L1Loss, L2Loss, SmoothL1Loss, WingLoss
@@ -77,8 +77,11 @@ def make_acr_loss(data_dir: str | os.PathLike, dataset: Dataset, crop: str, **op
     return ACRLoss(models, **options)
 
 
-def make_upright_acr_loss(data_dir: str | os.PathLike, dataset: Dataset, crop: str) -> ACRLoss:
+def make_upright_acr_loss(data_dir: str | os.PathLike, dataset: Dataset, crop: str, **options) -> ACRLoss:
     """ACR Loss over eigenbases of the training faces as they are, not moved: a turned face is then a hard one.
+
+    Args:
+        options: of ACRLoss.
 
     Raises:
         FileNotFoundError, ValueError: the data set is not prepared.
@@ -86,7 +89,12 @@ def make_upright_acr_loss(data_dir: str | os.PathLike, dataset: Dataset, crop: s
     faces = read_index(data_dir, dataset)["faces"]
     landmarks = np.array([face["landmarks"] for face in faces if face["split"] == "train"])  # (faces, points, 2)
     labels = normalised_labels(landmarks, dataset, crop, copies=0, seed=SEED)  # (faces, 2 * points)
-    return ACRLoss([ShapeModel(percentage).fit(labels) for percentage in PCA_PERCENTAGES])
+    return ACRLoss([ShapeModel(percentage).fit(labels) for percentage in PCA_PERCENTAGES], **options)
+
+
+def always(make: Callable[[], keras.losses.Loss]) -> Callable[..., keras.losses.Loss]:
+    """What makes the same loss for every data set."""
+    return lambda data_dir, dataset, crop: make()
 
 
 def make_anisotropic_loss(a: float, b: float) -> Callable[..., AnisotropicLoss]:
@@ -94,21 +102,18 @@ def make_anisotropic_loss(a: float, b: float) -> Callable[..., AnisotropicLoss]:
     return lambda data_dir, dataset, crop: AnisotropicLoss(dataset.layout.neighbours, dataset.layout.corners, a, b)
 
 
-def start_at_mean_face(model: keras.Model, batches: TrainingBatches) -> None:
+def start_at_mean_face(model: keras.Model, batches: MovedBatches) -> None:
     """Starts the head's bias at the mean target of the training faces, where the recipe says so."""
     if batches.recipe.mean_face:
         linear_head(model).bias.assign(batches.encode(batches.landmarks, batches.size).mean(axis=0))
 
 
-def start_at_zero(model: keras.Model, batches: TrainingBatches) -> None:
-    """Leaves the head's bias at 0, whatever the recipe says: the network learns the face itself."""
+def leave_as_built(model: keras.Model, batches: MovedBatches) -> None:
+    """Leaves a new network as it is, whatever the recipe says: maps have no mean face to start at, and a head whose
+    bias is 0 learns the face itself."""
 
 
-def start_as_built(model: keras.Model, batches: TrainingBatches) -> None:
-    """Leaves a new network as it is: maps have no mean face to start at."""
-
-
-def start_at_bins(model: keras.Model, batches: TrainingBatches) -> None:
+def start_at_bins(model: keras.Model, batches: MovedBatches) -> None:
     """Starts the head's bias at the mean target of the pose bins, so that the rest learns the displacement from it.
 
     This is the same as displacement targets with the mean added behind the network: errors are differences, Adam sees
@@ -133,21 +138,26 @@ def build_contour_heatmaps(network: Network, dataset: Dataset, input_size: int, 
 class Method:
     """One way to train and read a landmark network.
 
-    build(network, dataset, input_size, batch_norm) -> model.
     loss(data_dir, dataset, crop) -> Keras loss, or a list of one for each output of the model. callbacks(loss, epochs),
     metrics(loss) -> what the loss needs besides.
-    told: the loss's constants, where making it takes more than them; see `constants`.
+    fixed_constants: the loss's constants, where the loss itself cannot be made to ask it; see `constants`.
+    labels: the loss looks through eigenbases of the set's stored labels, so that other labels are another training.
+    build(network, dataset, input_size, batch_norm) -> model. own_head: it has a head of its own, not the linear one of
+        cnn_model.py, beside which --head can put maps.
     points(faces, data_dir) -> (faces, points, 2) in image pixels: what moves with a face and is encoded.
     encode(points (batch, points, 2) in crop pixels, size) -> targets, one for each output.
     decode(predictions, size) -> landmarks (batch, points, 2) in crop pixels; of a model with several outputs, all of
         them.
     decoders: name -> decode, where predictions can be read in more than one way; `decode` is one of them.
+    reach: of the window that `decode` looks at, in pixels to every side of a map's highest one, by the crop's size;
+        None where it looks at none that changes with the size.
     maps: predictions are maps, of which highest places are taken, not coordinates.
     contours: the points are outlines of anchors and contours (ace_net/contours.py), scored by NME^AC.
     companions: other data sets whose training faces are mixed in, all shown equally often.
     trained(model, dataset): from the compiled model to the one that `fit` trains in its place, a keras.Model with
         `network`, the model itself, and `optimizers`, all whose state a run must keep; None trains the model itself.
-    start(model, batches): what is done to a new network's weights, given its training faces.
+    start(model, batches): what is done to a new network's weights, given its training faces. start_needs_faces: it
+        asks `batches.faces` for all of them, which a stream does not have; `batches.landmarks` there always are.
     balance: how many faces of each pose bin a round of training shows, from the bins' sizes: `min` under-samples, `max`
         replicates; None leaves the poses as they are.
     """
@@ -156,14 +166,18 @@ class Method:
     loss: Callable[[str | os.PathLike, Dataset, str], keras.losses.Loss | list[keras.losses.Loss]]
     callbacks: Callable[[keras.losses.Loss, int], list] = lambda loss, epochs: []
     metrics: Callable[[keras.losses.Loss], list] = lambda loss: []
-    told: dict | None = None
+    fixed_constants: dict | None = None
+    labels: bool = False
     build: Callable[[Network, Dataset, int, float], keras.Model] = build_regression
+    own_head: bool = False
     points: Callable[[Faces, str | os.PathLike], np.ndarray] = lambda faces, data_dir: faces.landmarks
     encode: Callable[[np.ndarray, int], np.ndarray | tuple] = encode_regression
     decode: Callable[[np.ndarray, int], np.ndarray] = from_targets
     decoders: dict[str, Callable[[np.ndarray, int], np.ndarray]] = field(default_factory=dict)
+    reach: Callable[[int], int] | None = None
     trained: Callable[[keras.Model, Dataset], keras.Model] | None = None
-    start: Callable[[keras.Model, TrainingBatches], None] = start_at_mean_face
+    start: Callable[[keras.Model, MovedBatches], None] = start_at_mean_face
+    start_needs_faces: bool = False
     maps: bool = False
     contours: bool = False
     companions: tuple[str, ...] = ()
@@ -172,7 +186,7 @@ class Method:
     @property
     def chooses_faces(self) -> bool:
         """Whether training needs all faces at once, beside their order."""
-        return bool(self.balance or self.companions or self.contours or self.start is start_at_bins)
+        return bool(self.balance or self.companions or self.contours or self.start_needs_faces)
 
     @property
     def measure(self) -> str:
@@ -186,23 +200,24 @@ class Method:
     def constants(self, data_dir: str | os.PathLike, dataset: Dataset, crop: str) -> dict:
         """What the loss is made with, as JSON has it: the numbers, words and lists of its `get_config`, no arrays. Of
         several losses, those of the last."""
-        if self.told is not None:
-            return self.told
+        if self.fixed_constants is not None:
+            return dict(self.fixed_constants)
         loss = self.loss(data_dir, dataset, crop)
         config = (loss[-1] if isinstance(loss, list) else loss).get_config()
         return {name: value for name, value in config.items() if isinstance(value, bool | int | float | str | list)}
 
 
 def _acr(name: str, make: Callable[..., ACRLoss] = make_acr_loss, **options) -> Method:
-    """A row of ACR Loss. Its constants are told: the loss itself needs eigenbases, and memory of the device."""
-    told = {key: item.default for key, item in inspect.signature(ACRLoss).parameters.items()}
-    told = {key: value for key, value in told.items() if value is not inspect.Parameter.empty} | options
+    """A row of ACR Loss. Its constants are fixed, since the loss itself needs eigenbases, and memory of the device; it
+    is made with the same ones."""
+    constants = {"lambda_weight": ACR_LAMBDA, "constant": "continuous", "unit": 1.0, "name": "acr_loss"} | options
     return Method(
         name,
-        loss=partial(make, **options),
+        loss=partial(make, **constants),
         callbacks=lambda loss, epochs: [PercentageSchedule(loss, epochs)],
         metrics=lambda loss: loss.metrics,
-        told=told | {"percentages": list(PCA_PERCENTAGES)},
+        fixed_constants=constants | {"percentages": list(PCA_PERCENTAGES)},
+        labels=make is make_acr_loss,
     )
 
 
@@ -210,7 +225,15 @@ def _maps(background: bool, classes: bool = False, logarithms: bool = False) -> 
     """What the methods have in common whose network predicts maps."""
     decoders = map_decoders(background, logarithms or classes)
     build = partial(build_maps, background=background, classes=classes)
-    return {"build": build, "decode": decoders["subpixel"], "decoders": decoders, "start": start_as_built, "maps": True}
+    return {
+        "build": build,
+        "own_head": True,
+        "decode": decoders["subpixel"],
+        "decoders": decoders,
+        "reach": window_reach,
+        "start": leave_as_built,
+        "maps": True,
+    }
 
 
 _CLASSES = _maps(background=True, classes=True)
@@ -219,14 +242,16 @@ _DISCRIMINATOR = {"trained": lambda model, dataset: Adversarial(model, dataset.o
 
 def _heat_losses(fine: Callable[[], keras.losses.Loss]) -> Callable[..., list[keras.losses.Loss]]:
     """The losses of three sets of maps, of which two are intermediate."""
-    return lambda data_dir, dataset, crop: [HeatLoss(), HeatLoss(), fine()]
+    return always(lambda: [HeatLoss(), HeatLoss(), fine()])
 
 
+_BINS = {"start": start_at_bins, "start_needs_faces": True}
 _ACE = {
     "build": build_contour_heatmaps,
+    "own_head": True,
     "points": outlines_of,
     "decode": decode_outlines,
-    "start": start_as_built,
+    "start": leave_as_built,
     "maps": True,
     "contours": True,
 }
@@ -239,48 +264,46 @@ METHODS = {
         _acr("acr_upright", make_upright_acr_loss),
         # our smallest change to ACR Loss, see acr_loss.py
         _acr("acr_pixels", constant="tangent", unit=ACR_UNIT / LOSS_INPUT),
-        Method("l2", loss=lambda data_dir, dataset, crop: L2Loss()),
-        Method("l1", loss=lambda data_dir, dataset, crop: L1Loss()),
-        Method("smooth_l1", loss=lambda data_dir, dataset, crop: SmoothL1Loss()),
-        Method("wing", loss=lambda data_dir, dataset, crop: WingLoss()),
+        Method("l2", loss=always(L2Loss)),
+        Method("l1", loss=always(L1Loss)),
+        Method("smooth_l1", loss=always(SmoothL1Loss)),
+        Method("wing", loss=always(WingLoss)),
         Method("anisotropic_loss", loss=make_anisotropic_loss(*ANISOTROPY)),  # the loss alone, as all above
         # the anisotropic paper's own method, and the other rows of its Table 4
-        Method("anisotropic", loss=make_anisotropic_loss(*ANISOTROPY), start=start_at_bins, balance=min),
-        Method("anisotropic_direct", loss=make_anisotropic_loss(*ANISOTROPY), start=start_at_zero),
-        Method("anisotropic_displacement", loss=make_anisotropic_loss(*ANISOTROPY), start=start_at_bins),
-        Method("anisotropic_replicate", loss=make_anisotropic_loss(*ANISOTROPY), start=start_at_bins, balance=max),
+        Method("anisotropic", loss=make_anisotropic_loss(*ANISOTROPY), **_BINS, balance=min),
+        Method("anisotropic_direct", loss=make_anisotropic_loss(*ANISOTROPY), start=leave_as_built),
+        Method("anisotropic_displacement", loss=make_anisotropic_loss(*ANISOTROPY), **_BINS),
+        Method("anisotropic_replicate", loss=make_anisotropic_loss(*ANISOTROPY), **_BINS, balance=max),
         *(
-            Method(f"anisotropic_{a:g}_{b:g}", loss=make_anisotropic_loss(a, b), start=start_at_bins, balance=min)
+            Method(f"anisotropic_{a:g}_{b:g}", loss=make_anisotropic_loss(a, b), **_BINS, balance=min)
             for a, b in ANISOTROPY_ABLATION
         ),
         # the comparison of the pixel-wise classification paper, and Adaptive Wing beside it
-        Method("direct", loss=lambda data_dir, dataset, crop: DistanceLoss(), build=build_direct),
+        Method("direct", loss=always(DistanceLoss), build=build_direct, own_head=True),
         Method(
             "cascaded",
-            loss=lambda data_dir, dataset, crop: DistanceLoss(),
+            loss=always(DistanceLoss),
             build=build_cascade,
+            own_head=True,
             decode=decode_last_stage,
             start=set_mean_face,
         ),
-        Method(
-            "distribution",
-            loss=lambda data_dir, dataset, crop: DistributionLoss(),
-            **_maps(background=False, logarithms=True),
-        ),
-        Method("heatmap", loss=lambda data_dir, dataset, crop: HeatmapLoss(), **_maps(background=True)),
-        Method("adaptive_wing", loss=lambda data_dir, dataset, crop: AdaptiveWingLoss(), **_maps(background=False)),
-        Method("pwc", loss=lambda data_dir, dataset, crop: PixelwiseLoss(), **_CLASSES),
-        Method("pwc_disc", loss=lambda data_dir, dataset, crop: PixelwiseLoss(), **_CLASSES, **_DISCRIMINATOR),
-        Method("hybrid", loss=lambda data_dir, dataset, crop: HybridLoss(), **_CLASSES),
-        Method("hybrid_disc", loss=lambda data_dir, dataset, crop: HybridLoss(), **_CLASSES, **_DISCRIMINATOR),
+        Method("distribution", loss=always(DistributionLoss), **_maps(background=False, logarithms=True)),
+        Method("heatmap", loss=always(HeatmapLoss), **_maps(background=True)),
+        Method("adaptive_wing", loss=always(AdaptiveWingLoss), **_maps(background=False)),
+        Method("pwc", loss=always(PixelwiseLoss), **_CLASSES),
+        Method("pwc_disc", loss=always(PixelwiseLoss), **_CLASSES, **_DISCRIMINATOR),
+        Method("hybrid", loss=always(HybridLoss), **_CLASSES),
+        Method("hybrid_disc", loss=always(HybridLoss), **_CLASSES, **_DISCRIMINATOR),
         # ACE-Net, and what its Tables 1 and 2 compare it with
         Method(
             "lmk_line",
             loss=_heat_losses(HeatLoss),
             build=build_landmark_heatmaps,
+            own_head=True,
             encode=targets.encode_landmarks,
             decode=decode_landmarks,
-            start=start_as_built,
+            start=leave_as_built,
             maps=True,
         ),
         Method("line", loss=_heat_losses(HeatLoss), encode=targets.encode_full, **_ACE),

@@ -5,13 +5,39 @@ stay in it. Smooth L1 and Wing change their form at an error that is meant in pi
 a crop of `image_size`. That is one stated size, not the network's input: a threshold of 2 pixels of 224 is the same
 share of the face at every input.
 
-Every function returns the mean over the coordinates of each face, (batch,), as Keras' own losses do.
+Every function returns the mean over the coordinates of each face, (batch,), as Keras' own losses do. `FaceLoss` makes
+a loss of Keras of such a function, here and in pixelwise/ and ace_net/.
 """
+
+from collections.abc import Callable
 
 import keras
 from keras import ops
 
 from config import LOSS_INPUT, PACKAGE, SMOOTH_L1_THRESHOLD, WING_CURVATURE, WING_WIDTH
+
+
+class FaceLoss(keras.losses.Loss):
+    """What makes a loss of Keras of a pure function (targets, predictions, **constants) -> (batch,).
+
+    A class of its own for each function names it as `function`, and its constants with their usual values as arguments.
+    `get_config` gives all of them, so that a run's record tells its loss.
+
+    Args:
+        constants: name -> number, of the function.
+    """
+
+    function: Callable
+
+    def __init__(self, name: str, constants: dict | None = None, **kwargs):
+        super().__init__(name=name, **kwargs)
+        self.constants = constants or {}
+
+    def call(self, y_true, y_pred):
+        return self.function(y_true, y_pred, **self.constants)
+
+    def get_config(self):
+        return {**super().get_config(), **self.constants}
 
 
 def l1(y_true, y_pred):
@@ -70,55 +96,42 @@ def _check_positive(**numbers):
 
 
 @keras.saving.register_keras_serializable(PACKAGE)
-class L1Loss(keras.losses.Loss):
+class L1Loss(FaceLoss):
     """See `l1`."""
 
-    def __init__(self, name="l1", **kwargs):
-        super().__init__(name=name, **kwargs)
+    function = staticmethod(l1)
 
-    def call(self, y_true, y_pred):
-        return l1(y_true, y_pred)
+    def __init__(self, name="l1", **kwargs):
+        super().__init__(name, **kwargs)
 
 
 @keras.saving.register_keras_serializable(PACKAGE)
-class L2Loss(keras.losses.Loss):
+class L2Loss(FaceLoss):
     """See `l2`."""
 
-    def __init__(self, name="l2", **kwargs):
-        super().__init__(name=name, **kwargs)
+    function = staticmethod(l2)
 
-    def call(self, y_true, y_pred):
-        return l2(y_true, y_pred)
+    def __init__(self, name="l2", **kwargs):
+        super().__init__(name, **kwargs)
 
 
 @keras.saving.register_keras_serializable(PACKAGE)
-class SmoothL1Loss(keras.losses.Loss):
+class SmoothL1Loss(FaceLoss):
     """See `smooth_l1`."""
 
+    function = staticmethod(smooth_l1)
+
     def __init__(self, threshold=SMOOTH_L1_THRESHOLD, image_size=LOSS_INPUT, name="smooth_l1", **kwargs):
-        super().__init__(name=name, **kwargs)
         _check_positive(threshold=threshold, image_size=image_size)
-        self.threshold, self.image_size = threshold, image_size
-
-    def call(self, y_true, y_pred):
-        return smooth_l1(y_true, y_pred, self.threshold, self.image_size)
-
-    def get_config(self):
-        return {**super().get_config(), "threshold": self.threshold, "image_size": self.image_size}
+        super().__init__(name, {"threshold": threshold, "image_size": image_size}, **kwargs)
 
 
 @keras.saving.register_keras_serializable(PACKAGE)
-class WingLoss(keras.losses.Loss):
+class WingLoss(FaceLoss):
     """See `wing`."""
 
+    function = staticmethod(wing)
+
     def __init__(self, width=WING_WIDTH, curvature=WING_CURVATURE, image_size=LOSS_INPUT, name="wing", **kwargs):
-        super().__init__(name=name, **kwargs)
         _check_positive(width=width, curvature=curvature, image_size=image_size)
-        self.width, self.curvature, self.image_size = width, curvature, image_size
-
-    def call(self, y_true, y_pred):
-        return wing(y_true, y_pred, self.width, self.curvature, self.image_size)
-
-    def get_config(self):
-        own = {"width": self.width, "curvature": self.curvature, "image_size": self.image_size}
-        return {**super().get_config(), **own}
+        super().__init__(name, {"width": width, "curvature": curvature, "image_size": image_size}, **kwargs)

@@ -14,7 +14,8 @@ import numpy as np
 from keras import layers, ops
 
 from config import MAP_CHANNELS, MAP_SPREAD, PACKAGE
-from image_utility import to_targets
+from image_utility import from_grid
+from maps import cut, soft_argmax
 
 MAPS = "maps"  # name of the layer that makes them
 MAP_STRIDE = 4  # pixels of the input for one of a map
@@ -24,7 +25,7 @@ MAP_STRIDE = 4  # pixels of the input for one of a map
 class MeanPlace(layers.Layer):
     """The mean place of each map under its softmax, float32 under every precision policy.
 
-    Maps (batch, height, width, points) of a square crop go in, targets (batch, 2 * points) come out, see
+    Maps (batch, side, side, points) of a square crop go in, targets (batch, 2 * points) come out, see
     image_utility.to_targets.
 
     Args:
@@ -36,14 +37,11 @@ class MeanPlace(layers.Layer):
         self.size, self.stride = size, stride
 
     def build(self, maps_shape):
-        rows, columns = ((np.arange(count) + 0.5) * self.stride - 0.5 for count in maps_shape[1:3])  # crop pixels
-        places = np.stack(np.meshgrid(columns, rows), axis=-1).reshape(-1, 1, 2)
-        self._places = to_targets(places, self.size).astype(np.float32)  # (height * width, 2)
+        pixels = from_grid(np.arange(maps_shape[1]), self.stride)  # of the crop
+        self._line = ((self.size / 2 - pixels) / self.size).astype(np.float32)  # (side,), as targets
 
     def call(self, maps):
-        _, height, width, points = maps.shape
-        chances = ops.softmax(ops.reshape(ops.transpose(maps, (0, 3, 1, 2)), (-1, points, height * width)), axis=-1)
-        return ops.reshape(ops.matmul(chances, self._places), (-1, 2 * points))
+        return ops.reshape(soft_argmax(maps, self._line), (-1, 2 * maps.shape[-1]))
 
     def compute_output_shape(self, maps_shape):
         return maps_shape[0], 2 * maps_shape[-1]
@@ -69,12 +67,6 @@ def mean_places(trunk: keras.Model, taps: tuple[str, ...], points: int, batch_no
     start = keras.initializers.RandomNormal(stddev=MAP_SPREAD)
     maps = layers.Conv2D(points, 1, kernel_initializer=start, dtype="float32", name=MAPS)(features)
     return MeanPlace(trunk.input_shape[1], name="places")(maps)
-
-
-def cut(features, side: int):
-    """The first rows and columns, so many: where a side is no multiple of 32 features reach beyond the input."""
-    over = features.shape[1] - side
-    return layers.Cropping2D(((0, over), (0, over)))(features) if over else features
 
 
 def _reduced(features, batch_norm: float):

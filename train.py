@@ -50,7 +50,7 @@ from distribution import DISTRIBUTE, accelerators, distribution_of, is_chief, wo
 from face_batches import Faces, HostSampler, MovedBatches, TrainingBatches, load_faces, read_index
 from face_records import FaceRecords, RecordBatches
 from figures import draw_curves
-from methods import METHODS, build_regression, make_acr_loss, method_of
+from methods import METHODS, method_of
 from pca_utility import labels_digest, labels_folder
 from pose_balance import pose_bins
 from progress import Progress
@@ -140,7 +140,7 @@ class Train:
             if numbers[name] is not None and numbers[name] < least:
                 raise ValueError(f"{name} is too small. Received {numbers[name]}; {least} or more is right")
         row_of(SAMPLERS, self.sampler, "sampler")
-        if self.network.spatial and method.build is not build_regression:
+        if self.network.spatial and method.own_head:
             raise ValueError(
                 f"{method.name} has a head of its own. Received the spatial head; --head pooled leaves it alone"
             )
@@ -290,7 +290,7 @@ class Train:
         if self.method.balance:
             shown["pose_bins"] = {"n": [len(members) for members in batches.bins], "shown": batches.per_bin}
             print(f"pose bins of {shown['pose_bins']['n']} faces; a round shows {batches.per_bin} of each")
-        if getattr(self.method.loss, "func", None) is make_acr_loss:
+        if self.method.labels:
             labels = labels_folder(self.data_dir, self.dataset, self.crop.name)
             shown["labels"] = {"sha256": labels_digest(labels, self.dataset)}
         return shown

@@ -14,8 +14,8 @@ from scipy.sparse.csgraph import connected_components, dijkstra
 
 from ace_net.contours import resampled
 from ace_net.losses import filters
-from ace_net.targets import from_grid
 from config import CONTOUR_WIDTH, EXTRACTION, EXTRACTION_WIDTH, FINE_STRIDE
+from image_utility import from_grid
 from landmark_layouts import ANCHORS, CONTOUR_POINTS, CONTOURS
 
 REFINEMENTS = 2  # of a ridge's place on the heat itself

@@ -35,16 +35,12 @@ from config import (
     PERFECT_CONTOURNESS,
 )
 from landmark_layouts import ANCHORS, CONTOUR_POINTS, CONTOURS
+from maps import masked_mean, safe_sqrt, values_at
+from point_losses import FaceLoss
 
 # --------------------------------------------------------------------------------------------------------------------
 # Contourness
 # --------------------------------------------------------------------------------------------------------------------
-
-
-def safe_sqrt(x):
-    """The square root, with a slope of 0 at 0 in the place of an infinite one."""
-    positive = x > 0
-    return ops.where(positive, ops.sqrt(ops.where(positive, x, ops.ones_like(x))), ops.zeros_like(x))
 
 
 def filters(sigma=CONTOUR_WIDTH):
@@ -95,33 +91,9 @@ def contourness(heat, sigma=CONTOUR_WIDTH):
     return a + c + safe_sqrt(ops.square(a - c) + 4 * ops.square(b)) - energy
 
 
-def contour_loss(score):
-    """f of Sec. 5.3: from contourness to a loss in [0, 1], 0 for a perfect ridge."""
-    return ops.clip(1 - 2 ** ((score - PERFECT_CONTOURNESS) / CONTOURNESS_SCALE), 0, 1)
-
-
-def sample(maps, places):
-    """Values of maps between pixels, bilinear; beyond a map's border the value there.
-
-    Args:
-        maps: (batch, maps, height, width). places: (batch, maps, n, 2) x, y of each map.
-
-    Returns:
-        (batch, maps, n).
-    """
-    height, width = maps.shape[2:]
-    flat = ops.reshape(maps, (-1, maps.shape[1], height * width))
-    x, y = ops.clip(places[..., 0], 0, width - 1), ops.clip(places[..., 1], 0, height - 1)
-    left, top = ops.clip(ops.floor(x), 0, width - 2), ops.clip(ops.floor(y), 0, height - 2)
-    right_share, low_share = x - left, y - top
-    first = ops.cast(top * width + left, "int32")
-
-    def at(offset):
-        return ops.take_along_axis(flat, first + offset, axis=-1)
-
-    above = (1 - right_share) * at(0) + right_share * at(1)
-    below = (1 - right_share) * at(width) + right_share * at(width + 1)
-    return (1 - low_share) * above + low_share * below
+def contour_loss(score, perfect=PERFECT_CONTOURNESS, scale=CONTOURNESS_SCALE):
+    """f of Sec. 5.3: from contourness to a loss in [0, 1], 0 for a `perfect` ridge."""
+    return ops.clip(1 - 2 ** ((score - perfect) / scale), 0, 1)
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -143,7 +115,7 @@ def heat_loss(true, predicted, annotated, alpha=HEAT_EMPHASIS):
     emphasis = ops.stop_gradient(ops.maximum(true, ops.abs(error)))
     squared = ops.sum((1 + (alpha - 1) * emphasis) * ops.square(error), axis=(1, 2))  # (batch, maps)
     pixels = true.shape[1] * true.shape[2]
-    return safe_sqrt(_mean(squared / pixels, annotated))
+    return safe_sqrt(masked_mean(squared / pixels, annotated))
 
 
 def far_loss(far, predicted, weak, alpha=HEAT_EMPHASIS):
@@ -151,42 +123,46 @@ def far_loss(far, predicted, weak, alpha=HEAT_EMPHASIS):
     return heat_loss(ops.zeros_like(predicted), predicted * far, weak, alpha)
 
 
-def landmark_loss(score, landmarks, weak):
+def landmark_loss(score, landmarks, weak, perfect=PERFECT_CONTOURNESS, scale=CONTOURNESS_SCALE):
     """Eq. 7: contourness at landmarks.
 
     Args:
         score: contourness (batch, maps, height, width). landmarks: (batch, maps, n, 3), x, y and 1, or 0 for none.
-        weak: (batch, maps).
+        weak: (batch, maps). perfect, scale: see `contour_loss`.
     """
-    losses = contour_loss(sample(score, landmarks[..., :2]))  # (batch, maps, n)
-    return _mean(_mean(losses, landmarks[..., 2]), weak)
+    losses = contour_loss(values_at(score, landmarks[..., :2]), perfect, scale)  # (batch, maps, n)
+    return masked_mean(masked_mean(losses, landmarks[..., 2]), weak)
 
 
-def line_loss(score, samples, weak, distance=FAR):
+def line_loss(score, samples, weak, distance=FAR, perfect=PERFECT_CONTOURNESS, scale=CONTOURNESS_SCALE):
     """Eq. 8: the largest contourness along the normals of the line between landmarks, within `distance` of it.
 
     Args:
         score: contourness (batch, maps, height, width). samples: (batch, maps, n, 4), places and unit normals.
-        weak: (batch, maps).
+        weak: (batch, maps). perfect, scale: see `contour_loss`.
     """
     steps = np.arange(-int(distance), int(distance) + 1, dtype=np.float32)
     places = samples[..., None, :2] + steps[:, None] * samples[..., None, 2:]  # (batch, maps, n, steps, 2)
     maps, count = samples.shape[1:3]
-    found = sample(score, ops.reshape(places, (-1, maps, count * len(steps), 2)))
+    found = values_at(score, ops.reshape(places, (-1, maps, count * len(steps), 2)))
     best = ops.max(ops.reshape(found, (-1, maps, count, len(steps))), axis=-1)  # (batch, maps, n)
-    return _mean(ops.mean(contour_loss(best), axis=-1), weak)
+    return masked_mean(ops.mean(contour_loss(best, perfect, scale), axis=-1), weak)
 
 
-def _mean(values, weights):
-    """The mean over the last axis of values with weights 0 or 1; 0 where all are 0."""
-    return ops.sum(values * weights, axis=-1) / ops.maximum(ops.sum(weights, axis=-1), 1)
-
-
-def terms(y_true, y_pred, alpha=HEAT_EMPHASIS):
+def terms(
+    y_true,
+    y_pred,
+    alpha=HEAT_EMPHASIS,
+    sigma=CONTOUR_WIDTH,
+    distance=FAR,
+    perfect=PERFECT_CONTOURNESS,
+    scale=CONTOURNESS_SCALE,
+):
     """All terms of ACE-Net's loss, by name, each (batch,).
 
     Args:
         y_true: what targets.weak_targets gives, (batch, n). y_pred: (batch, side, side, maps).
+        alpha: see `heat_loss`. sigma: see `filters`. distance: see `line_loss`. perfect, scale: see `contour_loss`.
     """
     height, width, maps = y_pred.shape[1:]
     first, contours = len(ANCHORS), len(CONTOURS)
@@ -196,13 +172,27 @@ def terms(y_true, y_pred, alpha=HEAT_EMPHASIS):
     landmarks = ops.reshape(landmarks, (-1, contours, CONTOUR_POINTS, 3))
     samples = ops.reshape(samples, (-1, contours, LINE_SAMPLES, 4))
     drawn = y_pred[..., first:]  # the contours' maps
-    score = contourness(drawn)
+    score = contourness(drawn, sigma)
     return {
         "heat": heat_loss(heat, y_pred, annotated, alpha),
         "far": far_loss(heat[..., first:], drawn, weak, alpha),
-        "landmark": landmark_loss(score, landmarks, weak),
-        "line": line_loss(score, samples, weak),
+        "landmark": landmark_loss(score, landmarks, weak, perfect, scale),
+        "line": line_loss(score, samples, weak, distance, perfect, scale),
     }
+
+
+def fully_supervised(y_true, y_pred, alpha=HEAT_EMPHASIS):
+    """Eq. 3 of targets.full_targets (batch, side * side * maps + maps) and maps (batch, side, side, maps)."""
+    shape = y_pred.shape[1:]
+    pixels = int(np.prod(shape))
+    true = ops.reshape(y_true[:, :pixels], (-1, *shape))
+    return heat_loss(true, y_pred, y_true[:, pixels:], alpha)
+
+
+def weakly_supervised(y_true, y_pred, landmark_weight=LANDMARK_WEIGHT, line_weight=LINE_WEIGHT, **numbers):
+    """Eq. 3 where a map is known, Eq. 11 where a contour is known at landmarks only; `numbers` are those of `terms`."""
+    part = terms(y_true, y_pred, **numbers)
+    return part["heat"] + part["far"] + landmark_weight * part["landmark"] + line_weight * part["line"]
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -211,37 +201,36 @@ def terms(y_true, y_pred, alpha=HEAT_EMPHASIS):
 
 
 @keras.saving.register_keras_serializable(PACKAGE)
-class HeatLoss(keras.losses.Loss):
-    """Eq. 3 of targets.full_targets (batch, side * side * maps + maps) and maps (batch, side, side, maps)."""
+class HeatLoss(FaceLoss):
+    """See `fully_supervised`."""
+
+    function = staticmethod(fully_supervised)
 
     def __init__(self, alpha=HEAT_EMPHASIS, name="heat", **kwargs):
-        super().__init__(name=name, **kwargs)
-        self.alpha = _checked(alpha)
-
-    def call(self, y_true, y_pred):
-        shape = y_pred.shape[1:]
-        pixels = int(np.prod(shape))
-        heat = ops.reshape(y_true[:, :pixels], (-1, *shape))
-        return heat_loss(heat, y_pred, y_true[:, pixels:], self.alpha)
-
-    def get_config(self):
-        return {**super().get_config(), "alpha": self.alpha}
+        super().__init__(name, {"alpha": _checked(alpha)}, **kwargs)
 
 
 @keras.saving.register_keras_serializable(PACKAGE)
-class ACELoss(keras.losses.Loss):
-    """Eq. 3 where a map is known, Eq. 11 where a contour is known at landmarks only; of targets.weak_targets."""
+class ACELoss(FaceLoss):
+    """See `weakly_supervised`."""
 
-    def __init__(self, alpha=HEAT_EMPHASIS, name="ace", **kwargs):
-        super().__init__(name=name, **kwargs)
-        self.alpha = _checked(alpha)
+    function = staticmethod(weakly_supervised)
 
-    def call(self, y_true, y_pred):
-        part = terms(y_true, y_pred, self.alpha)
-        return part["heat"] + part["far"] + LANDMARK_WEIGHT * part["landmark"] + LINE_WEIGHT * part["line"]
-
-    def get_config(self):
-        return {**super().get_config(), "alpha": self.alpha}
+    def __init__(
+        self,
+        alpha=HEAT_EMPHASIS,
+        sigma=CONTOUR_WIDTH,
+        distance=FAR,
+        perfect=PERFECT_CONTOURNESS,
+        scale=CONTOURNESS_SCALE,
+        landmark_weight=LANDMARK_WEIGHT,
+        line_weight=LINE_WEIGHT,
+        name="ace",
+        **kwargs,
+    ):
+        of_terms = {"sigma": sigma, "distance": distance, "perfect": perfect, "scale": scale}
+        weights = {"landmark_weight": landmark_weight, "line_weight": line_weight}
+        super().__init__(name, {"alpha": _checked(alpha)} | of_terms | weights, **kwargs)
 
 
 def _checked(alpha):

@@ -16,11 +16,11 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from ace_net.contours import CURVES, anchors_of, contours_of, outlines_of_landmarks, rendered_outline
-from ace_net.targets import MAPS, heatmaps, pieces_of, to_grid
+from ace_net.targets import MAPS, heatmaps, pieces_of
 from config import FINE_STRIDE, SYNTHETIC_SEEDS, crop_of
 from face_batches import to_network
 from figures import DOTS, FACE_INCHES, PREDICTION_COLOUR
-from image_utility import crop_image, invert, transform
+from image_utility import crop_image, invert, to_grid, transform
 from landmark_layouts import LAYOUT_68
 from runtime import LandmarkNetwork, load_network
 from safe_files import replace_file

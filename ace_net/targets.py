@@ -10,19 +10,10 @@ import numpy as np
 
 from ace_net.contours import anchors_of, contours_of, known, resampled
 from config import COARSE_STRIDE, CONTOUR_WIDTH, FAR, FINE_STRIDE, LINE_SAMPLES
+from image_utility import to_grid
 from landmark_layouts import ANCHORS, CONTOURS
 
 MAPS = len(ANCHORS) + len(CONTOURS)
-
-
-def to_grid(points: np.ndarray, stride: int) -> np.ndarray:
-    """Crop pixels to pixels of a map that is `stride` times as coarse; centres are whole numbers in both."""
-    return (points + 0.5) / stride - 0.5
-
-
-def from_grid(points: np.ndarray, stride: int) -> np.ndarray:
-    """The inverse of `to_grid`."""
-    return (points + 0.5) * stride - 0.5
 
 
 def heatmaps(pieces: np.ndarray, maps: np.ndarray, shape: tuple, sigma: float = CONTOUR_WIDTH) -> np.ndarray:

@@ -253,7 +253,7 @@ def throughput(options: argparse.Namespace) -> None:
         return
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:  # its memory is its own
         print(row("peak memory of training", [pool.submit(training_memory, options).result()], "MiB"))
-    if options.raw or dataset.reader == "synthetic":
+    if options.raw or dataset.rendered:
         runs = [preparation(dataset, options.raw) for _ in range(options.preparations)]
         print(row(f"preparing {dataset.title}", [speed for speed, _ in runs], "faces/s"))
         print(row("peak memory of preparing, its largest process", [peak for _, peak in runs], "MiB"))

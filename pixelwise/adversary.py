@@ -8,7 +8,7 @@ import keras
 from keras import layers, ops
 
 from config import DETECTOR_STEPS, DISCRIMINATOR_RATE, DISCRIMINATOR_UNITS
-from pixelwise.losses import soft_argmax
+from maps import soft_argmax
 from pixelwise.targets import from_pixels
 from pixelwise.vgg import dense_block
 

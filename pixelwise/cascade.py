@@ -16,6 +16,8 @@ from keras import layers, ops
 from cnn_model import backbone
 from config import CASCADE_DROPOUT, CASCADE_INPUT, CASCADE_STAGES, PACKAGE, Dataset, Network
 from face_batches import TrainingBatches
+from image_utility import from_grid
+from maps import cut, values_at
 from pixelwise.vgg import conv_block, dense_block, scaled
 
 CHANNELS, CONVOLUTIONS, FEATURES = (64, 128, 256, 512), 2, 256  # of a stage; max-pooling after each pair
@@ -71,9 +73,7 @@ def _feature_image(features, side: int):
     """A linear layer to an image of half the side, enlarged: (batch, side, side, 1)."""
     half = -(-side // 2)
     image = layers.Dense(half * half, activation="relu")(features)
-    image = layers.UpSampling2D(2)(layers.Reshape((half, half, 1))(image))
-    over = 2 * half - side
-    return layers.Cropping2D(((0, over), (0, over)))(image) if over else image
+    return cut(layers.UpSampling2D(2)(layers.Reshape((half, half, 1))(image)), side)
 
 
 @keras.saving.register_keras_serializable(PACKAGE)
@@ -151,7 +151,7 @@ class Restore(layers.Layer):
 
 def _line_as_targets(side: int, input_size: int) -> np.ndarray:
     """The pixels of a line as targets, (side,). Of a shrunk image each lies in the middle of those it was made of."""
-    pixels = (np.arange(side) + 0.5) * input_size / side - 0.5  # of the input
+    pixels = from_grid(np.arange(side), input_size / side)  # of the input
     return (0.5 - pixels / input_size).astype(np.float32)
 
 
@@ -183,21 +183,7 @@ def _move_back(points, pose):
 
 
 def _warp(image, places):
-    """The image (batch, side, side, 1) at places (batch, side * side, 2), pixels; bilinear, edge pixels repeated.
-
-    keras.ops.image.affine_transform does the same, but with an operation that no exported file can hold.
-    """
+    """The image (batch, side, side, 1) at places (batch, side * side, 2), pixels; bilinear, edge pixels repeated."""
     side = image.shape[1]
-    flat = ops.reshape(image, (-1, side * side))
-    places = ops.clip(places, 0, side - 1)
-    low = ops.floor(places)
-    part = places - low
-    low = ops.cast(low, "int32")
-    high = ops.minimum(low + 1, side - 1)
-
-    def at(column, row):
-        return ops.take_along_axis(flat, row[..., 1] * side + column[..., 0], axis=1)
-
-    above = at(low, low) * (1 - part[..., 0]) + at(high, low) * part[..., 0]
-    below = at(low, high) * (1 - part[..., 0]) + at(high, high) * part[..., 0]
-    return ops.reshape(above * (1 - part[..., 1]) + below * part[..., 1], (-1, side, side, 1))
+    seen = values_at(ops.reshape(image, (-1, 1, side, side)), places[:, None])  # (batch, 1, side * side)
+    return ops.reshape(seen, (-1, side, side, 1))

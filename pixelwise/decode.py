@@ -4,6 +4,7 @@ A decoder is a function from predictions (batch, side, side, maps) and the crop'
 as a row of methods.METHODS has it. Which one reads a network is a setting of the reading, not of the training.
 """
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -32,10 +33,15 @@ def map_decoders(background: bool, logarithms: bool) -> dict[str, Callable[[np.n
 
     argmax.__doc__ = f"Each map's highest pixel, x and y; {ignored}."
     subpixel.__doc__ = (
-        f"Each map's mean place, x and y, in the square window that reaches {WINDOW_SIGMAS * MAP_SIGMA:g} pixels of a "
-        f"crop of {LOSS_INPUT} to every side of its highest pixel; the weight of a pixel is {weight}; {ignored}."
+        "Each map's mean place, x and y, in the square window that reaches `reach` pixels to every side of its highest "
+        f"pixel; the weight of a pixel is {weight}; {ignored}."
     )
     return {"subpixel": subpixel, "argmax": argmax}
+
+
+def window_reach(side: int) -> int:
+    """How far the sub-pixel window of maps of this side reaches, in whole pixels to every side of the highest one."""
+    return math.ceil(WINDOW_SIGMAS * MAP_SIGMA * side / LOSS_INPUT)
 
 
 def decode_last_stage(stages: np.ndarray, size: int) -> np.ndarray:
@@ -61,7 +67,7 @@ def _highest(maps: np.ndarray) -> np.ndarray:
 def _mean_in_window(maps: np.ndarray, middle: np.ndarray, logarithms: bool) -> np.ndarray:
     """The weighted mean place around `middle` (batch, points, 2), in pixels of the maps."""
     side = maps.shape[1]
-    reach = max(1, round(WINDOW_SIGMAS * MAP_SIGMA * side / LOSS_INPUT))
+    reach = window_reach(side)
     steps = np.arange(-reach, reach + 1)
     columns, rows = (middle[..., axis, None] + steps for axis in (0, 1))  # (batch, points, window)
     face = np.arange(maps.shape[0])[:, None, None, None]

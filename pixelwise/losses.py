@@ -14,13 +14,13 @@ import keras
 from keras import ops
 
 from config import ADAPTIVE_WING, ADAPTIVE_WING_MASK, ADAPTIVE_WING_WEIGHT, HYBRID_BETA, LOSS_INPUT, MAP_SIGMA, PACKAGE
+from maps import masked_mean, safe_sqrt, soft_argmax
 from pixelwise.targets import first_of_pixel, log_gaussians, outer, pixel_indices, to_pixels
+from point_losses import FaceLoss
 
-_TINY = 1e-12  # squared pixels; the root has no slope at zero
 
-
-def distance(y_true, y_pred):
-    """Mean distance of a landmark to its truth, in pixels of 224 (Eq. 1).
+def distance(y_true, y_pred, image_size=LOSS_INPUT):
+    """Mean distance of a landmark to its truth, in pixels of a crop of `image_size` (Eq. 1).
 
     Args:
         y_pred: (batch, 2 * points), or (batch, stages, 2 * points) of a cascade, all of whose stages count alike.
@@ -30,60 +30,70 @@ def distance(y_true, y_pred):
     if len(y_pred.shape) == 3:
         y_true = y_true[:, None, :]
     landmarks = math.prod(y_pred.shape[1:]) // 2
-    error = ops.reshape(LOSS_INPUT * (y_true - y_pred), (-1, landmarks, 2))
+    error = ops.reshape(image_size * (y_true - y_pred), (-1, landmarks, 2))
     return ops.mean(_length(error), axis=-1)
 
 
 def _length(vectors):
     """Euclidean length of vectors (..., 2), with slope 0 where there is none."""
-    return ops.sqrt(ops.maximum(ops.sum(ops.square(vectors), axis=-1), _TINY))
+    return safe_sqrt(ops.sum(ops.square(vectors), axis=-1))
 
 
-def distribution(y_true, y_pred):
+def distribution(y_true, y_pred, sigma=MAP_SIGMA, image_size=LOSS_INPUT):
     """Sum over landmarks of KL(Gaussian || softmax over the pixels of the map): the distribution model.
 
     The Gaussian is normalised over the pixels there are. It is a product of two factors, so that neither it nor its
     logarithm need be written out: KL = sum_y g_y sum_x g_x (log g_x + log g_y) - sum_y g_y sum_x g_x z + log sum exp z.
 
     Args:
-        y_pred: z, (batch, side, side, points), unbounded.
+        y_pred: z, (batch, side, side, points), unbounded. sigma: in pixels of a crop of `image_size`.
     """
     side, logits = y_pred.shape[1], ops.convert_to_tensor(y_pred)
-    along_x, along_y = (ops.log_softmax(line, axis=1) for line in _log_lines(y_true, side))  # (batch, side, points)
+    along_x, along_y = (ops.log_softmax(line, axis=1) for line in _log_lines(y_true, side, sigma, image_size))
     negative_entropy = sum(ops.sum(ops.exp(line) * line, axis=1) for line in (along_x, along_y))  # (batch, points)
     rows = ops.sum(logits * ops.exp(along_x)[:, None, :, :], axis=2)  # (batch, side, points)
     expected = ops.sum(rows * ops.exp(along_y), axis=1)  # (batch, points)
     return ops.sum(negative_entropy - expected + ops.logsumexp(logits, axis=(1, 2)), axis=-1)
 
 
-def heatmap(y_true, y_pred):
+def heatmap(y_true, y_pred, sigma=MAP_SIGMA, image_size=LOSS_INPUT):
     """Sum of squared differences to Gaussians of height 1 and to a map of the background: the heatmap regression model.
 
     The background is 1 less the highest of the Gaussians.
 
     Args:
-        y_pred: (batch, side, side, points + 1), the background last.
+        y_pred: (batch, side, side, points + 1), the background last. sigma: in pixels of a crop of `image_size`.
     """
     y_pred = ops.convert_to_tensor(y_pred)
-    gaussians = _gaussians(y_true, y_pred.shape[1])
+    gaussians = outer(*(ops.exp(line) for line in _log_lines(y_true, y_pred.shape[1], sigma, image_size)))
     background = 1 - ops.max(gaussians, axis=-1, keepdims=True)
     error = y_pred - ops.concatenate([gaussians, background], axis=-1)
     return ops.sum(ops.square(error), axis=(1, 2, 3))
 
 
-def adaptive_wing(y_true, y_pred, omega, theta, epsilon, alpha):
+def adaptive_wing(
+    y_true,
+    y_pred,
+    omega=ADAPTIVE_WING["omega"],
+    theta=ADAPTIVE_WING["theta"],
+    epsilon=ADAPTIVE_WING["epsilon"],
+    alpha=ADAPTIVE_WING["alpha"],
+    weight=ADAPTIVE_WING_WEIGHT,
+    mask=ADAPTIVE_WING_MASK,
+    sigma=MAP_SIGMA,
+    image_size=LOSS_INPUT,
+):
     """Adaptive Wing loss (Wang et al., ICCV 2019, Eq. 3) with its weighted loss map, the mean over pixels and maps.
 
     With d = |y - y'| at a pixel of height y: omega ln(1 + (d / epsilon)^(alpha - y)) below theta, A d - C above, where
-    A and C make value and slope continuous. Pixels count ADAPTIVE_WING_WEIGHT + 1 times where the map of heights, each
-    pixel the highest of 3 x 3, is at least ADAPTIVE_WING_MASK high.
+    A and C make value and slope continuous. Pixels count `weight` + 1 times where the map of heights, each pixel the
+    highest of 3 x 3, is at least `mask` high.
 
     Args:
-        y_pred: (batch, side, side, points).
+        y_pred: (batch, side, side, points). sigma: of the Gaussians, in pixels of a crop of `image_size`.
     """
     y_pred = ops.convert_to_tensor(y_pred)
-    side = y_pred.shape[1]
-    lines = [ops.exp(line) for line in _log_lines(y_true, side)]
+    lines = [ops.exp(line) for line in _log_lines(y_true, y_pred.shape[1], sigma, image_size)]
     height = outer(*lines)
     error = ops.abs(height - y_pred)
     power = alpha - height
@@ -94,18 +104,12 @@ def adaptive_wing(y_true, y_pred, omega, theta, epsilon, alpha):
     loss = ops.where(error < theta, near, slope * error - offset)
     # heights are not negative, so the highest of 3 x 3 is the product of the highest of 3 along x and along y
     highest = outer(*(ops.max_pool(line, 3, strides=1, padding="same", data_format="channels_last") for line in lines))
-    weight = 1 + ADAPTIVE_WING_WEIGHT * ops.cast(highest >= ADAPTIVE_WING_MASK, loss.dtype)
-    return ops.mean(weight * loss, axis=(1, 2, 3))
+    return ops.mean((1 + weight * ops.cast(highest >= mask, loss.dtype)) * loss, axis=(1, 2, 3))
 
 
-def _log_lines(y_true, side: int):
-    """The two factors of the landmarks' Gaussians, see `log_gaussians`."""
-    return log_gaussians(to_pixels(y_true, side), side, MAP_SIGMA * side / LOSS_INPUT)
-
-
-def _gaussians(y_true, side: int):
-    """Gaussians of height 1 around the landmarks, (batch, side, side, points)."""
-    return outer(*(ops.exp(line) for line in _log_lines(y_true, side)))
+def _log_lines(y_true, side: int, sigma: float, image_size: int):
+    """The two factors of the landmarks' Gaussians, each (batch, side, points), see `log_gaussians`."""
+    return log_gaussians(to_pixels(y_true, side), side, sigma * side / image_size)
 
 
 def pixelwise(y_true, y_pred):
@@ -124,7 +128,7 @@ def pixelwise(y_true, y_pred):
     present = ops.cast(inside, y_pred.dtype)  # (batch, points)
     flat = ops.reshape(y_pred, (-1, side * side * classes))
     own = ops.take_along_axis(flat, indices * classes + ops.arange(classes - 1, dtype="int32"), axis=1)
-    landmarks = ops.sum(present * own, axis=1) / ops.maximum(ops.sum(present, axis=1), 1)
+    landmarks = masked_mean(own, present)
 
     background = ops.reshape(y_pred[..., -1], (-1, side * side))
     taken = ops.cast(first_of_pixel(indices, inside), y_pred.dtype)  # (batch, points), one for each pixel
@@ -133,107 +137,93 @@ def pixelwise(y_true, y_pred):
     return -(landmarks + others) / 2
 
 
-def soft_argmax(log_weights):
-    """The mean pixel of every map, each pixel weighted: a place of landmarks that has a gradient, unlike the argmax.
-
-    Args:
-        log_weights: (batch, side, side, points), logarithms of the weights, which need not add to 1.
-
-    Returns:
-        x and y in pixels, (batch, points, 2).
-    """
-    log_weights = ops.convert_to_tensor(log_weights)
-    highest = ops.stop_gradient(ops.max(log_weights, axis=(1, 2), keepdims=True))
-    weights = ops.exp(log_weights - highest)
-    place = ops.arange(log_weights.shape[1], dtype=weights.dtype)[None, :, None]
-    lines = [ops.sum(weights, axis=axis) for axis in (1, 2)]  # columns and rows, (batch, side, points)
-    return ops.stack([ops.sum(place * line, axis=1) / ops.sum(line, axis=1) for line in lines], axis=-1)
-
-
-def hybrid(y_true, y_pred, beta=HYBRID_BETA):
+def hybrid(y_true, y_pred, beta=HYBRID_BETA, image_size=LOSS_INPUT):
     """Cross-entropy plus beta times the mean distance of the landmarks that lie in the crop (Eq. 3, alpha = 1).
 
     A landmark's place is the soft-argmax of its class's probabilities. The published code takes the argmax, through
     which no gradient passes, so that its distance trains nothing.
 
     Args:
-        y_pred: see `pixelwise`. beta: for a distance in pixels of 224.
+        y_pred: see `pixelwise`. beta: for a distance in pixels of a crop of `image_size`.
     """
     y_pred = ops.convert_to_tensor(y_pred)
     side = y_pred.shape[1]
     truth = to_pixels(y_true, side)
     _, inside = pixel_indices(truth, side)
     present = ops.cast(inside, y_pred.dtype)
-    distances = LOSS_INPUT / side * _length(truth - soft_argmax(y_pred[..., :-1]))  # (batch, points)
-    mean = ops.sum(present * distances, axis=1) / ops.maximum(ops.sum(present, axis=1), 1)
-    return pixelwise(y_true, y_pred) + beta * mean
+    distances = image_size / side * _length(truth - soft_argmax(y_pred[..., :-1]))  # (batch, points)
+    return pixelwise(y_true, y_pred) + beta * masked_mean(distances, present)
 
 
 @keras.saving.register_keras_serializable(PACKAGE)
-class DistanceLoss(keras.losses.Loss):
+class DistanceLoss(FaceLoss):
     """See `distance`."""
 
-    def __init__(self, name="distance", **kwargs):
-        super().__init__(name=name, **kwargs)
+    function = staticmethod(distance)
 
-    def call(self, y_true, y_pred):
-        return distance(y_true, y_pred)
+    def __init__(self, image_size=LOSS_INPUT, name="distance", **kwargs):
+        super().__init__(name, {"image_size": image_size}, **kwargs)
 
 
 @keras.saving.register_keras_serializable(PACKAGE)
-class DistributionLoss(keras.losses.Loss):
+class DistributionLoss(FaceLoss):
     """See `distribution`."""
 
-    def __init__(self, name="distribution", **kwargs):
-        super().__init__(name=name, **kwargs)
+    function = staticmethod(distribution)
 
-    def call(self, y_true, y_pred):
-        return distribution(y_true, y_pred)
+    def __init__(self, sigma=MAP_SIGMA, image_size=LOSS_INPUT, name="distribution", **kwargs):
+        super().__init__(name, {"sigma": sigma, "image_size": image_size}, **kwargs)
 
 
 @keras.saving.register_keras_serializable(PACKAGE)
-class HeatmapLoss(keras.losses.Loss):
+class HeatmapLoss(FaceLoss):
     """See `heatmap`."""
 
-    def __init__(self, name="heatmap", **kwargs):
-        super().__init__(name=name, **kwargs)
+    function = staticmethod(heatmap)
 
-    def call(self, y_true, y_pred):
-        return heatmap(y_true, y_pred)
+    def __init__(self, sigma=MAP_SIGMA, image_size=LOSS_INPUT, name="heatmap", **kwargs):
+        super().__init__(name, {"sigma": sigma, "image_size": image_size}, **kwargs)
 
 
 @keras.saving.register_keras_serializable(PACKAGE)
-class AdaptiveWingLoss(keras.losses.Loss):
+class AdaptiveWingLoss(FaceLoss):
     """See `adaptive_wing`."""
 
-    def __init__(self, name="adaptive_wing", **kwargs):
-        super().__init__(name=name, **kwargs)
+    function = staticmethod(adaptive_wing)
 
-    def call(self, y_true, y_pred):
-        return adaptive_wing(y_true, y_pred, **ADAPTIVE_WING)
+    def __init__(
+        self,
+        omega=ADAPTIVE_WING["omega"],
+        theta=ADAPTIVE_WING["theta"],
+        epsilon=ADAPTIVE_WING["epsilon"],
+        alpha=ADAPTIVE_WING["alpha"],
+        weight=ADAPTIVE_WING_WEIGHT,
+        mask=ADAPTIVE_WING_MASK,
+        sigma=MAP_SIGMA,
+        image_size=LOSS_INPUT,
+        name="adaptive_wing",
+        **kwargs,
+    ):
+        curve = {"omega": omega, "theta": theta, "epsilon": epsilon, "alpha": alpha}
+        maps = {"weight": weight, "mask": mask, "sigma": sigma, "image_size": image_size}
+        super().__init__(name, curve | maps, **kwargs)
 
 
 @keras.saving.register_keras_serializable(PACKAGE)
-class PixelwiseLoss(keras.losses.Loss):
+class PixelwiseLoss(FaceLoss):
     """See `pixelwise`."""
 
-    def __init__(self, name="pixelwise", **kwargs):
-        super().__init__(name=name, **kwargs)
+    function = staticmethod(pixelwise)
 
-    def call(self, y_true, y_pred):
-        return pixelwise(y_true, y_pred)
+    def __init__(self, name="pixelwise", **kwargs):
+        super().__init__(name, **kwargs)
 
 
 @keras.saving.register_keras_serializable(PACKAGE)
-class HybridLoss(keras.losses.Loss):
+class HybridLoss(FaceLoss):
     """See `hybrid`."""
 
-    def __init__(self, beta=HYBRID_BETA, name="hybrid", **kwargs):
-        super().__init__(name=name, **kwargs)
-        self.beta = beta
+    function = staticmethod(hybrid)
 
-    def call(self, y_true, y_pred):
-        return hybrid(y_true, y_pred, self.beta)
-
-    def get_config(self):
-        return {**super().get_config(), "beta": self.beta}
+    def __init__(self, beta=HYBRID_BETA, image_size=LOSS_INPUT, name="hybrid", **kwargs):
+        super().__init__(name, {"beta": beta, "image_size": image_size}, **kwargs)

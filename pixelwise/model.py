@@ -8,8 +8,8 @@ from keras import layers
 
 from cnn_model import backbone
 from config import Dataset, Network
+from maps import cut
 from pixelwise.vgg import dense_block, scaled
-from spatial_head import cut
 
 SHORTCUT_KERNEL = 4  # of the deconvolutions to the two shortcuts, stride 2
 LAST_KERNEL, LAST_STRIDE = 16, 8  # of the deconvolution to the input's size

@@ -7,6 +7,7 @@ import shutil
 import keras
 import numpy as np
 import pytest
+from gradients import gradient
 from keras import ops
 
 import config
@@ -28,7 +29,6 @@ from ace_net.losses import (
     heat_loss,
     landmark_loss,
     line_loss,
-    sample,
     terms,
 )
 from ace_net.model import heatmap_network
@@ -50,25 +50,6 @@ def straight(angle: float, size: int = 41) -> np.ndarray:
 
 def numpy(x) -> np.ndarray:
     return ops.convert_to_numpy(x)
-
-
-def gradient(loss, predicted: np.ndarray) -> np.ndarray:
-    """The slope of a loss at predictions, with whatever backend there is."""
-    backend = keras.backend.backend()
-    if backend == "tensorflow":
-        import tensorflow as tf
-
-        x = tf.Variable(predicted)
-        with tf.GradientTape() as tape:
-            value = ops.sum(loss(x))
-        return np.asarray(tape.gradient(value, x))
-    if backend == "jax":
-        import jax
-
-        return np.asarray(jax.grad(lambda x: ops.sum(loss(x)))(ops.convert_to_tensor(predicted)))
-    x = ops.convert_to_tensor(predicted).requires_grad_()
-    ops.sum(loss(x)).backward()
-    return x.grad.cpu().numpy()
 
 
 @pytest.fixture(scope="module")
@@ -125,12 +106,6 @@ def test_the_normal_of_a_ridge_lies_across_it(angle):
     assert np.cos(normal - angle) == pytest.approx(0, abs=0.01)
 
 
-def test_sampling_is_bilinear():
-    maps = np.arange(12, dtype=np.float32).reshape(1, 1, 3, 4)
-    places = np.array([[[[1, 1], [0.5, 0], [3, 2], [1.25, 0.5], [-7, 9]]]], np.float32)
-    np.testing.assert_allclose(numpy(sample(maps, places))[0, 0], [5, 0.5, 11, 3.25, 8])
-
-
 # ---------------------------------------------------------------------------------------------------------------------
 # Terms
 # ---------------------------------------------------------------------------------------------------------------------
@@ -142,6 +117,19 @@ def test_heat_loss_by_hand():
     squared = 10 * 1 + (1 + 9 * 0.5) * 0.25  # weight 1 + (alpha - 1) max(H, |error|); the second map is not annotated
     loss = numpy(heat_loss(true, predicted, np.array([[1.0, 0.0]], np.float32), alpha=10))
     assert loss[0] == pytest.approx(np.sqrt(squared / 4))
+
+
+def test_the_weights_of_the_heat_loss_have_no_slope():
+    """W err / (n L), as if W were given; through W it would be larger wherever |error| decides W."""
+    rng = np.random.default_rng(5)
+    true, predicted = rng.uniform(0, 1, (2, 2, 6, 6, 3)).astype(np.float32)
+    annotated = np.array([[1, 0, 1], [1, 1, 1]], np.float32)
+    error = predicted.astype(np.float64) - true
+    weight = (1 + 9 * np.maximum(true, np.abs(error))) * annotated[:, None, None]
+    pixels = 36 * annotated.sum(axis=1)[:, None, None, None]  # n, of one image
+    loss = np.sqrt((weight * error**2).sum(axis=(1, 2, 3), keepdims=True) / pixels)
+    slope = gradient(lambda x: heat_loss(true, x, annotated, alpha=10), predicted)
+    np.testing.assert_allclose(slope, weight * error / (pixels * loss), rtol=1e-4, atol=1e-7)
 
 
 def test_full_and_far_terms_are_zero_on_a_perfect_heatmap(landmarks):
@@ -198,7 +186,7 @@ def test_gradients_are_finite_at_zero_error(landmarks):
 def test_alpha_below_one_is_an_error():
     with pytest.raises(ValueError, match="Received 0.5"):
         ACELoss(alpha=0.5)
-    assert ACELoss.from_config(ACELoss(alpha=4).get_config()).alpha == 4
+    assert ACELoss.from_config(ACELoss(alpha=4).get_config()).constants["alpha"] == 4
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -117,7 +117,7 @@ def test_a_nan_in_fused_steps_names_the_faces_of_all(tiny, fused, prepared_300w,
         return np.full_like(to_targets(landmarks, size), np.nan, np.float32)
 
     monkeypatch.setitem(
-        methods.METHODS, "l2", dataclasses.replace(methods.METHODS["l2"], encode=encode, start=methods.start_at_zero)
+        methods.METHODS, "l2", dataclasses.replace(methods.METHODS["l2"], encode=encode, start=methods.leave_as_built)
     )
     run = run_of(prepared_300w, tmp_path / "run", method="l2")
     with pytest.raises(FloatingPointError, match="epoch 1, step 1") as raised:

@@ -33,6 +33,7 @@ from face_batches import to_network
 from methods import method_of
 from photos.confidence import calibration_of
 from pixelwise import cascade, vgg
+from pixelwise.decode import window_reach
 from runtime import FORMATS, description_path, load_network
 from safe_files import write_json
 
@@ -391,8 +392,10 @@ def test_contours_that_are_not_found_are_no_broken_numbers(of_maps):
 
 def test_a_network_of_maps_is_exported(of_maps, tmp_path):
     needs("onnx")
-    check = export(of_maps("heatmap"), "onnx", "float32", tmp_path / "x.onnx")["check"]
+    report = export(of_maps("heatmap"), "onnx", "float32", tmp_path / "x.onnx")
+    check, how = report["check"], report["postprocessing"]
     assert check["map_shift"] < 1e-5 and check["nme_ratio"] == pytest.approx(1, abs=1e-4)
+    assert "window that reaches `reach` pixels" in how["decode"] and how["reach"] == window_reach(how["size"])
 
 
 @pytest.mark.slow

@@ -11,6 +11,7 @@ from image_utility import (
     crop_matrix,
     decode_image,
     disturb,
+    from_grid,
     from_targets,
     invert,
     mirror_landmarks,
@@ -19,6 +20,7 @@ from image_utility import (
     sample_disturbances,
     sample_geometry,
     shrink,
+    to_grid,
     to_targets,
     transform,
     warp,
@@ -242,3 +244,8 @@ def test_a_truncated_jpeg_is_an_error(tmp_path):
     (tmp_path / "cut.jpg").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(ValueError, match="cut.jpg is a truncated JPEG"):
         read_image(tmp_path / "cut.jpg")
+
+
+def test_grid_and_crop_pixels_have_the_same_corners():
+    assert to_grid(np.array([-0.5, 255.5]), 2).tolist() == [-0.5, 127.5]
+    np.testing.assert_allclose(from_grid(to_grid(np.array([3.0, 7.7]), 8), 8), [3.0, 7.7])

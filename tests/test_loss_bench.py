@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -20,10 +21,12 @@ import checkpoint
 import methods
 import metrics
 import train
+from ace_net.losses import ACELoss
 from benches.comparison import Comparison, Truth, read_result
 from benches.losses import PASSED_ON, plan
 from benches.training_queue import Training, train_all
 from config import dataset_of
+from pixelwise.losses import AdaptiveWingLoss, HeatmapLoss
 from point_losses import WingLoss
 from recipes import recipe_of
 
@@ -137,9 +140,9 @@ def test_killed_and_gone_on_with_it_ends_with_the_same_table(tiny, in_this_proce
     assert (runs / "mnv2_acr_8/state.npz").stat().st_mtime_ns == before
 
 
-def plan_of(prepared, out):
+def plan_of(prepared, out, method):
     """The trainings of a bench of one run."""
-    options = argparse.Namespace(run_dirs=[out], out=out / "bench", archs=["mobileNetV2"], methods=["wing"], seeds=[7])
+    options = argparse.Namespace(run_dirs=[out], out=out / "bench", archs=["mobileNetV2"], methods=[method], seeds=[7])
     given = train.parse_options(list(map(str, [*SHORT, "--data-dir", prepared, "--recipe", "faces"])))
     for name in ("dataset", *PASSED_ON):
         setattr(options, name, getattr(given, name))
@@ -147,23 +150,48 @@ def plan_of(prepared, out):
     return [training for training, _ in plan(options).values()]
 
 
-def test_a_changed_loss_takes_no_old_run(tiny, prepared_300w, tmp_path, monkeypatch, capsys):
-    train_here(prepared_300w, tmp_path / "made", "wing", 7)
+@pytest.fixture(scope="module")
+def made(prepared_300w, tmp_path_factory):
+    """A finished run of Wing."""
+    folder = tmp_path_factory.mktemp("runs") / "made"
+    with pytest.MonkeyPatch.context() as patch, mock.patch.dict(os.environ):
+        patch.setitem(methods.METHODS, "wing", dataclasses.replace(methods.METHODS["wing"], build=build_tiny))
+        train_here(prepared_300w, folder, "wing", 7)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("name", "changed"),
+    [
+        ("wing", WingLoss(width=5.0)),
+        ("heatmap", HeatmapLoss(sigma=2.0)),
+        ("adaptive_wing", AdaptiveWingLoss(weight=5.0)),
+        ("ace", ACELoss(landmark_weight=0.2)),
+    ],
+)
+def test_a_changed_loss_takes_no_old_run(made, prepared_300w, tmp_path, monkeypatch, name, changed):
+    """The run of another method is that of Wing with the other's settings: nothing else of it is asked."""
+    shutil.copytree(made, tmp_path / "made")
+    record = json.loads((made / "settings.json").read_text())
+    words = [*SHORT, "--data-dir", prepared_300w, "--method", name, "--recipe", "faces", "--precision", "float32"]
+    settings = train.run_of(train.parse_options(list(map(str, words))), tmp_path).settings()
+    assert name != "wing" or record["settings"] == json.loads(json.dumps(settings))
+    (tmp_path / "made/settings.json").write_text(json.dumps(record | {"settings": settings}))
+    assert plan_of(prepared_300w, tmp_path, name)[0].folder == tmp_path / "made"
+    other = dataclasses.replace(methods.METHODS[name], loss=lambda data_dir, dataset, crop: changed)
+    monkeypatch.setitem(methods.METHODS, name, other)
+    assert plan_of(prepared_300w, tmp_path, name)[0].folder == tmp_path / f"bench/runs/mnv2_{name}_7"
+
+
+def test_a_run_that_does_not_tell_its_loss_is_not_taken(made, prepared_300w, tmp_path, capsys):
+    shutil.copytree(made, tmp_path / "made")
     (tmp_path / ".vscode").mkdir()
     (tmp_path / ".vscode/settings.json").write_text("{}")  # another program's
-    assert plan_of(prepared_300w, tmp_path)[0].folder == tmp_path / "made"
-
-    wing = methods.METHODS["wing"]
-    other = dataclasses.replace(wing, loss=lambda data_dir, dataset, crop: WingLoss(width=5.0))
-    with monkeypatch.context() as patch:
-        patch.setitem(methods.METHODS, "wing", other)
-        assert plan_of(prepared_300w, tmp_path)[0].folder == tmp_path / "bench/runs/mnv2_wing_7"
-
     record = json.loads((tmp_path / "made/settings.json").read_text())
     assert (record["settings"]["loss"]["width"], record["settings"]["loss"]["image_size"]) == (10.0, 224)
     del record["settings"]["loss"]
     (tmp_path / "made/settings.json").write_text(json.dumps(record))
-    assert plan_of(prepared_300w, tmp_path)[0].folder == tmp_path / "bench/runs/mnv2_wing_7"
+    assert plan_of(prepared_300w, tmp_path, "wing")[0].folder == tmp_path / "bench/runs/mnv2_wing_7"
     assert "made is not used: it does not say its loss, which older versions did not keep" in capsys.readouterr().err
 
 

@@ -8,8 +8,9 @@ from scipy.ndimage import grey_dilation
 
 from config import ADAPTIVE_WING, HYBRID_BETA, LOSS_INPUT, MAP_SIGMA
 from image_utility import from_targets, to_targets
+from maps import soft_argmax
 from pixelwise import losses
-from pixelwise.decode import decode_last_stage, map_decoders
+from pixelwise.decode import decode_last_stage, map_decoders, window_reach
 from pixelwise.targets import first_of_pixel, from_pixels, pixel_indices, to_pixels
 
 SIDE, POINTS = 28, 5
@@ -142,7 +143,7 @@ def test_nothing_but_background_is_no_good_answer(rng):
 def test_soft_argmax_finds_the_middle_of_a_gaussian(rng):
     landmarks = rng.uniform(8, SIDE - 9, (2, POINTS, 2))
     log_weights = dense_log_gaussians(landmarks, sigma=1.5).astype(np.float32) - 100
-    np.testing.assert_allclose(losses.soft_argmax(log_weights), landmarks, atol=1e-3)
+    np.testing.assert_allclose(soft_argmax(log_weights), landmarks, atol=1e-3)
 
 
 def test_hybrid_is_cross_entropy_and_distance_in_pixels_of_224(rng):
@@ -234,6 +235,16 @@ def test_subpixel_sees_its_window_alone():
     maps[0, 0, 55, 1] = 1
     found = map_decoders(background=False, logarithms=False)["subpixel"](maps, 56)
     np.testing.assert_allclose(found, [[[10.25, 10], [55, 0]]])
+
+
+@pytest.mark.parametrize(("side", "reach"), [(224, 9), (112, 5), (64, 3), (28, 2)])
+def test_the_window_reaches_what_it_says_at_every_size(side, reach):
+    """Three sigma are 4.5 pixels of 112: a pixel at 4.5 is part of what the Gaussian says."""
+    assert window_reach(side) == reach
+    maps = np.zeros((1, side, side, 2), np.float32)
+    maps[0, 12, 12], maps[0, 12, 12 + reach, 0], maps[0, 12, 12 + reach + 1, 1] = 1, 0.5, 0.5
+    found = map_decoders(background=False, logarithms=False)["subpixel"](maps, side)
+    np.testing.assert_allclose(found, [[[12 + reach / 3, 12], [12, 12]]])
 
 
 def test_maps_without_heights_are_read_all_the_same():

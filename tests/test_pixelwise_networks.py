@@ -6,6 +6,7 @@ import cv2
 import keras
 import numpy as np
 import pytest
+from gradients import gradient
 from keras import ops
 
 import config
@@ -166,6 +167,22 @@ def test_a_shrunk_image_is_seen_where_its_landmarks_are():
     rows, columns = np.mgrid[:side, :side]
     far = np.hypot(columns[..., None] - [3, 7, 5], rows[..., None] - [4, 2, 8]).min(axis=-1)  # pixels of the shrunk one
     np.testing.assert_allclose(near, 1 / (1 + far), rtol=1e-3)
+
+
+def test_what_a_stage_corrects_is_a_constant_to_it():
+    """The second stage's answer, with a displacement that depends on all that the stage sees."""
+    side, rng = 12, np.random.default_rng(8)
+    image = rng.random((2, side, side, 1)).astype(np.float32)
+    mean, landmarks = rng.uniform(-0.3, 0.3, (2, 2, 10)).astype(np.float32)
+
+    def second_stage(before):
+        moved, near, there, pose = Realign(side)([image, before, mean])
+        displacement = ops.mean(moved * near, axis=(1, 2))  # (batch, 1)
+        return Restore()([there + displacement, pose]) * np.arange(1.0, 11, dtype=np.float32)
+
+    there = ops.convert_to_numpy(second_stage(landmarks))
+    assert np.abs(ops.convert_to_numpy(second_stage(landmarks + 0.01 * mean)) - there).max() > 1e-3  # it does depend
+    assert not gradient(second_stage, landmarks).any()
 
 
 def test_the_cascade_starts_at_the_mean_face(shallow):

@@ -209,10 +209,10 @@ def test_the_constants_of_acr_are_those_of_its_loss(prepared_300w):
     for name in ("acr", "acr_upright", "acr_pixels"):
         method = methods.method_of(name)
         config = method.loss(prepared_300w, W300, "square").get_config()
-        told = method.constants(prepared_300w, W300, "square")
-        assert told.pop("percentages") == [model["percentage"] for model in config["shape_models"]]
-        assert told.items() <= config.items()
-        assert {"lambda_weight", "constant", "unit"} <= told.keys()
+        constants = method.constants(prepared_300w, W300, "square")
+        assert constants.pop("percentages") == [model["percentage"] for model in config["shape_models"]]
+        assert constants.items() <= config.items()
+        assert {"lambda_weight", "constant", "unit"} <= constants.keys()
 
 
 @pytest.mark.parametrize(
@@ -290,7 +290,7 @@ def test_a_nan_stops_the_run_and_names_the_faces(tiny, prepared_300w, tmp_path, 
         targets[0] = np.nan
         return targets
 
-    row = dataclasses.replace(methods.METHODS["l2"], encode=encode, start=methods.start_at_zero)
+    row = dataclasses.replace(methods.METHODS["l2"], encode=encode, start=methods.leave_as_built)
     monkeypatch.setitem(methods.METHODS, "l2", row)
     with pytest.raises(FloatingPointError, match=r"loss is nan at epoch 1, step 0.*(helen/trainset|afw)/"):
         run_of(prepared_300w, tmp_path / "run", method="l2").train()

@@ -1,0 +1,157 @@
+"""The rows of the table of methods say of themselves what training asks of them."""
+
+from collections.abc import Mapping
+from types import SimpleNamespace
+
+import keras
+import numpy as np
+import pytest
+
+import ace_net.losses
+import acr_loss
+import anisotropic_loss
+import benchmark
+import methods
+import pixelwise.losses
+import pixelwise.targets
+import point_losses
+from ace_net.contours import contour_map_of, vertices
+from config import dataset_of
+from methods import METHODS
+from pixelwise.cascade import MeanFace
+from synthetic_faces.face import shape_of
+from train import Train
+
+W300 = dataset_of("300W")
+POINTS = np.random.default_rng(0).uniform(0, 32, (3, 68, 2))
+LOSSES = (acr_loss, anisotropic_loss, point_losses, pixelwise.losses, pixelwise.targets, ace_net.losses)
+FLAT = ("distribution", "heatmap", "adaptive_wing", "pwc", "pwc_disc", "hybrid", "hybrid_disc")  # maps of coordinates
+PACKED = ("CONTOUR_POINTS", "LINE_SAMPLES")  # say how targets lie in their array, not how much they cost
+
+
+@pytest.fixture(scope="module")
+def network():
+    """Every layer that a start asks for."""
+    image = keras.Input((8, 8, 3))
+    outputs = keras.layers.Dense(W300.outputs)(keras.layers.Flatten()(image)), MeanFace(W300.outputs, name="mean_face")
+    return keras.Model(image, [outputs[0], outputs[1](image)])
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_start_that_asks_for_all_faces_says_so(name, network):
+    """A stream of faces has the landmarks of some, and no list of all."""
+    streamed = SimpleNamespace(
+        recipe=SimpleNamespace(mean_face=True),
+        encode=methods.encode_regression,
+        landmarks=POINTS,
+        size=32,
+        faces=SimpleNamespace(dataset=W300),
+    )
+    if METHODS[name].start_needs_faces:
+        with pytest.raises(AttributeError, match="no attribute 'landmarks'"):
+            METHODS[name].start(network, streamed)
+    else:
+        METHODS[name].start(network, streamed)
+
+
+def test_a_start_that_asks_for_all_faces_takes_no_stream(tmp_path):
+    with pytest.raises(ValueError, match="Received the method anisotropic_displacement, which needs the faces in mem"):
+        Train("mobileNetV2", "300W", tmp_path, "anisotropic_displacement", records=True)
+    assert Train("mobileNetV2", "300W", tmp_path, "anisotropic_direct", records=True).records
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_head_of_its_own_is_told(name):
+    assert METHODS[name].own_head == (METHODS[name].build is not methods.build_regression)
+
+
+@pytest.mark.parametrize("table", ["steps", "losses"])
+def test_all_that_regress_are_benched_by_default(table, tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(benchmark, "losses" if table == "losses" else "step_times", asked.append)
+    assert benchmark.main([table, *(["--out", str(tmp_path)] if table == "losses" else [])]) == 0
+    assert {"acr", "l2", "wing", "anisotropic"} <= set(asked[0].methods)
+    assert not {"direct", "cascaded", "heatmap", "pwc", "lmk_line", "ace"} & set(asked[0].methods)
+
+
+# ------------------------------------------------------------------------------------------- constants of the losses
+
+
+def loss_of(name: str, data_dir) -> keras.losses.Loss:
+    """The one whose constants are recorded: the last of several."""
+    loss = METHODS[name].loss(data_dir, W300, "square")
+    return loss[-1] if isinstance(loss, list) else loss
+
+
+def example(name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Targets of the last output and predictions near them, of faces in crops of 64."""
+    method, rng = METHODS[name], np.random.default_rng(1)
+    landmarks = shape_of(3)[None] * 64 + rng.normal(0, 0.5, (2, 68, 2))
+    outlines = vertices(landmarks, contour_map_of(W300.layout))
+    targets = method.encode(outlines if method.contours else landmarks, 64)
+    targets = targets[-1] if isinstance(targets, tuple) else targets
+    if not method.maps:
+        stages = (3,) if name == "cascaded" else ()
+        truth = targets[:, None] if stages else targets
+        return targets, (truth + rng.normal(0, 0.03, (2, *stages, 136))).astype(np.float32)
+    if name in FLAT:
+        shape = (2, 64, 64, 68 + (name not in ("distribution", "adaptive_wing")))
+    else:
+        shape = (2, 32, 32, 25 if method.contours else 68)
+    return targets, np.log(rng.dirichlet(np.ones(shape[-1]), shape[:-1])).astype(np.float32) / 10 + 0.5
+
+
+def value_of(loss: keras.losses.Loss, name: str) -> np.ndarray:
+    return keras.ops.convert_to_numpy(loss.call(*map(keras.ops.convert_to_tensor, example(name))))
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_loss_uses_no_number_that_its_constants_lack(name, prepared_300w, monkeypatch):
+    """Whatever the modules' own numbers become, a loss that was made stays what its record says."""
+    loss = loss_of(name, prepared_300w)
+    before = value_of(loss, name)
+    for module in LOSSES:
+        for key, value in vars(module).copy().items():
+            if key.isupper() and key not in PACKED and not isinstance(value, bool | str):
+                if isinstance(value, int | float):
+                    monkeypatch.setattr(module, key, 1.5 * value)
+                elif isinstance(value, Mapping):
+                    monkeypatch.setattr(module, key, {one: 1.5 * number for one, number in value.items()})
+    np.testing.assert_array_equal(value_of(loss, name), before)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_recorded_number_counts(name, prepared_300w):
+    loss = loss_of(name, prepared_300w)
+    config, before = loss.get_config(), value_of(loss, name)
+    recorded = METHODS[name].constants(prepared_300w, W300, "square")
+    for key, value in recorded.items():
+        if isinstance(value, int | float):
+            assert config[key] == value
+            other = type(loss).from_config(config | {key: value * (0.8 if key == "b" else 1.5)})  # b is not above a
+            assert not np.array_equal(value_of(other, name), before), key
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("distance", {"image_size": 224}),
+        ("distribution", {"sigma": 3.0, "image_size": 224}),
+        ("heatmap", {"sigma": 3.0, "image_size": 224}),
+        ("hybrid", {"beta": 0.25, "image_size": 224}),
+        ("line", {"alpha": 10.0}),
+        (
+            "adaptive_wing",
+            {"omega": 14.0, "theta": 0.5, "epsilon": 1.0, "alpha": 2.1, "weight": 10.0, "mask": 0.2}
+            | {"sigma": 3.0, "image_size": 224},
+        ),
+        (
+            "ace",
+            {"alpha": 10.0, "sigma": 2, "distance": 6.0, "perfect": 4.92, "scale": 1.5}
+            | {"landmark_weight": 0.1, "line_weight": 0.1},
+        ),
+    ],
+)
+def test_constants_of_losses_on_maps_are_recorded(name, expected):
+    recorded = METHODS[{"distance": "direct"}.get(name, name)].constants("unused", W300, "square")
+    assert {key: value for key, value in recorded.items() if key not in ("name", "reduction")} == expected
