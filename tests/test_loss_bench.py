@@ -24,6 +24,7 @@ import train
 from ace_net.losses import ACELoss
 from benches.comparison import Comparison, Truth, read_result
 from benches.losses import PASSED_ON, plan
+from benches.tiny_method import build_tiny
 from benches.training_queue import Training, train_all
 from config import dataset_of
 from pixelwise.losses import AdaptiveWingLoss, HeatmapLoss
