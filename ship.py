@@ -19,7 +19,7 @@ import keras
 import numpy as np
 
 import metrics
-from cnn_model import load_model, write_half
+from cnn_model import load_model
 from config import (
     BEST_FILE,
     CARD_FACES,
@@ -36,6 +36,7 @@ from config import (
     network_of,
 )
 from face_batches import Faces, load_faces, read_index
+from keras_file import write_half
 from methods import method_of
 from model_card import model_card
 from photos.confidence import calibration_path

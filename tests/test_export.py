@@ -10,7 +10,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from test_cnn_model import randomise
+from small_networks import randomise
 from test_runtime import SIZE, images_of, save_tiny, write_onnx
 
 import benchmark

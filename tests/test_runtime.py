@@ -6,7 +6,7 @@ import sys
 import keras
 import numpy as np
 import pytest
-from test_cnn_model import write_keras2
+from keras2_files import write_keras2
 
 from benches.tiny_method import build_tiny
 from config import dataset_of

@@ -13,9 +13,10 @@ from test_train import run_of, tiny  # noqa: F401  a fixture
 import metrics
 import model_card
 import ship
-from cnn_model import CNNModel, load_model, take_weights, write_half
+from cnn_model import CNNModel, load_model, take_weights
 from config import CONFIDENCE_SUFFIX, CROPS, WEIGHTS_DIR
 from face_batches import load_faces
+from keras_file import write_half
 from methods import method_of
 from photos.predictor import best_weights
 from ship import shipped_path
