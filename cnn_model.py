@@ -20,7 +20,7 @@ from config import CROPS, EXPORT_SUFFIXES, LEGACY_CROP, SETTINGS_FILE, WEIGHTS_D
 from keras_file import read_keras
 from legacy_h5 import read_legacy_h5
 from pixelwise.vgg import vgg19
-from spatial_head import MAPS, mean_places
+from spatial_head import MAPS_LAYER, mean_places
 
 LEGACY_SUFFIXES = (".h5", ".hdf5")
 READERS = {".keras": read_keras, **dict.fromkeys(LEGACY_SUFFIXES, read_legacy_h5)}
@@ -117,7 +117,7 @@ def take_weights(model: keras.Model, path: str | os.PathLike) -> None:
     """
     source = load_model(path)
     theirs, ours = ([layer for layer in one.layers if layer.weights] for one in (source, model))
-    last = [layer for layer in ours if layer.name in (_LINEAR, MAPS)] or ours[-1:]
+    last = [layer for layer in ours if layer.name in (_LINEAR, MAPS_LAYER)] or ours[-1:]
     other = [mine for their, mine in zip(theirs, ours, strict=False) if _shapes(their) != _shapes(mine)]
     if len(theirs) != len(ours) or not set(other) <= set(last):
         raise ValueError(

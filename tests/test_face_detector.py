@@ -9,8 +9,9 @@ from skimage import data
 
 from benches import measure_detector
 from benches.measure_detector import found_face, place_in, shows
-from config import CASCADES, DATASETS, BoxFit
+from config import DATASETS
 from image_utility import overlap
+from photos.config import CASCADES, BoxFit
 from photos.face_detector import (
     BoxesFromFile,
     CascadeDetector,

@@ -15,9 +15,9 @@ from PIL import Image
 from skimage import data
 
 import web_demo
-from config import DEMO_PIXELS
 from safe_files import write_json
 from tests.test_predict import weights  # noqa: F401  a fixture
+from web_demo import DEMO_PIXELS
 
 ROOT = Path(__file__).parent.parent
 BROWSER = (
