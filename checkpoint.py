@@ -8,10 +8,12 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from config import BEST_FILE, LOG_FILE, SNAPSHOT_EPOCHS, STATE_FILE
+from config import BEST_FILE, LOG_FILE, STATE_FILE
 from face_batches import Faces, MovedBatches
 from run_settings import RunRecord
 from safe_files import replace_file, write_json, write_text
+
+SNAPSHOT_EPOCHS = (0, 1, 2, 3)  # finished epochs after which one face is kept, and after the last
 
 
 class TrainingState:

@@ -1,32 +1,29 @@
-"""The networks, and the one place that opens weights files.
+"""The networks, and the one door to weights files.
 
 `CNNModel().get_model` builds a network of `config.NETWORKS` from scratch: image / 255 in, 2N numbers out. The layers
 are those of `keras.applications`, without the scaling that Keras puts in front of EfficientNet, or of `pixelwise.vgg`,
 and under them global average pooling, dropout and a linear layer. `backbone` builds the layers without these.
 
-`load_model` reads a `.keras` file, or an old whole-model `.h5`, and executes nothing found in either. `find_weights`
-finds the file that a path means, `settings_of` how it was trained.
+`load_model` reads a `.keras` file (keras_file.py) or an old whole-model `.h5` (legacy_h5.py), and executes nothing
+found in either. `find_weights` finds the file that a path means, `settings_of` how it was trained.
 """
 
-import io
 import json
 import os
 import textwrap
 import warnings
-import zipfile
 from pathlib import Path
 
-import h5py
 import keras
-import numpy as np
 
-from config import CROPS, EXPORT_SUFFIXES, LEGACY_CROP, PACKAGE, SETTINGS_FILE, WEIGHTS_DIR, Network, network_of
-from fragile_files import try_hdf5
+from config import CROPS, EXPORT_SUFFIXES, LEGACY_CROP, SETTINGS_FILE, WEIGHTS_DIR, Network, network_of
+from keras_file import read_keras
 from legacy_h5 import read_legacy_h5
 from pixelwise.vgg import vgg19
-from spatial_head import MAPS, mean_places
+from spatial_head import MAPS_LAYER, mean_places
 
 LEGACY_SUFFIXES = (".h5", ".hdf5")
+READERS = {".keras": read_keras, **dict.fromkeys(LEGACY_SUFFIXES, read_legacy_h5)}
 LEGACY_SETTINGS = {"method": "l2", "crop": LEGACY_CROP}
 LEGACY_FOLDER = "ACRLoss"  # the original keeps its weights below this folder; ours lie with or without it
 _LINEAR, _SCALE = "landmarks", "head_scale"  # names of layers
@@ -120,7 +117,7 @@ def take_weights(model: keras.Model, path: str | os.PathLike) -> None:
     """
     source = load_model(path)
     theirs, ours = ([layer for layer in one.layers if layer.weights] for one in (source, model))
-    last = [layer for layer in ours if layer.name in (_LINEAR, MAPS)] or ours[-1:]
+    last = [layer for layer in ours if layer.name in (_LINEAR, MAPS_LAYER)] or ours[-1:]
     other = [mine for their, mine in zip(theirs, ours, strict=False) if _shapes(their) != _shapes(mine)]
     if len(theirs) != len(ours) or not set(other) <= set(last):
         raise ValueError(
@@ -159,16 +156,10 @@ def load_model(path) -> keras.Model:
         ValueError: the file is no weights file, is damaged, or holds something that is not known here.
     """
     path = find_weights(path)
-    if path.suffix in LEGACY_SUFFIXES:
-        read = read_legacy_h5
-    elif path.suffix == ".keras":
-        read = _read_keras
-    else:
+    if path.suffix not in READERS:
         raise ValueError(f"{path}: unknown kind of weights file. Received {path.suffix!r}; .keras or .h5 is right")
     try:
-        if path.suffix in LEGACY_SUFFIXES:
-            try_hdf5(path)
-        return read(path)
+        return READERS[path.suffix](path)
     except Exception as error:  # a broken file can make h5py, zipfile, json or Keras raise anything
         reason = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
         reason = textwrap.shorten(reason, LONGEST_REASON)  # one line
@@ -253,109 +244,3 @@ def parse_settings(record: str | bytes, source: str | os.PathLike) -> dict:
     if not isinstance(method, str) or not isinstance(crop, str) or crop not in CROPS:
         raise ValueError(f"{source}: unknown method or crop. Received {method!r}, {crop!r}; crops: {list(CROPS)}")
     return settings
-
-
-# --------------------------------------------------------------------------------------------------------------------
-# .keras archives
-# --------------------------------------------------------------------------------------------------------------------
-
-
-def write_half(source, path) -> None:
-    """Copies a `.keras` file with its kernels in float16; what has one axis (biases, BatchNorm) stays float32.
-
-    `load_model` reads it as any other: Keras casts what it reads to the layers' own float32.
-    """
-    with zipfile.ZipFile(source) as archive, zipfile.ZipFile(path, "w") as copy:
-        for name in archive.namelist():
-            data = archive.read(name)
-            copy.writestr(name, _half(data) if name == "model.weights.h5" else data)
-
-
-def _half(weights: bytes) -> bytes:
-    """An HDF5 file of weights with every float32 array of two axes or more in float16."""
-    target = io.BytesIO()
-    with h5py.File(io.BytesIO(weights)) as file, h5py.File(target, "w") as copy:
-
-        def write(name, item):
-            if isinstance(item, h5py.Group):
-                made = copy.require_group(name)
-            else:
-                made = copy.create_dataset(
-                    name, data=item[()].astype(np.float16) if item.dtype == np.float32 and item.ndim > 1 else item[()]
-                )
-            made.attrs.update(item.attrs)
-
-        copy.attrs.update(file.attrs)
-        file.visititems(write)
-    return target.getvalue()
-
-
-ARCHIVE = {"metadata.json", "config.json", "model.weights.h5"}
-MODULES = ("keras", "keras.layers", "keras.initializers", "keras.regularizers", "keras.constraints")
-INNER_MODULES = ("keras.src.models.", "keras.src.ops.")  # graphs, and operations such as the sum of two tensors
-VALUES = ("__keras_tensor__", "__tensor__", "__numpy__", "__slice__", "__ellipsis__")  # not classes, only values
-REFUSED = (  # layers of Keras that run code, or read other files, which the model file names
-    "Lambda",
-    "TorchModuleWrapper",
-    "TFSMLayer",
-    "JaxLayer",
-    "FlaxLayer",
-    "StringLookup",
-    "IntegerLookup",
-    "TextVectorization",
-)
-SIZES = ("filters", "units", "kernel_size", "depth_multiplier", "batch_shape")
-MAX_ARCHIVE = 1_000_000_000  # bytes of all that is in it, unpacked; EfficientNet-B3 has 45 million
-MAX_SIZE = 16_384  # of any of these; the widest layer of EfficientNet-B3 has 2304
-
-
-def _read_keras(path) -> keras.Model:
-    """Check what the archive declares, then let Keras read it in safe mode, without the training configuration."""
-    if not zipfile.is_zipfile(path):
-        raise ValueError("it is not a .keras archive, or it is truncated")
-    with zipfile.ZipFile(path) as archive:
-        if not {"config.json", "model.weights.h5"} <= set(archive.namelist()) <= ARCHIVE:
-            raise ValueError(f"the archive must hold {sorted(ARCHIVE)}. Received {archive.namelist()}")
-        unpacked = sum(member.file_size for member in archive.infolist())
-        if unpacked > MAX_ARCHIVE:
-            raise ValueError(f"it is absurdly large. Received {unpacked} bytes in all; at most {MAX_ARCHIVE} is right")
-        model_config = json.loads(archive.read("config.json"))
-    model_config.pop("compile_config", None)  # never read: compile=False
-    _check_config(model_config)
-    try_hdf5(path, "model.weights.h5")
-    return keras.saving.load_model(path, compile=False, safe_mode=True)
-
-
-def _check_config(value):
-    """Every class named anywhere in the configuration must be known, and no size absurd."""
-    if isinstance(value, list):
-        for item in value:
-            _check_config(item)
-    elif isinstance(value, dict):
-        if "class_name" in value:
-            _check_class(value["class_name"], value.get("module"), value.get("registered_name"))
-        for key, item in value.items():
-            if key in SIZES:
-                _check_size(key, item)
-            _check_config(item)
-
-
-def _check_class(name, module, registered):
-    if name in VALUES:
-        return
-    if name not in (*REFUSED, "function") and isinstance(name, str) and not name.startswith("__"):
-        if str(registered).startswith(f"{PACKAGE}>"):
-            if keras.saving.get_registered_object(registered) is not None:
-                return
-        elif isinstance(module, str) and (module in MODULES or module.startswith(INNER_MODULES)):
-            return
-    raise ValueError(
-        f"it holds a class that is not known or not safe here. Received {module}.{name} ({registered}); "
-        f"layers of Keras, none of {', '.join(REFUSED)}, and classes registered under {PACKAGE!r} are right"
-    )
-
-
-def _check_size(key, value):
-    for size in value if isinstance(value, list) else [value]:
-        if isinstance(size, int) and size > MAX_SIZE:
-            raise ValueError(f"{key} is absurdly large. Received {value}; at most {MAX_SIZE} is right")

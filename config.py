@@ -1,31 +1,31 @@
-"""The facts of the project, as data: data sets, crops, networks, the constants of methods and pictures.
+"""The facts of the project, as data: data sets, crops, networks, the constants of the coordinate losses and of scores,
+and the names of files and folders.
 
-Nothing here reads a file or imports Keras. Code elsewhere holds no facts of its own: a data set's parts, a network's
-head and a crop's padding are rows of the tables below, landmarks are rows of landmark_layouts.py, rates of recipes.py.
+Nothing here reads a file or imports Keras. A data set's parts, a network's head and a crop's padding are rows of the
+tables below, landmarks are rows of landmark_layouts.py, rates of recipes.py. The numbers of one command or folder stand
+with their reader: at the top of a module, or, where several modules of a folder share them, in the folder's own
+config.py (ace_net/, benches/, photos/).
 """
 
 import enum
 import types
 from dataclasses import dataclass
 
-from landmark_layouts import FRL_FACE, LAYOUT_19, LAYOUT_29, LAYOUT_68, LAYOUT_98, LAYOUT_194, LAYOUT_FRL, Layout
+from landmark_layouts import LAYOUT_19, LAYOUT_29, LAYOUT_68, LAYOUT_98, LAYOUT_194, LAYOUT_FRL, Layout
 
 DATA_DIR = "data"  # the data root, unless --data-dir or --out says otherwise
 WEIGHTS_DIR = "pre_trained_models"
+EXPORT_SUFFIXES = types.MappingProxyType({"onnx": ".onnx", "litert": ".tflite"})  # format -> what its files end in
 PACKAGE = "acr"  # our own classes are registered with Keras under this name
 RUNS_DIR = "runs"
 BEST_FILE, LAST_FILE = "best.keras", "last.keras"  # weights of a run
 SETTINGS_FILE, STATE_FILE, LOG_FILE, CURVES_FILE = "settings.json", "state.npz", "log.csv", "curves.png"
 SNAPSHOTS_FILE = "snapshots.json"  # what a run made of one face in its first epochs
-SNAPSHOT_EPOCHS = (0, 1, 2, 3)  # finished epochs after which it is kept, and after the last
-STRIP_METHODS = ("wing", "anisotropic_loss")  # whose snapshots are drawn, from above
-STRIP_PIXELS = 224  # side of a picture
 SEED = 7
 INDEX_FILE = "index.json"  # what makes prepared faces valid
 INDEX_VERSION = 1  # of it; raise it when its form changes
 JOURNAL_FILE = "journal.jsonl"  # finished faces of a preparation
-RECORDS_DIR, RECORDS_FILE = "records", "records.json"  # training faces to stream; the list of their files
-RECORD_FACES = 4096  # in one file of records: ten million faces are 2,442 files, which reading keeps open
+RECORDS_DIR = "records"  # training faces to stream
 LABEL_COPIES = 4  # moved copies of each training face in the normalised labels
 METRICS_FILE, PREDICTIONS_FILE = "metrics.json", "predictions.json"  # of an evaluation
 CONTOUR_TRUTH_FILE = "truth.json"  # the true anchors and contours beside them
@@ -407,10 +407,6 @@ NETWORKS = {
 }
 
 
-MAP_CHANNELS = 96  # of the features that the maps of spatial_head.py are made of
-MAP_SPREAD = 0.05  # standard deviation of their first weights
-
-
 def network_of(arch: "ModelArch | str") -> Network:
     """The row of a network, by member or its string.
 
@@ -445,57 +441,6 @@ POSE_BINS = 9
 
 
 # --------------------------------------------------------------------------------------------------------------------
-# Heatmaps and pixel-wise classification
-# --------------------------------------------------------------------------------------------------------------------
-
-MAP_SIGMA = 3.0  # of the Gaussian around a landmark, in pixels of a crop of LOSS_INPUT
-HYBRID_BETA = 0.25  # weight of the distance, in pixels of a crop of LOSS_INPUT, beside the cross-entropy
-ADAPTIVE_WING = types.MappingProxyType({"omega": 14.0, "theta": 0.5, "epsilon": 1.0, "alpha": 2.1})  # its authors' own
-ADAPTIVE_WING_WEIGHT, ADAPTIVE_WING_MASK = 10.0, 0.2  # weight of the pixels near a landmark; least height that is near
-WINDOW_SIGMAS = 3.0  # the sub-pixel window reaches so many MAP_SIGMA to every side of the highest pixel
-CASCADE_STAGES, CASCADE_INPUT, CASCADE_DROPOUT = 3, 112, 0.5  # Deep Alignment Network; side of its input in pixels
-DISCRIMINATOR_UNITS = (128, 128)
-DISCRIMINATOR_RATE = 1e-4  # of its Adam, the paper's
-DETECTOR_STEPS = 2  # for each step of the discriminator
-
-# --------------------------------------------------------------------------------------------------------------------
-# ACE-Net
-# --------------------------------------------------------------------------------------------------------------------
-
-CONTOUR_WIDTH = 2  # sigma of Eqs. 1 and 2, in pixels of the heatmap; Sec. 5.3
-EXTRACTION_WIDTH = 3  # sigma of extraction: predicted ridges are broader than true ones; Sec. 5.3
-FINE_STRIDE, COARSE_STRIDE = 2, 8  # of the heatmaps, in pixels of the input; Sec. 5.3, Appendix B
-FAR = 6.0  # D of Eqs. 8 and 10, pixels of the heatmap
-PERFECT_CONTOURNESS, CONTOURNESS_SCALE = 4.92, 1.5  # of f, Sec. 5.3
-LANDMARK_WEIGHT = LINE_WEIGHT = 0.1  # lambda of Eq. 11
-HEAT_EMPHASIS = 10.0  # alpha of Eq. 4; not published
-LINE_SAMPLES = 48  # places, evenly along a contour, that stand for the pixels of Eq. 8
-
-
-HEAT_CHANNELS = (16, 32, 64)  # of the small pyramid, at 1/2, 1/4 and 1/8 of the input
-HOURGLASS_DEPTH = 3
-
-
-@dataclass(frozen=True)
-class Extraction:
-    """How contours are read from heatmaps; the paper names the steps, not the numbers.
-
-    strong, weak: hysteresis on the contourness, as shares of that of a perfect line. anchor: least heat of an anchor.
-    gap: pixels of the heatmap over which the traces of one contour are joined. end: a ridge ends where its heat falls
-        below this share of its median.
-    """
-
-    strong: float = 0.3
-    weak: float = 0.1
-    anchor: float = 0.05
-    gap: float = 24.0
-    end: float = 0.5
-
-
-EXTRACTION = Extraction()
-
-
-# --------------------------------------------------------------------------------------------------------------------
 # Evaluation
 # --------------------------------------------------------------------------------------------------------------------
 
@@ -504,203 +449,3 @@ WORST_FACES = 20  # how many faces the picture of failures shows
 AUTHOR_AUC = (20, 10.0)  # the original author's own AUC: number of thresholds, and the last one, NME in percent
 CONTOUR_AUC, CONTOUR_SHARE = 6.0, 1.25  # NME^AC in percent: end of the AUC, and below which a face is aligned finely
 EVALUATION_BATCH = 32  # faces that go through the network at once
-
-BOOTSTRAP_DRAWS = 10_000
-BOOTSTRAP_INTERVAL = 0.95  # how often the interval of a difference shall hold the true one
-SMALLEST_BOOTSTRAP = 30  # faces; with fewer, percentile intervals are too narrow to judge by
-LARGEST_OVERHEAD = 0.03  # share of a training step that a loss may add
-
-# --------------------------------------------------------------------------------------------------------------------
-# Your own pictures: finding faces, confidence, video
-# --------------------------------------------------------------------------------------------------------------------
-
-MOST_PIXELS = 100_000_000  # of a picture that is opened; at 3 bytes each, 300 MB
-PICTURE_BATCH = 4  # pictures in memory at once
-PICTURE_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".jp2", ".avif")
-VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg")
-ANIMATED_FORMATS = ("GIF", "PNG", "WEBP", "AVIF")  # phones store a still with a preview as two frames of a JPEG
-WHOLE_VIDEO = 0.98  # a video with a smaller share of the frames it announces was cut; containers miscount a little
-CAMERA = "camera"  # as an input of predict.py
-CAMERA_RATE = 30.0  # frames/s where a camera or a video does not tell
-VIDEO_CODEC = "mp4v"  # the one that OpenCV's packages bring along
-
-
-@dataclass(frozen=True)
-class BoxFit:
-    """Where the landmarks' box lies in a detector's square box, in units of its side; means over training faces.
-
-    x, y: from the middle of the detector's box to that of the landmarks' box. width, height: of the landmarks' box.
-    """
-
-    x: float = 0.0
-    y: float = 0.0
-    width: float = 1.0
-    height: float = 1.0
-
-
-@dataclass(frozen=True)
-class Cascade:
-    """One of OpenCV's cascades.
-
-    file: its name in OpenCV's own folder. mirrored: look in the mirror image too (it knows faces turned one way only).
-    least: detections of a smaller last-stage weight are dropped.
-    score: slope and offset of the probability that a detection is a face, a logistic function of its weight.
-    fits: number of landmarks -> where their box lies.
-    """
-
-    file: str
-    mirrored: bool
-    least: float
-    score: tuple[float, float]
-    fits: dict[int, BoxFit]
-
-
-# python -m benches.measure_detector --dataset 300W --raw DIR   (training faces; --dataset COFW for 29 landmarks)
-# 98 landmarks (WFLW) run around the same outline as 68.
-CASCADES = {
-    "frontal": Cascade(
-        "haarcascade_frontalface_alt2.xml",
-        mirrored=False,
-        least=0.0,
-        score=(2.038, -111.99),
-        fits={68: BoxFit(0.003, 0.143, 0.871, 0.844), 29: BoxFit(-0.007, 0.138, 0.646, 0.822)},
-    ),
-    "profile": Cascade(
-        "haarcascade_profileface.xml",
-        mirrored=True,
-        least=1.0,
-        score=(0.661, 0.90),
-        fits={68: BoxFit(-0.108, 0.150, 0.794, 0.761), 29: BoxFit(-0.162, 0.149, 0.582, 0.752)},
-    ),
-}
-# Landmarks -> landmarks whose box is the same, from the brows to the chin; not measured for AFLW's 19
-SAME_OUTLINE = types.MappingProxyType({98: 68, 194: 68, len(FRL_FACE): 68, 19: 29})
-YUNET_FIT = BoxFit()  # not measured: its file was not at hand; the second pass makes up for it
-
-
-@dataclass(frozen=True)
-class Detection:
-    """How faces are looked for.
-
-    pixels: a larger picture is shrunk to this many, since the cascades' time grows with them. border: repeated pixels
-        around it, since cascades want room around a face; a share of its side (the square root of its area).
-    step: factor between the sizes looked for. neighbours: least number of agreeing windows. least_side: of a face, in
-        pixels of the shrunk picture.
-    overlap: of two boxes that overlap by a larger share (intersection over union) the one with the lower score goes.
-    yunet_score: least score of YuNet.
-    """
-
-    pixels: int = 600_000
-    border: float = 0.15
-    step: float = 1.1
-    neighbours: int = 3
-    least_side: int = 30
-    overlap: float = 0.3
-    yunet_score: float = 0.7
-
-
-DETECTION = Detection()
-PASSES = 2  # the second crop lies around the landmarks that the first one gave
-
-
-@dataclass(frozen=True)
-class Copy:
-    """One way to show a face to the network again: degrees, factor, shares of the crop's side, mirrored or not."""
-
-    rotation: float = 0.0
-    scale: float = 1.0
-    shift: tuple[float, float] = (0.0, 0.0)
-    flip: bool = False
-
-
-COPIES = (
-    Copy(),
-    Copy(flip=True),
-    Copy(rotation=10),
-    Copy(rotation=-10),
-    Copy(scale=1.08),
-    Copy(shift=(0.04, 0)),
-    Copy(shift=(-0.04, 0)),
-    Copy(shift=(0, 0.04)),
-)
-CONFIDENT_ERROR = 5.0  # percent of the data set's normaliser: confidence is the probability of an error no larger
-CONFIDENCE_SUFFIX = ".confidence.json"  # calibration beside the weights: best.keras, best.confidence.json
-CONFIDENCE_SLOPE, CONFIDENCE_OFFSET = -1.39, -5.76  # of weights without a file of their own
-CONFIDENCE_BINS = 10  # of the reliability plot
-COVER_SHARE = 0.4  # side of the patch that covers a face in calibration, as a share of the face's box
-
-
-@dataclass(frozen=True)
-class Tracking:
-    """Following faces through a video.
-
-    redetect: frames from one look for new faces to the next. lost: least mean confidence of a face that is followed.
-    leap: largest factor by which a face's box may grow or shrink from frame to frame. overlap: of two tracks that
-        overlap by a larger share (intersection over union) the younger one goes.
-    cutoff: of the One-Euro filter at rest, in Hz. beta: by how much it rises with speed, in Hz per face side/s.
-    speed_cutoff: of the filter's own speed, in Hz.
-    """
-
-    redetect: int = 30
-    lost: float = 0.3
-    leap: float = 1.6
-    overlap: float = 0.5
-    cutoff: float = 1.0
-    beta: float = 20.0
-    speed_cutoff: float = 3.0
-
-
-TRACKING = Tracking()
-
-DEMO_PORT = 7860
-DEMO_BYTES = 20_000_000  # of an upload
-DEMO_PIXELS = 40_000_000  # of its picture
-DEMO_KEPT_SECONDS = 60  # until an upload is deleted
-
-
-# --------------------------------------------------------------------------------------------------------------------
-# Shipped weights
-# --------------------------------------------------------------------------------------------------------------------
-
-# What a shipped file's name ends in, by method: the original's names where it has one; else the method's own
-SHIPPED_NAMES = types.MappingProxyType({"acr": "ACRLoss", "l2": "base", "l1": "L1"})
-SHIPPED_SHIFT = 0.005  # percentage points of validation NME by which float16 may differ from float32
-MACHINE_SHIFT = 0.05  # the same between the machine of the training and another: GPUs round products to TF32
-CARD_FACES = 5  # how many of the worst faces a model card names
-CARD_POSES = 3  # bins of head pose that it tells apart
-
-
-# --------------------------------------------------------------------------------------------------------------------
-# Export
-# --------------------------------------------------------------------------------------------------------------------
-
-EXPORT_SUFFIXES = types.MappingProxyType({"onnx": ".onnx", "litert": ".tflite"})  # format -> what its files end in
-CALIBRATION_FACES = 128  # training faces that int8 takes its ranges from
-RENDERED_CHECK_FACES = 128  # where there is no data root
-RENDERED_EXPORT_SEEDS = (2_000_000_000, 3_000_000_000)  # of calibration and check; not in the synthetic data set
-
-
-@dataclass(frozen=True)
-class Precision:
-    """How an exported network keeps its numbers, and how far it may stray from the Keras network.
-
-    shift: largest distance of any landmark of any face, in pixels of the network's input; None for any. Not asked of
-        maps, whose landmarks leap where two pixels are nearly as high.
-    map_shift: largest difference of any value of the maps, as a share of their range; None for any.
-    nme_ratio: its NME over that of the Keras network; None for any.
-    """
-
-    name: str
-    shift: float | None = None
-    map_shift: float | None = None
-    nme_ratio: float | None = None
-
-
-PRECISIONS = {
-    precision.name: precision
-    for precision in (
-        Precision("float32", shift=1e-3, map_shift=1e-4, nme_ratio=1.001),
-        Precision("float16", shift=0.25, map_shift=0.01, nme_ratio=1.01),
-        Precision("int8", nme_ratio=1.03),
-    )
-}

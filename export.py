@@ -14,24 +14,13 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import keras
 import numpy as np
 
-from config import (
-    CALIBRATION_FACES,
-    EVALUATION_BATCH,
-    EXPORT_SUFFIXES,
-    PRECISIONS,
-    RENDERED_CHECK_FACES,
-    RENDERED_EXPORT_SEEDS,
-    SEED,
-    Precision,
-    crop_of,
-    dataset_of,
-    row_of,
-)
+from config import EVALUATION_BATCH, EXPORT_SUFFIXES, SEED, crop_of, dataset_of, row_of
 from face_batches import Faces, crop_batches, load_faces
 from image_utility import invert, longer_side, shrink, transform
 from landmark_layouts import ANCHORS, CONTOURS
@@ -40,6 +29,36 @@ from photos.confidence import calibration_path
 from runtime import FORMATS, LandmarkNetwork, description_path, keras_model, load_network
 from safe_files import replace_file, write_json, write_text
 from test import scorer
+
+CALIBRATION_FACES = 128  # training faces that int8 takes its ranges from
+RENDERED_CHECK_FACES = 128  # where there is no data root
+RENDERED_EXPORT_SEEDS = (2_000_000_000, 3_000_000_000)  # of calibration and check; not in the synthetic data set
+
+
+@dataclass(frozen=True)
+class Precision:
+    """How an exported network keeps its numbers, and how far it may stray from the Keras network.
+
+    shift: largest distance of any landmark of any face, in pixels of the network's input; None for any. Not asked of
+        maps, whose landmarks leap where two pixels are nearly as high.
+    map_shift: largest difference of any value of the maps, as a share of their range; None for any.
+    nme_ratio: its NME over that of the Keras network; None for any.
+    """
+
+    name: str
+    shift: float | None = None
+    map_shift: float | None = None
+    nme_ratio: float | None = None
+
+
+PRECISIONS = {
+    precision.name: precision
+    for precision in (
+        Precision("float32", shift=1e-3, map_shift=1e-4, nme_ratio=1.001),
+        Precision("float16", shift=0.25, map_shift=0.01, nme_ratio=1.01),
+        Precision("int8", nme_ratio=1.03),
+    )
+}
 
 
 def export(

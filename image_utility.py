@@ -15,10 +15,13 @@ import cv2
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from config import ANIMATED_FORMATS, MOST_PIXELS, SEED, STORED_FACE, Crop
+from config import SEED, STORED_FACE, Crop
 from landmark_layouts import Layout
 from recipes import BLUR_REACH, NOISE_ROOM, Augmentation
 from safe_files import replace_file
+
+MOST_PIXELS = 100_000_000  # of a picture that is opened; at 3 bytes each, 300 MB
+ANIMATED_FORMATS = ("GIF", "PNG", "WEBP", "AVIF")  # phones store a still with a preview as two frames of a JPEG
 
 # --------------------------------------------------------------------------------------------------------------------
 # Files

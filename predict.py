@@ -24,8 +24,8 @@ import numpy as np
 from tqdm import tqdm
 
 from ace_net.contours import contour_map_of
-from config import CAMERA, PICTURE_BATCH, PICTURE_SUFFIXES, VIDEO_SUFFIXES
 from image_utility import read_photo, write_image
+from photos.config import CAMERA
 from photos.face_detector import DETECTORS, BoxesFromFile, detector_of
 from photos.face_tracker import FaceTracker
 from photos.overlay import draw_faces
@@ -33,6 +33,10 @@ from photos.predictor import Face, Predictor
 from photos.result_files import FORMATS, ResultFile
 from photos.video_files import Video, VideoWriter
 from safe_files import replace_file
+
+PICTURE_BATCH = 4  # pictures in memory at once
+PICTURE_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".jp2", ".avif")
+VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg")
 
 __all__ = ["Face", "Predictor", "main"]
 

@@ -7,10 +7,11 @@ import types
 from collections.abc import Sequence
 from pathlib import Path
 
-from config import RECORDS_DIR, RECORDS_FILE, Dataset
+from config import RECORDS_DIR, Dataset
 from optional_packages import import_package
 from safe_files import replace_file, write_json
 
+RECORDS_FILE = "records.json"  # the list of the files of records
 OTHER_FILES = 256  # that a process may have open besides its records
 PURPOSE, REQUIREMENTS = "reading a set in a stream", "requirements-records.txt"
 

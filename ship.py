@@ -12,6 +12,7 @@ import hashlib
 import os
 import shutil
 import sys
+import types
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,23 +20,10 @@ import keras
 import numpy as np
 
 import metrics
-from cnn_model import load_model, write_half
-from config import (
-    BEST_FILE,
-    CARD_FACES,
-    CARD_POSES,
-    DATA_DIR,
-    LOG_FILE,
-    MACHINE_SHIFT,
-    SETTINGS_FILE,
-    SHIPPED_NAMES,
-    SHIPPED_SHIFT,
-    WEIGHTS_DIR,
-    crop_of,
-    dataset_of,
-    network_of,
-)
+from cnn_model import load_model
+from config import BEST_FILE, DATA_DIR, LOG_FILE, SETTINGS_FILE, WEIGHTS_DIR, crop_of, dataset_of, network_of
 from face_batches import Faces, load_faces, read_index
+from keras_file import write_half
 from methods import method_of
 from model_card import model_card
 from photos.confidence import calibration_path
@@ -43,6 +31,13 @@ from pose_balance import pose_bins
 from run_settings import read_record
 from safe_files import replace_file, write_json, write_text
 from test import predict_faces
+
+# What a shipped file's name ends in, by method: the original's names where it has one; else the method's own
+SHIPPED_NAMES = types.MappingProxyType({"acr": "ACRLoss", "l2": "base", "l1": "L1"})
+SHIPPED_SHIFT = 0.005  # percentage points of validation NME by which float16 may differ from float32
+MACHINE_SHIFT = 0.05  # the same between the machine of the training and another: GPUs round products to TF32
+CARD_FACES = 5  # how many of the worst faces a model card names
+CARD_POSES = 3  # bins of head pose that it tells apart
 
 
 def shipped_path(settings: dict, folder: str | os.PathLike = WEIGHTS_DIR) -> Path:

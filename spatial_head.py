@@ -13,11 +13,13 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from config import MAP_CHANNELS, MAP_SPREAD, PACKAGE
+from config import PACKAGE
 from image_utility import from_grid
 from maps import cut, soft_argmax
 
-MAPS = "maps"  # name of the layer that makes them
+MAP_CHANNELS = 96  # of the features that the maps are made of
+MAP_SPREAD = 0.05  # standard deviation of their first weights
+MAPS_LAYER = "maps"  # name of the layer that makes them
 MAP_STRIDE = 4  # pixels of the input for one of a map
 
 
@@ -65,7 +67,7 @@ def mean_places(trunk: keras.Model, taps: tuple[str, ...], points: int, batch_no
     features = cut(layers.UpSampling2D(2, interpolation="bilinear")(features), -(-trunk.input_shape[1] // MAP_STRIDE))
     features = _mixed(features, batch_norm)
     start = keras.initializers.RandomNormal(stddev=MAP_SPREAD)
-    maps = layers.Conv2D(points, 1, kernel_initializer=start, dtype="float32", name=MAPS)(features)
+    maps = layers.Conv2D(points, 1, kernel_initializer=start, dtype="float32", name=MAPS_LAYER)(features)
     return MeanPlace(trunk.input_shape[1], name="places")(maps)
 
 

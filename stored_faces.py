@@ -19,15 +19,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from config import (
-    INDEX_VERSION,
-    JOURNAL_FILE,
-    RECORD_FACES,
-    RECORDS_DIR,
-    STORED_FACE,
-    Dataset,
-    dataset_of,
-)
+from config import INDEX_VERSION, JOURNAL_FILE, RECORDS_DIR, STORED_FACE, Dataset, dataset_of
 from face_readers import FaceRecord, read_face
 from face_readers.rendered import rendered_record
 from image_utility import compose, encode_image, landmark_box, longer_side, shrink, warp, write_image
@@ -36,6 +28,7 @@ from process_memory import keep_freed_memory
 from record_files import shard_length, write_listing, write_shard
 from worker_process import follow_parent
 
+RECORD_FACES = 4096  # in one file of records: ten million faces are 2,442 files, which reading keeps open
 CHUNK = 8  # faces a worker process takes at once
 
 

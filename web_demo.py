@@ -21,22 +21,18 @@ from pathlib import Path
 import numpy as np
 
 from cnn_model import LEGACY_SUFFIXES
-from config import (
-    CONFIDENT_ERROR,
-    DEMO_BYTES,
-    DEMO_KEPT_SECONDS,
-    DEMO_PIXELS,
-    DEMO_PORT,
-    EXPORT_SUFFIXES,
-    RUNS_DIR,
-    WEIGHTS_DIR,
-)
+from config import EXPORT_SUFFIXES, RUNS_DIR, WEIGHTS_DIR
 from image_utility import read_photo
 from optional_packages import import_package
+from photos.config import CONFIDENT_ERROR
 from photos.face_detector import DETECTORS, detector_of
 from photos.overlay import draw_faces
 from photos.predictor import UNKNOWN, Face, Predictor, best_weights, rank_of
 
+DEMO_PORT = 7860
+DEMO_BYTES = 20_000_000  # of an upload
+DEMO_PIXELS = 40_000_000  # of its picture
+DEMO_KEPT_SECONDS = 60  # until an upload is deleted
 HOST = "127.0.0.1"
 WEIGHTS_SUFFIXES = {".keras", *LEGACY_SUFFIXES, *EXPORT_SUFFIXES.values()}
 MEMORY = "/dev/shm"  # Linux's folder that lies in memory

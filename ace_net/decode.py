@@ -5,6 +5,7 @@ moved to the top of a parabola along it, kept by hysteresis, and followed from e
 joined to one line, since a face has each contour once.
 """
 
+from dataclasses import dataclass
 from functools import cache
 
 import cv2
@@ -12,11 +13,32 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components, dijkstra
 
+from ace_net.config import CONTOUR_WIDTH, FINE_STRIDE
 from ace_net.contours import resampled
 from ace_net.losses import filters
-from config import CONTOUR_WIDTH, EXTRACTION, EXTRACTION_WIDTH, FINE_STRIDE
 from image_utility import from_grid
 from landmark_layouts import ANCHORS, CONTOUR_POINTS, CONTOURS
+
+EXTRACTION_WIDTH = 3  # sigma of extraction: predicted ridges are broader than true ones; Sec. 5.3
+
+
+@dataclass(frozen=True)
+class Extraction:
+    """How contours are read from heatmaps; the paper names the steps, not the numbers.
+
+    strong, weak: hysteresis on the contourness, as shares of that of a perfect line. anchor: least heat of an anchor.
+    gap: pixels of the heatmap over which the traces of one contour are joined. end: a ridge ends where its heat falls
+        below this share of its median.
+    """
+
+    strong: float = 0.3
+    weak: float = 0.1
+    anchor: float = 0.05
+    gap: float = 24.0
+    end: float = 0.5
+
+
+EXTRACTION = Extraction()
 
 REFINEMENTS = 2  # of a ridge's place on the heat itself
 _NEIGHBOURS = ((0, 1), (1, -1), (1, 0), (1, 1))  # of a pixel, y and x; those before it find it themselves
@@ -156,7 +178,7 @@ def _longest(links) -> list[int]:
 
 def _join(traces: list[tuple[np.ndarray, float]]) -> np.ndarray:
     """One line from the traces (n, 2) of one contour and their weights: the weightiest, and those whose ends lie within
-    config.EXTRACTION.gap of it, nearest first."""
+    EXTRACTION.gap of it, nearest first."""
     traces = sorted(traces, key=lambda one: -one[1])
     line, rest = traces[0][0], [points for points, _ in traces[1:]]
     while rest:

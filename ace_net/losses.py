@@ -23,20 +23,14 @@ import keras
 import numpy as np
 from keras import ops
 
-from config import (
-    CONTOUR_WIDTH,
-    CONTOURNESS_SCALE,
-    FAR,
-    HEAT_EMPHASIS,
-    LANDMARK_WEIGHT,
-    LINE_SAMPLES,
-    LINE_WEIGHT,
-    PACKAGE,
-    PERFECT_CONTOURNESS,
-)
+from ace_net.config import CONTOUR_WIDTH, FAR, LANDMARK_WEIGHT, LINE_SAMPLES, LINE_WEIGHT
+from config import PACKAGE
 from landmark_layouts import ANCHORS, CONTOUR_POINTS, CONTOURS
 from maps import masked_mean, safe_sqrt, values_at
 from point_losses import FaceLoss
+
+PERFECT_CONTOURNESS, CONTOURNESS_SCALE = 4.92, 1.5  # of f, Sec. 5.3
+HEAT_EMPHASIS = 10.0  # alpha of Eq. 4; not published
 
 # --------------------------------------------------------------------------------------------------------------------
 # Contourness

@@ -15,11 +15,12 @@ from collections.abc import Sequence
 import keras
 import numpy as np
 
+from ace_net.config import FINE_STRIDE, LANDMARK_WEIGHT, LINE_WEIGHT
 from ace_net.contours import contour_map_of, rendered_outline, vertices
 from ace_net.losses import HeatLoss, terms
 from ace_net.targets import MAPS, heatmaps, pieces_of, weak_targets
 from cnn_model import load_model, settings_of
-from config import DATA_DIR, FINE_STRIDE, LANDMARK_WEIGHT, LINE_WEIGHT, SYNTHETIC_SEEDS
+from config import DATA_DIR, SYNTHETIC_SEEDS
 from image_utility import to_grid
 from landmark_layouts import LAYOUT_68
 from synthetic_faces.face import shape_of

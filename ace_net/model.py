@@ -10,8 +10,12 @@ The pyramid is replaceable: `small_pyramid`, or the features of any Keras applic
 import keras
 from keras import layers, ops
 
+from ace_net.config import COARSE_STRIDE, FINE_STRIDE
 from cnn_model import backbone
-from config import COARSE_STRIDE, FINE_STRIDE, HEAT_CHANNELS, HOURGLASS_DEPTH, ModelArch, Network
+from config import ModelArch, Network
+
+HEAT_CHANNELS = (16, 32, 64)  # of the small pyramid, at 1/2, 1/4 and 1/8 of the input
+HOURGLASS_DEPTH = 3
 
 
 def heatmap_network(network: Network, maps: int, input_size: int, batch_norm: float) -> keras.Model:

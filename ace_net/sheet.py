@@ -15,9 +15,10 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
+from ace_net.config import FINE_STRIDE
 from ace_net.contours import CURVES, anchors_of, contours_of, outlines_of_landmarks, rendered_outline
 from ace_net.targets import MAPS, heatmaps, pieces_of
-from config import FINE_STRIDE, SYNTHETIC_SEEDS, crop_of
+from config import SYNTHETIC_SEEDS, crop_of
 from face_batches import to_network
 from figures import DOTS, FACE_INCHES, PREDICTION_COLOUR
 from image_utility import crop_image, invert, to_grid, transform

@@ -8,8 +8,8 @@ near a line are ever looked at: heat ends at sigma / sqrt(2).
 
 import numpy as np
 
+from ace_net.config import COARSE_STRIDE, CONTOUR_WIDTH, FAR, FINE_STRIDE, LINE_SAMPLES
 from ace_net.contours import anchors_of, contours_of, known, resampled
-from config import COARSE_STRIDE, CONTOUR_WIDTH, FAR, FINE_STRIDE, LINE_SAMPLES
 from image_utility import to_grid
 from landmark_layouts import ANCHORS, CONTOURS
 

@@ -12,7 +12,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy.stats import t
 
-from config import BOOTSTRAP_DRAWS, BOOTSTRAP_INTERVAL, SEED, SMALLEST_BOOTSTRAP
+from benches.config import BOOTSTRAP_DRAWS, BOOTSTRAP_INTERVAL, SMALLEST_BOOTSTRAP
+from config import SEED
 
 DRAWS_AT_ONCE = 500  # they need 8 bytes for each face
 

@@ -16,18 +16,9 @@ import numpy as np
 import metrics
 from benches.bootstrap import Differences, paired_differences
 from benches.comparison_figures import draw_ceds, draw_convergence, draw_differences, draw_landmark_errors
+from benches.config import BOOTSTRAP_DRAWS, BOOTSTRAP_INTERVAL, SMALLEST_BOOTSTRAP
 from benches.tables import csv_text, markdown
-from config import (
-    BEST_FILE,
-    BOOTSTRAP_DRAWS,
-    BOOTSTRAP_INTERVAL,
-    LOG_FILE,
-    METRICS_FILE,
-    PREDICTIONS_FILE,
-    SETTINGS_FILE,
-    SMALLEST_BOOTSTRAP,
-    Dataset,
-)
+from config import BEST_FILE, LOG_FILE, METRICS_FILE, PREDICTIONS_FILE, SETTINGS_FILE, Dataset
 from landmark_files import boxes_of, read_entries
 from recipes import Recipe
 from run_settings import read_record

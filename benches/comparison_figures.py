@@ -8,7 +8,8 @@ from matplotlib.figure import Figure
 
 import metrics
 from benches.bootstrap import Differences
-from config import BOOTSTRAP_INTERVAL, FAILURE_THRESHOLDS
+from benches.config import BOOTSTRAP_INTERVAL
+from config import FAILURE_THRESHOLDS
 from figures import DOTS, ced_axes, draw_ced_line
 from landmark_layouts import Layout
 from safe_files import replace_file

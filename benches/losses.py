@@ -12,14 +12,13 @@ from pathlib import Path
 
 import train
 from benches.comparison import Comparison, Result, Truth, read_result
+from benches.config import STRIP_METHODS, STRIP_PIXELS
 from benches.training_queue import Training, train_all
 from checkpoint import read_snapshots
 from config import (
     SETTINGS_FILE,
     SNAPSHOTS_FILE,
     STATE_FILE,
-    STRIP_METHODS,
-    STRIP_PIXELS,
     Dataset,
     DatasetName,
     crop_of,

@@ -3,8 +3,8 @@
     python -m benches.measure_detector --dataset 300W --raw DIR
     python -m benches.measure_detector --dataset 300W --raw DIR --split test --weights runs/acr/best.keras
 
-The first, on training faces, prints the facts of config.CASCADES. The second prints the NME from detector boxes beside
-that from the landmarks' boxes.
+The first, on training faces, prints the facts of photos.config.CASCADES. The second prints the NME from detector boxes
+beside that from the landmarks' boxes.
 """
 
 import argparse
@@ -14,10 +14,11 @@ from collections.abc import Sequence
 import numpy as np
 from tqdm import tqdm
 
-from config import CASCADES, DETECTION, PASSES, TITLES, Dataset, dataset_of
+from config import TITLES, Dataset, dataset_of
 from face_readers import BadFace, FaceRecord, find_parts, read_face, read_part
 from image_utility import landmark_box, overlap
 from metrics import failure_rate, nme, normaliser_distance
+from photos.config import CASCADES, DETECTION, PASSES
 from photos.face_detector import CascadeDetector, FoundFace, RawBox
 from photos.predictor import Predictor
 

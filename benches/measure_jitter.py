@@ -16,8 +16,9 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from config import CAMERA_RATE, SEED
+from config import SEED
 from image_utility import compose, landmark_box, read_photo, transform
+from photos.config import CAMERA_RATE
 from photos.face_detector import FoundFace
 from photos.face_tracker import FaceTracker
 from photos.predictor import Predictor

@@ -23,7 +23,8 @@ import numpy as np
 from tqdm import tqdm
 
 from acr_loss import acr_loss, difficulty
-from config import CROPS, DEFAULT_CROP, LARGEST_OVERHEAD, PCA_PERCENTAGES, SEED, Dataset, dataset_of
+from benches.config import LARGEST_OVERHEAD
+from config import CROPS, DEFAULT_CROP, PCA_PERCENTAGES, SEED, Dataset, dataset_of
 from face_batches import Faces, TrainingBatches, read_index
 from methods import method_of
 from pca_utility import ShapeModel, eigenbasis_path, labels_folder, pca_folder

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import numpy as np
 
-from config import CONFIDENCE_OFFSET, CONFIDENCE_SLOPE, CONFIDENCE_SUFFIX, CONFIDENT_ERROR, COPIES, Copy
 from image_utility import invert, mirror_landmarks, move_matrices, transform
 from landmark_layouts import Layout
+from photos.config import CONFIDENCE_OFFSET, CONFIDENCE_SLOPE, CONFIDENCE_SUFFIX, CONFIDENT_ERROR, COPIES, Copy
 from safe_files import write_json
 
 CALIBRATE = "python -m photos.calibrate"  # for errors

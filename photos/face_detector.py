@@ -15,8 +15,9 @@ from typing import NamedTuple, Protocol
 import cv2
 import numpy as np
 
-from config import CASCADES, CROPS, DEFAULT_CROP, DETECTION, SAME_OUTLINE, YUNET_FIT, BoxFit, Detection
+from config import CROPS, DEFAULT_CROP
 from image_utility import box_corners, in_sight, overlap, shrink
+from photos.config import CASCADES, DETECTION, SAME_OUTLINE, YUNET_FIT, BoxFit, Detection
 
 FARTHEST = 1e6  # pixels from a picture's corner to a box's edge; OpenCV opens no picture much wider
 YUNET_OUTPUTS = {f"{kind}_{stride}" for kind in ("cls", "obj", "bbox", "kps") for stride in (8, 16, 32)}

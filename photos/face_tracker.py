@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from config import DETECTION, TRACKING, Tracking
 from image_utility import in_sight, landmark_box, longer_side, overlap
+from photos.config import DETECTION, TRACKING, Tracking
 from photos.face_detector import FoundFace
 from photos.predictor import Face, Predictor
 

@@ -13,10 +13,11 @@ from pathlib import Path
 import numpy as np
 
 from ace_net.contours import anchors_of, contours_of, known, outlines_of_landmarks
-from config import COPIES, DATASETS, EVALUATION_BATCH, PASSES, SETTINGS_FILE, WEIGHTS_DIR, Copy, crop_of, dataset_of
+from config import DATASETS, EVALUATION_BATCH, SETTINGS_FILE, WEIGHTS_DIR, crop_of, dataset_of
 from face_batches import to_network
 from image_utility import crop_image, in_sight, landmark_box, overlap, read_photo
 from photos.confidence import calibration_of, copy_moves, map_back, spread_of
+from photos.config import COPIES, PASSES, Copy
 from photos.face_detector import CascadeDetector, Detector, FoundFace
 from runtime import LandmarkNetwork, load_network
 
@@ -29,7 +30,7 @@ class Face:
 
     landmarks: (points, 2) in image pixels. box: (left, top, right, bottom) that it was looked for in.
     score: how sure the detector was, 0 to 1. confidence: (points,) probability that a landmark is right to
-    config.CONFIDENT_ERROR percent, or None where it was not asked for. track: in a video, the number it keeps.
+    CONFIDENT_ERROR percent, or None where it was not asked for. track: in a video, the number it keeps.
     outline: anchors and contours (OUTLINE, 2) as ace_net/contours.py has them, NaN where none was found; the landmarks
     of a network that predicts contours are those of its anchors that were found.
     """

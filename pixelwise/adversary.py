@@ -7,10 +7,13 @@ that a detector with a discriminator takes as many steps on as many faces as one
 import keras
 from keras import layers, ops
 
-from config import DETECTOR_STEPS, DISCRIMINATOR_RATE, DISCRIMINATOR_UNITS
 from maps import soft_argmax
 from pixelwise.targets import from_pixels
 from pixelwise.vgg import dense_block
+
+DISCRIMINATOR_UNITS = (128, 128)
+DISCRIMINATOR_RATE = 1e-4  # of its Adam, the paper's
+DETECTOR_STEPS = 2  # for each step of the discriminator
 
 
 def build_discriminator(outputs: int, batch_norm: float = 0.9) -> keras.Model:

@@ -14,21 +14,22 @@ import numpy as np
 from keras import layers, ops
 
 from cnn_model import backbone
-from config import CASCADE_DROPOUT, CASCADE_INPUT, CASCADE_STAGES, PACKAGE, Dataset, Network
+from config import PACKAGE, Dataset, Network
 from face_batches import TrainingBatches
 from image_utility import from_grid
 from maps import cut, values_at
 from pixelwise.vgg import conv_block, dense_block, scaled
 
+STAGES, INPUT_SIDE, DROPOUT = 3, 112, 0.5  # of the paper; the side in pixels
 CHANNELS, CONVOLUTIONS, FEATURES = (64, 128, 256, 512), 2, 256  # of a stage; max-pooling after each pair
 
 
 def build_cascade(network: Network, dataset: Dataset, input_size: int, batch_norm: float) -> keras.Model:
     """A network from images to the landmarks after each stage, flat targets (batch, stages, 2 * points), float32.
 
-    A larger input is shrunk to CASCADE_INPUT. Of a network with a backbone of its own, that backbone is every stage's.
+    A larger input is shrunk to INPUT_SIDE. Of a network with a backbone of its own, that backbone is every stage's.
     """
-    side = min(input_size, CASCADE_INPUT)
+    side = min(input_size, INPUT_SIDE)
     image = keras.Input((input_size, input_size, 3), name="image")
     grey = ops.mean(image, axis=-1, keepdims=True)  # (batch, input_size, input_size, 1)
     if side < input_size:
@@ -36,7 +37,7 @@ def build_cascade(network: Network, dataset: Dataset, input_size: int, batch_nor
     mean = MeanFace(dataset.outputs, name="mean_face")(image)  # (batch, 2 * points)
     displacement, features = _stage(network, dataset.outputs, side, 1, batch_norm, 1)(grey)
     found = [layers.Add(dtype="float32")([mean, displacement])]
-    for number in range(2, CASCADE_STAGES + 1):
+    for number in range(2, STAGES + 1):
         moved, near, there, pose = Realign(input_size, dtype="float32")([grey, found[-1], mean])
         seen = layers.Concatenate()([moved, near, _feature_image(features, side)])  # (batch, side, side, 3)
         displacement, features = _stage(network, dataset.outputs, side, 3, batch_norm, number)(seen)
@@ -63,7 +64,7 @@ def _stage(network: Network, outputs: int, side: int, channels: int, batch_norm:
         colours = ops.concatenate([image] * 3, axis=-1) if channels == 1 else image  # as its weights are made for
         seen = keras.Input((side, side, 3))
         features = keras.Model(seen, backbone(network, seen, batch_norm).output, name="backbone")(colours)
-    features = layers.Dropout(CASCADE_DROPOUT)(layers.Flatten()(features))
+    features = layers.Dropout(DROPOUT)(layers.Flatten()(features))
     features = dense_block(features, scaled(FEATURES, network.width), batch_norm)
     displacement = layers.Dense(outputs, kernel_initializer="zeros", dtype="float32", name="displacement")(features)
     return keras.Model(image, [displacement, features], name=f"stage_{number}")

@@ -9,8 +9,11 @@ from collections.abc import Callable
 
 import numpy as np
 
-from config import LOSS_INPUT, MAP_SIGMA, WINDOW_SIGMAS
+from config import LOSS_INPUT
 from image_utility import from_targets
+from pixelwise.targets import MAP_SIGMA
+
+WINDOW_SIGMAS = 3.0  # the sub-pixel window reaches so many MAP_SIGMA to every side of the highest pixel
 
 
 def map_decoders(background: bool, logarithms: bool) -> dict[str, Callable[[np.ndarray, int], np.ndarray]]:

@@ -9,14 +9,19 @@ Every function returns one number for each face, (batch,).
 """
 
 import math
+import types
 
 import keras
 from keras import ops
 
-from config import ADAPTIVE_WING, ADAPTIVE_WING_MASK, ADAPTIVE_WING_WEIGHT, HYBRID_BETA, LOSS_INPUT, MAP_SIGMA, PACKAGE
+from config import LOSS_INPUT, PACKAGE
 from maps import masked_mean, safe_sqrt, soft_argmax
-from pixelwise.targets import first_of_pixel, log_gaussians, outer, pixel_indices, to_pixels
+from pixelwise.targets import MAP_SIGMA, first_of_pixel, log_gaussians, outer, pixel_indices, to_pixels
 from point_losses import FaceLoss
+
+HYBRID_BETA = 0.25  # weight of the distance, in pixels of a crop of LOSS_INPUT, beside the cross-entropy
+ADAPTIVE_WING = types.MappingProxyType({"omega": 14.0, "theta": 0.5, "epsilon": 1.0, "alpha": 2.1})  # its authors' own
+ADAPTIVE_WING_WEIGHT, ADAPTIVE_WING_MASK = 10.0, 0.2  # weight of the pixels near a landmark; least height that is near
 
 
 def distance(y_true, y_pred, image_size=LOSS_INPUT):

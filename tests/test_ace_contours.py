@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import metrics
+from ace_net.config import FAR
 from ace_net.contours import (
     OUTLINE_LAYOUT,
     anchors_of,
@@ -29,7 +30,7 @@ from ace_net.targets import (
     pieces_of,
     weak_targets,
 )
-from config import FAR, dataset_of
+from config import dataset_of
 from face_readers import BadFace, read_part
 from image_utility import mirror_landmarks, to_grid
 from landmark_files import Outline

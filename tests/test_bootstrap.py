@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from benches.bootstrap import paired_differences
-from config import SMALLEST_BOOTSTRAP
+from benches.config import SMALLEST_BOOTSTRAP
 
 
 def test_a_constant_difference_is_certain():

@@ -5,10 +5,11 @@ import dataclasses
 import numpy as np
 import pytest
 
-from config import COVER_SHARE, dataset_of
+from config import dataset_of
 from face_batches import Faces, load_faces
 from photos import calibrate
 from photos.confidence import Calibration
+from photos.config import COVER_SHARE
 
 SIDE = 120
 COUNT = 5

@@ -11,24 +11,16 @@ import keras
 import numpy as np
 import pytest
 from network_files import SIZE, images_of, save_tiny, write_onnx
-from test_cnn_model import randomise
+from small_networks import randomise
 
 import benchmark
 import export as exporting
+from ace_net.config import FINE_STRIDE
 from ace_net.contours import OUTLINE_LAYOUT
+from ace_net.decode import EXTRACTION_WIDTH
 from cnn_model import CNNModel
-from config import (
-    CROPS,
-    EXPORT_SUFFIXES,
-    EXTRACTION_WIDTH,
-    FINE_STRIDE,
-    PACKAGE,
-    PRECISIONS,
-    Precision,
-    dataset_of,
-    network_of,
-)
-from export import export, render_faces
+from config import CROPS, EXPORT_SUFFIXES, PACKAGE, dataset_of, network_of
+from export import PRECISIONS, Precision, export, render_faces
 from face_batches import to_network
 from methods import method_of
 from photos.confidence import calibration_of

@@ -10,9 +10,10 @@ from skimage import data
 
 from benches import measure_detector
 from benches.measure_detector import found_face, place_in, shows
-from config import CASCADES, DATASETS, PASSES, BoxFit, dataset_of
+from config import DATASETS, dataset_of
 from face_readers import FaceRecord
 from image_utility import overlap
+from photos.config import CASCADES, PASSES, BoxFit
 from photos.face_detector import (
     BoxesFromFile,
     CascadeDetector,

@@ -6,12 +6,13 @@ import pytest
 from keras import ops
 from scipy.ndimage import grey_dilation
 
-from config import ADAPTIVE_WING, HYBRID_BETA, LOSS_INPUT, MAP_SIGMA
+from config import LOSS_INPUT
 from image_utility import from_targets, to_targets
 from maps import soft_argmax
 from pixelwise import losses
 from pixelwise.decode import decode_last_stage, map_decoders, window_reach
-from pixelwise.targets import first_of_pixel, from_pixels, pixel_indices, to_pixels
+from pixelwise.losses import ADAPTIVE_WING, HYBRID_BETA
+from pixelwise.targets import MAP_SIGMA, first_of_pixel, from_pixels, pixel_indices, to_pixels
 
 SIDE, POINTS = 28, 5
 SIGMA = MAP_SIGMA * SIDE / LOSS_INPUT

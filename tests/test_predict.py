@@ -19,7 +19,7 @@ from skimage import data
 
 import predict
 from benches.tiny_method import build_tiny
-from config import COPIES, CROPS, dataset_of
+from config import CROPS, dataset_of
 from face_batches import load_faces
 from image_utility import (
     box_corners,
@@ -36,6 +36,7 @@ from image_utility import (
 from landmark_layouts import LAYOUT_29, LAYOUT_68
 from photos.calibrate import calibrate
 from photos.confidence import Calibration, calibration_of, copy_moves, map_back, spread_of
+from photos.config import COPIES
 from photos.face_detector import FoundFace
 from photos.overlay import draw_faces
 from photos.predictor import Face, Predictor, best_weights

@@ -6,8 +6,8 @@ import sys
 import keras
 import numpy as np
 import pytest
+from keras2_files import write_keras2
 from network_files import SIZE, images_of, save_tiny, write_onnx
-from test_cnn_model import write_keras2
 
 from onnx_file import read
 from runtime import description_path, load_network

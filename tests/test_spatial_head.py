@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from cnn_model import CNNModel, linear_head, load_model, take_weights
-from config import MAP_CHANNELS, network_of
+from config import network_of
 from image_utility import from_targets, to_targets
-from spatial_head import MeanPlace
+from spatial_head import MAP_CHANNELS, MeanPlace
 from train import Train
 
 SPATIAL = dataclasses.replace(network_of("mobileNetV2"), spatial=True)

@@ -10,9 +10,10 @@ from skimage import data
 
 import predict
 from benches.measure_jitter import KnownBox, jitter, lag, make_clip, motion, track
-from config import CAMERA_RATE, CROPS, TRACKING
+from config import CROPS
 from image_utility import crop_image, landmark_box, transform
 from landmark_layouts import LAYOUT_68
+from photos.config import CAMERA_RATE, TRACKING
 from photos.face_detector import FoundFace
 from photos.face_tracker import FaceFilter, FaceTracker, OneEuroFilter
 from photos.predictor import Face, Predictor

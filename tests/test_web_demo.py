@@ -15,8 +15,8 @@ from PIL import Image
 from skimage import data
 
 import web_demo
-from config import DEMO_PIXELS
 from safe_files import write_json
+from web_demo import DEMO_PIXELS
 
 ROOT = Path(__file__).parent.parent
 BROWSER = (
