@@ -1,5 +1,5 @@
 # make train      the main job on the embedded data: trains, evaluates, prints the table; no download of data
-# make demo       the web page on this machine: your pictures, a network's landmarks; after make train
+# make demo       the web page on this machine: your pictures, a network's landmarks
 # make test       lint and tests, under ten minutes
 # make test-slow  the long tests
 #
