@@ -93,7 +93,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         table.add_argument("--data-dir", default=DATA_DIR, help="the data root")
     for table in (steps_of, losses_of):
         regression = [name for name, method in METHODS.items() if not method.own_head]
-        table.add_argument("--methods", type=names, default=regression, help="with commas between; all that regress")
+        table.add_argument(
+            "--methods", type=names, default=regression, help="with commas between; all on the usual head"
+        )
     latency = tables.add_parser("inference", help="milliseconds of a batch in Keras, ONNX Runtime and LiteRT, memory")
     latency.add_argument("--weights", help="a .keras file of train.py, or an old .h5; random weights without it")
     latency.add_argument("--dataset", default="300W", help="whose landmarks the random network predicts")

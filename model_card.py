@@ -41,7 +41,7 @@ def _training(record: dict) -> str:
         "mean, moved anew each time",
         "recipe": f"`{recipe['name']}`: batch {recipe['batch_size']}, rate {recipe['learning_rate']:g} "
         f"({recipe['decay']}), seed {settings['seed']}, {settings['precision']}",
-        "started from": f"`{settings['start_weights']}`" if settings["start_weights"] else "random weights",
+        "started from": _start(record),
         "commit": f"`{record['commit']}`",
         "command": f"`{training['command']}`",
         "time": f"{training['seconds'] / 60:.1f} minutes on {machine['gpu'] or machine['processor']}, "
@@ -106,12 +106,22 @@ def _cautions(record: dict) -> str:
 
 
 def _terms(record: dict) -> str:
-    settings = record["settings"]
-    lines = [f"- {dataset.title}: {dataset.terms}." for dataset in _sets(settings)]
-    if settings["start_weights"]:
+    before = [dataset_of(name) for name in record["start_sets"] if name]
+    sets = {dataset.name: dataset for dataset in [*_sets(record["settings"]), *before]}
+    lines = [f"- {dataset.title}: {dataset.terms}." for dataset in sets.values()]
+    if None in record["start_sets"]:
         lines.append("- and those of the data that the start weights were trained on.")
     text = "Weights follow the terms of the faces they were trained on:"
     return _section("Terms", f"{text}\n\n" + "\n".join(lines))
+
+
+def _start(record: dict) -> str:
+    """What the run started from."""
+    path, sets = record["settings"]["start_weights"], record["start_sets"]
+    if not path:
+        return "random weights"
+    titles = " and ".join(dict.fromkeys("faces unknown" if name is None else dataset_of(name).title for name in sets))
+    return f"`{path}`, trained on {titles}"
 
 
 def _sets(settings: dict) -> list[Dataset]:

@@ -20,7 +20,7 @@ import keras
 import numpy as np
 
 import metrics
-from cnn_model import load_model
+from cnn_model import load_model, settings_of
 from config import BEST_FILE, DATA_DIR, LOG_FILE, SETTINGS_FILE, WEIGHTS_DIR, crop_of, dataset_of, network_of
 from face_batches import Faces, load_faces, read_index
 from keras_file import write_half
@@ -108,6 +108,7 @@ def ship(
     stored |= {"name": path.name, "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
     record["validation"] |= {"nme": _nme(model, settings, held_out), "nme_float32": measured}
     record["training"]["epochs"] = len((run / LOG_FILE).read_text(encoding="utf-8").splitlines()) - 1
+    record["start_sets"] = _start_sets(settings)
     record |= {"file": stored, "parameters": model.count_params(), **_tested(model, settings, data_dir)}
     calibrated = calibration_path(run / BEST_FILE)
     if calibrated.is_file():
@@ -115,6 +116,16 @@ def ship(
     write_text(path.with_suffix(".md"), model_card(record))
     write_json(path.with_suffix(".json"), record)
     return path
+
+
+def _start_sets(settings: dict) -> list[str | None]:
+    """The data sets of the weights that a run started from, and of those before them; None where nothing says so."""
+    sets, followed = [], set()
+    while (start := settings.get("start_weights")) and start not in followed:
+        followed.add(start)
+        settings = settings_of(start) if Path(start).is_file() else {}
+        sets += [settings.get("dataset"), *settings.get("also", ())]
+    return sets
 
 
 def _predicted(model: keras.Model, settings: dict, faces: Faces, flip: bool = False) -> np.ndarray:

@@ -171,8 +171,14 @@ class Train:
 
         Args:
             settings: those of a settings.json. data_dir, save_path: as above.
+
+        Raises:
+            ValueError: as above, or settings that do not say how the run was trained.
         """
         settings = in_todays_words(settings)
+        lacking = [name for name in ("arch", "dataset", "method", "recipe", "crop") if name not in settings]
+        if lacking:
+            raise ValueError(f"settings that do not say how a run was trained. Received no {', no '.join(lacking)}")
         return cls(
             arch=settings["arch"],
             dataset_name=settings["dataset"],

@@ -3,6 +3,6 @@
 STRIP_METHODS = ("wing", "anisotropic_loss")  # whose snapshots are drawn, from above
 STRIP_PIXELS = 224  # side of a picture
 BOOTSTRAP_DRAWS = 10_000
-BOOTSTRAP_INTERVAL = 0.95  # the share of the draws that the interval of a difference holds
+BOOTSTRAP_INTERVAL = 0.95  # how often the interval of a difference shall hold the true one
 SMALLEST_BOOTSTRAP = 30  # faces; with fewer, percentile intervals are too narrow to judge by
 LARGEST_OVERHEAD = 0.03  # share of a training step that a loss may add

@@ -6,7 +6,7 @@ The normaliser is that of the network's data set: 300W's is the distance between
 is the root mean square distance of a landmark's copies from their mean, in units of the face's size. Slope and offsets
 (one for each landmark, since a point of the jaw is harder to place than an eye's corner) are fitted on held-out faces
 by `python -m photos.calibrate` and lie beside the weights: best.keras, best.confidence.json. Other weights use those of
-config.py.
+photos/config.py.
 """
 
 import json

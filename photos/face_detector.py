@@ -2,7 +2,7 @@
 
 Every detector has one call, `detect(image, points, name)`. Its boxes lie around the landmarks of a network of so many
 points (from the brows to the chin for 68), not around what the detector itself takes for a face. How the two lie to
-each other was measured on training faces (benches/measure_detector.py) and stands in config.py.
+each other was measured on training faces (benches/measure_detector.py) and stands in photos/config.py.
 """
 
 import json

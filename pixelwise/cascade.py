@@ -15,7 +15,7 @@ from keras import layers, ops
 
 from cnn_model import backbone
 from config import PACKAGE, Dataset, Network
-from face_batches import TrainingBatches
+from face_batches import MovedBatches
 from image_utility import from_grid
 from maps import cut, values_at
 from pixelwise.vgg import conv_block, dense_block, scaled
@@ -46,7 +46,7 @@ def build_cascade(network: Network, dataset: Dataset, input_size: int, batch_nor
     return keras.Model(image, stages, name=f"{network.stem}_cascade")
 
 
-def set_mean_face(model: keras.Model, batches: TrainingBatches) -> None:
+def set_mean_face(model: keras.Model, batches: MovedBatches) -> None:
     """Gives a new cascade the mean of the training faces, not moved."""
     model.get_layer("mean_face").face.assign(batches.encode(batches.landmarks, batches.size).mean(axis=0))
 

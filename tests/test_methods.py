@@ -1,5 +1,6 @@
 """The rows of the table of methods say of themselves what training asks of them."""
 
+import inspect
 from collections.abc import Mapping
 from types import SimpleNamespace
 
@@ -16,9 +17,11 @@ import pixelwise.losses
 import pixelwise.targets
 import point_losses
 from ace_net.contours import contour_map_of, vertices
+from ace_net.losses import ACELoss, terms
 from config import dataset_of
 from methods import METHODS
 from pixelwise.cascade import MeanFace
+from point_losses import FaceLoss
 from synthetic_faces.face import shape_of
 from train import Train
 
@@ -118,6 +121,16 @@ def test_a_loss_uses_no_number_that_its_constants_lack(name, prepared_300w, monk
                 elif isinstance(value, Mapping):
                     monkeypatch.setattr(module, key, {one: 1.5 * number for one, number in value.items()})
     np.testing.assert_array_equal(value_of(loss, name), before)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_default_of_a_loss_function_is_recorded(name, prepared_300w):
+    """Such numbers are bound when the module is read, where the test above cannot change them."""
+    loss = loss_of(name, prepared_300w)
+    if isinstance(loss, FaceLoss):
+        functions = [type(loss).function, *([terms] if isinstance(loss, ACELoss) else [])]
+        parameters = [item for function in functions for item in inspect.signature(function).parameters.values()]
+        assert {item.name for item in parameters if item.default is not item.empty} <= set(loss.constants)
 
 
 @pytest.mark.parametrize("name", METHODS)

@@ -164,11 +164,30 @@ def test_the_card_names_all_that_was_shown():
     settings = {"dataset": "300W", "method": "ace", "also": [], "recipe": recipe, "seed": 1, "precision": "float32"}
     machine = {"gpu": None, "processor": "one", "cores": 2}
     training = {"machine": machine, "epochs": 25, "seconds": 60.0, "command": "python train.py"}
-    record = {"settings": settings | {"start_weights": None}, "training": training, "commit": "c"}
+    record = {"settings": settings | {"start_weights": "a.keras"}, "training": training, "commit": "c"}
+    record["start_sets"] = ["WFLW", None]
     record["faces"] = {"train": {"n": 4000}}
     text = model_card._training(record) + model_card._terms(record)
     assert "4,000 of 300W and synthetic; 25 epochs of 1,000 steps show one of them 100.0 times in the mean" in text
-    assert "- synthetic: made by this project" in text
+    assert "`a.keras`, trained on WFLW and faces unknown" in text
+    assert "- synthetic: made by this project" in text and "- WFLW: " in text and "- and those of the data that" in text
+
+
+def test_start_weights_are_followed_back(tmp_path):
+    for name, settings in {
+        "first": {"dataset": "synthetic", "start_weights": None},
+        "second": {"dataset": "WFLW", "also": ["300W"], "start_weights": str(tmp_path / "first/best.keras")},
+        "itself": {"dataset": "300W", "start_weights": str(tmp_path / "itself/best.keras")},
+    }.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "best.keras").touch()
+        record = {"settings": {"method": "l1", "crop": "square"} | settings}
+        (tmp_path / name / "settings.json").write_text(json.dumps(record))
+    start = {"start_weights": str(tmp_path / "second/best.keras")}
+    assert ship._start_sets(start) == ["WFLW", "300W", "synthetic"]
+    assert ship._start_sets({"start_weights": str(tmp_path / "itself/best.keras")}) == ["300W"]
+    assert ship._start_sets({"start_weights": str(tmp_path / "gone.keras")}) == [None]
+    assert ship._start_sets({"start_weights": None}) == []
 
 
 def test_weights_of_another_run_are_refused(shipped, prepared_300w, tmp_path):

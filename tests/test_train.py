@@ -198,7 +198,7 @@ def test_every_epoch_adds_to_the_time_on_record(tiny, prepared_300w, tmp_path, m
 
     clock = types.SimpleNamespace(monotonic=itertools.count().__next__)
     monkeypatch.setattr("run_settings.time", clock)
-    monkeypatch.setattr("checkpoint.log_csv", log)  # called in each epoch after the best weights, before the rest
+    monkeypatch.setattr("checkpoint.log_csv", log)  # called last in each epoch
     monkeypatch.setattr(train, "scorer", lambda *_: lambda predicted: [float(len(kept))])  # the first is the best
     run_of(prepared_300w, tmp_path / "run").train()
     assert len(kept) == 3 and 0 < kept[0] < kept[1] < kept[2]
