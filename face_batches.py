@@ -1,5 +1,6 @@
 """Prepared faces in memory, and batches made of them: crops for evaluation, moved crops without end for training."""
 
+import abc
 import dataclasses
 import hashlib
 import json
@@ -276,7 +277,7 @@ class HostSampler:
         return to_network(images)
 
 
-class MovedBatches(keras.utils.PyDataset):
+class MovedBatches(keras.utils.PyDataset, abc.ABC):
     """Moved training faces without end: batch `step` depends on the seed and `step` alone.
 
     Faces come in rounds; each round shows every face once in an order of its own, and batches run on across rounds, so
@@ -305,18 +306,18 @@ class MovedBatches(keras.utils.PyDataset):
         self.seed, self.first_step, self.size = seed, 0, recipe.input_size
         self.layout = layout or faces.dataset.layout
 
+    @abc.abstractmethod
     def _at(self, place: int) -> int:
         """The face at a place of all rounds, one behind the other."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def _unmoved(self, chosen: Sequence[int]) -> tuple[np.ndarray, np.ndarray, Callable]:
         """Of some faces: points (chosen, points, 2) in crop pixels, matrices (chosen, 2, 3) from stored to crop, what
         makes images from moved matrices and disturbances."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def names(self, step: int) -> list[str]:
         """Image names of the faces in batch `step`."""
-        raise NotImplementedError
 
     @property
     def num_batches(self):
