@@ -7,6 +7,7 @@ and their spread.
 import argparse
 import dataclasses
 import functools
+import math
 import multiprocessing
 import os
 import platform
@@ -265,10 +266,25 @@ def _repeated(batch: np.ndarray, times: int) -> np.ndarray:
     return np.concatenate([keras.ops.convert_to_numpy(batch)] * times)
 
 
+def outputs_alone(model: keras.Model) -> keras.Model:
+    """A network that says the same numbers as this one, whatever it is shown, trained with the same loss: its step is
+    hardly more than the loss and its gradient."""
+    nothing = keras.Input((1,))
+    outputs = []
+    for output in model.outputs:
+        numbers = keras.layers.Dense(math.prod(output.shape[1:]))(nothing)
+        outputs.append(keras.layers.Reshape(output.shape[1:])(numbers))
+    alone = keras.Model(nothing, outputs if len(outputs) > 1 else outputs[0])
+    alone.compile("sgd", model.loss, jit_compile=model.jit_compile)
+    return alone
+
+
 def step_times(options: argparse.Namespace) -> None:
     """Prints the table of `python benchmark.py steps`: what each loss adds to a training step.
 
-    All losses see the same images, already in memory, so that only the step itself is timed.
+    All losses see the same images, already in memory, so that only the step itself is timed. Steps of a large network
+    differ from block to block by more than a loss costs; so each loss is timed beside it, with the next to nothing that
+    `outputs_alone` has, which is the most it can add.
     """
     ways, images, repeats = {}, None, WARM_UP + options.steps
     for name in dict.fromkeys([PLAIN_LOSS, *options.methods]):
@@ -276,15 +292,21 @@ def step_times(options: argparse.Namespace) -> None:
         batch, targets = batches[0]
         images = _repeated(batch, repeats) if images is None else images
         targets = keras.tree.map_structure(lambda array: _repeated(array, repeats), targets)  # one for each output
-        data = {"x": images, "y": targets, "batch_size": options.batch_size}
-        ways[name] = functools.partial(training_block, model, options.steps, options.batch_size, **data)
+        for kind, network, shown in (("step", model, images), ("loss", outputs_alone(model), images[:, 0, 0, :1])):
+            data = {"x": shown, "y": targets, "batch_size": options.batch_size}
+            ways[name, kind] = functools.partial(training_block, network, options.steps, options.batch_size, **data)
     seconds = {name: options.batch_size / speeds for name, speeds in interleaved(ways, options.blocks).items()}
     print_machine(options, "one batch in memory")
-    for name, values in seconds.items():
-        print(row(f"step with {name}", 1000 * values, "ms"))
-    for name in list(ways)[1:]:
-        added = 100 * (seconds[name] / seconds[PLAIN_LOSS] - 1)
-        limit = 100 * LARGEST_OVERHEAD
-        verdict = "within" if max(added) <= limit else "MORE THAN" if min(added) > limit else "not known if within"
-        print(row(f"{name} adds to {PLAIN_LOSS}", added, f"% of a step, {verdict} {LARGEST_OVERHEAD:.0%}"))
+    names = [name for name, kind in ways if kind == "step"]
+    for kind, title in (("step", "step with"), ("loss", "the loss alone,")):
+        for name in names:
+            print(row(f"{title} {name}", 1000 * seconds[name, kind], "ms"))
+    plain = seconds[PLAIN_LOSS, "step"]
+    for name in names[1:]:
+        print(row(f"{name} adds to {PLAIN_LOSS}", 100 * (seconds[name, "step"] / plain - 1), "% of a step"))
+    limit = 100 * LARGEST_OVERHEAD
+    for name in names:
+        share = 100 * seconds[name, "loss"] / plain
+        verdict = "within" if max(share) <= limit else "MORE THAN" if min(share) > limit else "not known if within"
+        print(row(f"{name} alone", share, f"% of a step, {verdict} {LARGEST_OVERHEAD:.0%}"))
     print(f"Least and most of {options.blocks} blocks hold the true median with {1 - 0.5 ** (options.blocks - 1):.1%}.")
