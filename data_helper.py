@@ -50,7 +50,7 @@ from config import (
     dataset_of,
     truth_file,
 )
-from face_readers import BadFace, FaceRecord, find_parts, read_part
+from face_readers import BadFace, RawFace, find_parts, read_part
 from image_utility import crop_matrix, mirror_landmarks, sample_geometry, to_targets, transform
 from metrics import BOX
 from pca_utility import labels_folder
@@ -110,7 +110,7 @@ def prepare(
         raise ValueError(f"copies must be 0 or more, workers 1 or more. Received {copies} and {workers}")
     parts, missing = find_parts(dataset, raw_dir, extra)
     workers = workers or os.cpu_count() or 1
-    faces_found, bad = _read_records(dataset, parts, raw_dir)
+    faces_found, bad = _read_faces(dataset, parts, raw_dir)
     folder = Path(data_dir) / dataset.name
     with folder_lock(folder, None if wait else "another run is preparing"):
         entries = finished_entries(folder, dataset, faces_found, workers)
@@ -167,35 +167,35 @@ def prepare_embedded(data_dir: str | os.PathLike = DATA_DIR, crop: str = DEFAULT
     prepare(DatasetName.synthetic, data_dir=data_dir, wait=True, **{**options, "crop": crop})
 
 
-def _read_records(dataset: Dataset, parts: list[Part], raw_dir) -> tuple[list[FaceRecord], list[BadFace]]:
+def _read_faces(dataset: Dataset, parts: list[Part], raw_dir) -> tuple[list[RawFace], list[BadFace]]:
     """All faces of the parts in order, and those that cannot be used."""
     faces = [face for part in parts for face in read_part(dataset, part, raw_dir)]
-    return [f for f in faces if isinstance(f, FaceRecord)], [f for f in faces if isinstance(f, BadFace)]
+    return [f for f in faces if isinstance(f, RawFace)], [f for f in faces if isinstance(f, BadFace)]
 
 
-def _split_faces(dataset: Dataset, records: list[FaceRecord], entries: list[dict]) -> tuple[list[dict], list[BadFace]]:
+def _split_faces(dataset: Dataset, raw_faces: list[RawFace], entries: list[dict]) -> tuple[list[dict], list[BadFace]]:
     """Gives every stored face its split; faces that cannot be used, or would leak into training, are dropped.
 
     Returns:
         The index's faces in order, and the dropped ones with their reasons.
     """
-    pairs = list(zip(records, entries, strict=True))
-    bad = [BadFace(record.image, entry["reason"], record.part) for record, entry in pairs if "reason" in entry]
-    stored = [(record, entry["face"]) for record, entry in pairs if "face" in entry]
-    tested = {record.photo for record in records if record.part.split != "train"}
+    pairs = list(zip(raw_faces, entries, strict=True))
+    bad = [BadFace(raw.image, entry["reason"], raw.part) for raw, entry in pairs if "reason" in entry]
+    stored = [(raw, entry["face"]) for raw, entry in pairs if "face" in entry]
+    tested = {raw.photo for raw in raw_faces if raw.part.split != "train"}
     held_out = set()
     for part in dataset.parts:
-        photos = [record.photo for record, _ in stored if record.part == part and record.photo not in tested]
+        photos = [raw.photo for raw, _ in stored if raw.part == part and raw.photo not in tested]
         held_out |= _held_out(photos, part.validation)
     faces = []
-    for record, face in stored:
-        split = record.part.split
-        if split == "train" and record.photo in tested:
-            bad.append(BadFace(record.image, f"photo {record.photo} is also in the test set", record.part))
+    for raw, face in stored:
+        split = raw.part.split
+        if split == "train" and raw.photo in tested:
+            bad.append(BadFace(raw.image, f"photo {raw.photo} is also in the test set", raw.part))
             continue
-        if split == "train" and record.photo in held_out:
-            if not record.part.validation:
-                bad.append(BadFace(record.image, f"photo {record.photo} is held out for validation", record.part))
+        if split == "train" and raw.photo in held_out:
+            if not raw.part.validation:
+                bad.append(BadFace(raw.image, f"photo {raw.photo} is held out for validation", raw.part))
                 continue
             split = "validation"
         faces.append({**face, "split": split})
@@ -297,13 +297,13 @@ def _holds(path: Path, text: str) -> bool:
     return path.exists() and path.read_text(encoding="utf-8") == text
 
 
-def _remove_superseded(folder: Path, records: list[FaceRecord], entries: list[dict]) -> None:
+def _remove_superseded(folder: Path, raw_faces: list[RawFace], entries: list[dict]) -> None:
     """Deletes stored faces whose source or annotation has changed since; the new index no longer names them.
 
     Faces of parts that were left out this time stay, so that --extra can come and go without doing them again.
     """
     current = {entry["key"] for entry in entries}
-    images = {(record.part.name, record.image) for record in records}
+    images = {(raw.part.name, raw.image) for raw in raw_faces}
     journal = read_journal(folder)
     old = {
         key: entry["face"]["file"]

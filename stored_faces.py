@@ -20,8 +20,8 @@ import numpy as np
 from tqdm import tqdm
 
 from config import INDEX_VERSION, JOURNAL_FILE, RECORDS_DIR, STORED_FACE, Dataset, dataset_of
-from face_readers import FaceRecord, read_face
-from face_readers.rendered import rendered_record
+from face_readers import RawFace, read_face
+from face_readers.rendered import rendered_face
 from image_utility import compose, encode_image, landmark_box, longer_side, shrink, warp, write_image
 from metrics import normaliser_distance
 from process_memory import keep_freed_memory
@@ -32,11 +32,11 @@ RECORD_FACES = 4096  # in one file of records: ten million faces are 2,442 files
 CHUNK = 8  # faces a worker process takes at once
 
 
-def finished_entries(folder: Path, dataset: Dataset, records: list[FaceRecord], workers: int) -> list[dict]:
-    """The journal entry of every record; stores the faces that are not in the journal yet, and adds them one by one."""
-    keys = [_key(record) for record in records]
+def finished_entries(folder: Path, dataset: Dataset, raw_faces: list[RawFace], workers: int) -> list[dict]:
+    """The journal entry of every face; stores the faces that are not in the journal yet, and adds them one by one."""
+    keys = [_key(raw) for raw in raw_faces]
     done = read_journal(folder)
-    jobs = [(folder, dataset.name, *job) for job in zip(records, keys, strict=True) if job[1] not in done]
+    jobs = [(folder, dataset.name, *job) for job in zip(raw_faces, keys, strict=True) if job[1] not in done]
     if not jobs:
         return [done[key] for key in keys]
     with open(folder / JOURNAL_FILE, "a", encoding="utf-8") as journal, each_result(_work, jobs, workers) as results:
@@ -51,16 +51,16 @@ def finished_entries(folder: Path, dataset: Dataset, records: list[FaceRecord], 
     return [done[key] for key in keys]
 
 
-def _key(record: FaceRecord) -> str:
+def _key(raw: RawFace) -> str:
     """A digest of everything a stored face follows from; it changes when the source, annotation or settings do."""
-    if record.rendered:
-        source = [renderer_digest(), record.size]
+    if raw.rendered:
+        source = [renderer_digest(), raw.size]
     else:
-        status = record.source.stat()
+        status = raw.source.stat()
         source = [status.st_size, status.st_mtime_ns]
-    landmarks = None if record.landmarks is None else hashlib.sha256(record.landmarks.tobytes()).hexdigest()
-    facts = [INDEX_VERSION, record.image, record.part.name, record.row, source, landmarks, record.photo]
-    facts += [record.subsets, record.box, record.occluded, dataclasses.asdict(STORED_FACE)]
+    landmarks = None if raw.landmarks is None else hashlib.sha256(raw.landmarks.tobytes()).hexdigest()
+    facts = [INDEX_VERSION, raw.image, raw.part.name, raw.row, source, landmarks, raw.photo]
+    facts += [raw.subsets, raw.box, raw.occluded, dataclasses.asdict(STORED_FACE)]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
 
 
@@ -141,7 +141,7 @@ def _rounded(box: np.ndarray) -> list[int]:
     return [round(float(side)) for side in box]
 
 
-def cut_face(dataset: Dataset, record: FaceRecord) -> tuple[np.ndarray, dict, int]:
+def cut_face(dataset: Dataset, raw: RawFace) -> tuple[np.ndarray, dict, int]:
     """Reads or renders a face, and cuts its stored face.
 
     Returns:
@@ -150,37 +150,37 @@ def cut_face(dataset: Dataset, record: FaceRecord) -> tuple[np.ndarray, dict, in
     Raises:
         ValueError, OSError: the picture, its landmarks or its box cannot be used.
     """
-    image, record = read_face(record)
-    for what, numbers in (("landmarks", record.landmarks), ("box", record.box)):
+    image, raw = read_face(raw)
+    for what, numbers in (("landmarks", raw.landmarks), ("box", raw.box)):
         wrong = 0 if numbers is None else np.count_nonzero(~np.isfinite(numbers))
         if wrong:
             raise ValueError(f"{wrong} numbers of its {what} are NaN or infinite; expected coordinates")
-    landmarks, box = record.landmarks, None if record.box is None else np.array([record.box])  # (1, 4)
-    normaliser_distance(landmarks[None], dataset.layout, dataset.normaliser, [record.image], box)  # or it has no NME
+    landmarks, box = raw.landmarks, None if raw.box is None else np.array([raw.box])  # (1, 4)
+    normaliser_distance(landmarks[None], dataset.layout, dataset.normaliser, [raw.image], box)  # or it has no NME
     stored, matrix = store_region(image, landmarks)
     outside = (landmarks < 0).any(axis=1) | (landmarks > np.array(image.shape[1::-1]) - 1).any(axis=1)  # (points,)
     face = {
-        "image": record.image,
-        "part": record.part.name,
+        "image": raw.image,
+        "part": raw.part.name,
         "file": "",
-        "subsets": list(record.subsets),
+        "subsets": list(raw.subsets),
         "landmarks": np.round(landmarks, 6).tolist(),
         "matrix": matrix.tolist(),
-        "box": record.box and list(record.box),
-        "occluded": record.occluded and list(record.occluded),
-        "photo": record.photo,
+        "box": raw.box and list(raw.box),
+        "occluded": raw.occluded and list(raw.occluded),
+        "photo": raw.photo,
     }
     return stored, face, int(outside.sum())
 
 
-def _store_face(folder: Path, dataset: Dataset, record: FaceRecord, key: str) -> dict:
+def _store_face(folder: Path, dataset: Dataset, raw: RawFace, key: str) -> dict:
     """Writes one stored face. Gives its journal entry: the face as the index has it, or why there is none."""
     try:
-        stored, face, outside = cut_face(dataset, record)
+        stored, face, outside = cut_face(dataset, raw)
     except (ValueError, OSError) as error:
         return {"key": key, "reason": str(error)}
-    name = Path(record.image)
-    file = Path("faces", record.part.split, name.parent, f"{name.stem}.{key[:8]}.jpg")
+    name = Path(raw.image)
+    file = Path("faces", raw.part.split, name.parent, f"{name.stem}.{key[:8]}.jpg")
     (folder / file).parent.mkdir(parents=True, exist_ok=True)
     write_image(folder / file, stored)
     return {"key": key, "bytes": _size(folder / file), "outside": outside, "face": {**face, "file": file.as_posix()}}
@@ -236,11 +236,11 @@ def _write_records(job: tuple) -> int:
         faces = [({**row, "file": ""}, (folder / row["file"]).read_bytes()) for row in rows]
     else:
         for number in range(start, stop):
-            record = rendered_record(dataset, part, number)
-            if record.image in held_out:
+            raw = rendered_face(dataset, part, number)
+            if raw.image in held_out:
                 continue
             with contextlib.suppress(ValueError):  # a face without extent
-                stored, face, _ = cut_face(dataset, record)
+                stored, face, _ = cut_face(dataset, raw)
                 faces.append(({**face, "split": "train"}, encode_image(stored, ".jpg")))
     write_shard(path, faces)
     return len(faces)
@@ -263,8 +263,8 @@ def each_result(work: Callable, jobs: list, workers: int, chunk: int = CHUNK) ->
 
 def _work(job: tuple) -> dict:
     """One job of a worker process."""
-    folder, dataset_name, record, key = job
-    return _store_face(folder, dataset_of(dataset_name), record, key)
+    folder, dataset_name, raw, key = job
+    return _store_face(folder, dataset_of(dataset_name), raw, key)
 
 
 def _start_worker() -> None:

@@ -247,10 +247,10 @@ def _cofw_samples(folder: Path) -> list[bytes]:
 
 
 def _read_cofw(path: Path) -> None:
-    from face_readers import FaceRecord, read_face
+    from face_readers import RawFace, read_face
 
     for face in _read_part("cofw", Part(path.name, "test", 1), path.parent):
-        if isinstance(face, FaceRecord):
+        if isinstance(face, RawFace):
             with contextlib.suppress(ValueError, OSError):  # documented, and the next face goes on
                 read_face(face)
 

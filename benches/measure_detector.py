@@ -15,7 +15,7 @@ import numpy as np
 from tqdm import tqdm
 
 from config import TITLES, Dataset, dataset_of
-from face_readers import BadFace, FaceRecord, find_parts, read_face, read_part
+from face_readers import BadFace, RawFace, find_parts, read_face, read_part
 from image_utility import landmark_box, overlap
 from metrics import failure_rate, nme, normaliser_distance
 from photos.config import CASCADES, DETECTION, PASSES
@@ -26,15 +26,15 @@ MATCH = 0.4  # a box whose middle lies within this share of the longer side from
 SIZES = (0.5, 2.0)  # and whose side is in this range of it
 
 
-def faces_of(dataset: Dataset, raw_dir: str, split: str) -> list[FaceRecord]:
+def faces_of(dataset: Dataset, raw_dir: str, split: str) -> list[RawFace]:
     """The annotated faces of one split (train, test or private), pictures not opened yet.
 
     Raises:
         FileNotFoundError, ValueError: the folder is not the data set, or holds none of that split.
     """
     parts = [part for part in find_parts(dataset, raw_dir)[0] if part.split == split]
-    records = [record for part in parts for record in read_part(dataset, part, raw_dir)]
-    faces = [record for record in records if not isinstance(record, BadFace)]
+    found = [face for part in parts for face in read_part(dataset, part, raw_dir)]
+    faces = [face for face in found if not isinstance(face, BadFace)]
     if not faces:
         raise ValueError(f"{dataset.title} in {raw_dir} has no {split} faces. Received parts {parts}")
     return faces
@@ -55,7 +55,7 @@ def shows(place: np.ndarray) -> bool:
     return bool(np.hypot(*place[:2]) < MATCH * longer and SIZES[0] < 1 / longer < SIZES[1])
 
 
-def measure(dataset: Dataset, records: Sequence[FaceRecord]) -> None:
+def measure(dataset: Dataset, faces: Sequence[RawFace]) -> None:
     """Prints, for each cascade, the share of faces found, the mean place with its spread, and the score's curve."""
     from sklearn.linear_model import LogisticRegression
 
@@ -63,11 +63,11 @@ def measure(dataset: Dataset, records: Sequence[FaceRecord]) -> None:
     places = {name: [] for name in CASCADES}
     weights = {name: ([], []) for name in CASCADES}  # of other boxes, of boxes of the annotated face
     found = {name: 0 for name in CASCADES}
-    for record in tqdm(records, unit="face", disable=None):
-        image, record = read_face(record)
+    for annotated in tqdm(faces, unit="face", disable=None):
+        image, annotated = read_face(annotated)
         hits = set()
         for raw in detector.raw(image):
-            place = place_in(raw, record.landmarks, image.shape[1])
+            place = place_in(raw, annotated.landmarks, image.shape[1])
             hit = shows(place)
             weights[raw.cascade][hit].append(raw.weight)
             if hit:
@@ -78,7 +78,7 @@ def measure(dataset: Dataset, records: Sequence[FaceRecord]) -> None:
     for name in CASCADES:
         measured = np.array(places[name])  # (boxes, 4)
         other, right = weights[name]
-        print(f"{name}: {found[name]} of {len(records)} faces found, {len(other)} other boxes")
+        print(f"{name}: {found[name]} of {len(faces)} faces found, {len(other)} other boxes")
         if not places[name]:
             continue
         for title, row in (("mean", measured.mean(axis=0)), ("standard deviation", measured.std(axis=0))):
@@ -98,19 +98,19 @@ def found_face(found: list[FoundFace], landmarks: np.ndarray) -> FoundFace | Non
     return found[int(shares.argmax())] if shares.max() > DETECTION.overlap else None
 
 
-def compare(dataset: Dataset, records: Sequence[FaceRecord], weights: str) -> None:
+def compare(dataset: Dataset, faces: Sequence[RawFace], weights: str) -> None:
     """Prints the NME from detector boxes, after each pass, beside that from the landmarks' boxes."""
     predictor = Predictor(weights)
     if predictor.layout != dataset.layout:
         raise ValueError(f"{weights} is not for {dataset.title}. Received {predictor.network.points} landmarks")
     plain = Predictor(predictor.network, confidence=False)
-    boxes = None if any(record.box is None for record in records) else np.array([record.box for record in records])
+    boxes = None if any(face.box is None for face in faces) else np.array([face.box for face in faces])
     truth, hits, faces_found = [], [], 0
     predicted = {title: [] for title in ("landmark boxes", *(f"detector, {n + 1} passes" for n in range(PASSES)))}
     predicted |= {f"{title}, mean of copies": [] for title in list(predicted)}
-    for record in tqdm(records, unit="face", disable=None):
-        image, record = read_face(record)
-        landmarks = record.landmarks
+    for annotated in tqdm(faces, unit="face", disable=None):
+        image, annotated = read_face(annotated)
+        landmarks = annotated.landmarks
         found = predictor.detector.detect(image, predictor.layout.points)
         faces_found += len(found)
         face = found_face(found, landmarks)
@@ -123,8 +123,8 @@ def compare(dataset: Dataset, records: Sequence[FaceRecord], weights: str) -> No
             for title, (start, passes) in jobs.items():
                 predicted[title + end].append(way.align([image], [[start]], passes)[0][0].landmarks)
     truth, hits = np.stack(truth), np.array(hits)
-    print(f"found {hits.sum()} of {len(records)} faces ({hits.mean():.1%}), {faces_found - hits.sum()} other boxes")
-    names = [record.image for record in records]
+    print(f"found {hits.sum()} of {len(faces)} faces ({hits.mean():.1%}), {faces_found - hits.sum()} other boxes")
+    names = [face.image for face in faces]
     distance = normaliser_distance(truth, dataset.layout, dataset.normaliser, names, boxes)
     print(f"{dataset.normaliser} NME in %        {'all faces':>12}{'found faces':>12}{'FR@10, found':>14}")
     for title, landmarks in predicted.items():
@@ -143,12 +143,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         dataset = dataset_of(options.dataset)
-        records = faces_of(dataset, options.raw, options.split)
-        print(f"{len(records)} {options.split} faces of {dataset.title}")
+        faces = faces_of(dataset, options.raw, options.split)
+        print(f"{len(faces)} {options.split} faces of {dataset.title}")
         if options.weights:
-            compare(dataset, records, options.weights)
+            compare(dataset, faces, options.weights)
         else:
-            measure(dataset, records)
+            measure(dataset, faces)
     except (ValueError, OSError, ImportError) as error:
         print(f"benches.measure_detector: {error}", file=sys.stderr)
         return 1

@@ -1,7 +1,7 @@
-"""The formats data sets come in: one reader for each, all giving the same records.
+"""The formats data sets come in: one reader for each, all giving the same faces.
 
-A reader goes through one part of a data set in a fixed order and gives a `FaceRecord` for every face, or a `BadFace`
-with the reason why there is none. Records are cheap: pictures stay on disk until `read_face` opens one.
+A reader goes through one part of a data set in a fixed order and gives a `RawFace` for every face, or a `BadFace`
+with the reason why there is none. Raw faces are cheap: pictures stay on disk until `read_face` opens one.
 
 Landmarks and boxes leave these files in 0-based pixels. 300W's .pts files and both COFW sets are written 1-based, as
 MATLAB counts; WFLW is 0-based already, and AFLW's list is taken to be, since nothing says so.
@@ -18,12 +18,12 @@ from config import DATASETS, Dataset, Part
 from face_readers.aflw import read_aflw
 from face_readers.cofw import read_cofw, read_cofw68, read_mat_image
 from face_readers.dense import read_helen194, read_tem
-from face_readers.face_record import BadFace, FaceRecord
 from face_readers.pts import read_pts
+from face_readers.raw_face import BadFace, RawFace
 from face_readers.rendered import read_synthetic, render
 from face_readers.wflw import read_wflw
 
-READERS: dict[str, Callable[[Dataset, Part, Path], Iterator[FaceRecord | BadFace]]] = {
+READERS: dict[str, Callable[[Dataset, Part, Path], Iterator[RawFace | BadFace]]] = {
     "pts": read_pts,
     "cofw": read_cofw,
     "cofw68": read_cofw68,
@@ -81,7 +81,7 @@ def _describe(root: Path) -> str:
     return f"Received a folder with {', '.join(names[:6])}{', ...' if len(names) > 6 else ''}{guess}"
 
 
-def read_part(dataset: Dataset, part: Part, root: str | os.PathLike | None) -> Iterator[FaceRecord | BadFace]:
+def read_part(dataset: Dataset, part: Part, root: str | os.PathLike | None) -> Iterator[RawFace | BadFace]:
     """Goes through one part of a data set, always in the same order.
 
     Raises:
@@ -90,18 +90,18 @@ def read_part(dataset: Dataset, part: Part, root: str | os.PathLike | None) -> I
     return READERS[dataset.reader](dataset, part, Path(root or "."))
 
 
-def read_face(record: FaceRecord) -> tuple[np.ndarray, FaceRecord]:
-    """Opens the picture of a record, or renders it.
+def read_face(raw: RawFace) -> tuple[np.ndarray, RawFace]:
+    """Opens the picture of a raw face, or renders it.
 
     Returns:
-        image, uint8 RGB of (height, width, 3), and the record; that of a rendered face is completed with its landmarks,
+        image, uint8 RGB of (height, width, 3), and the face; a rendered one is completed with its landmarks,
         test subsets and hidden landmarks.
 
     Raises:
         ValueError, OSError: the picture cannot be read; the message names the file.
     """
-    if record.rendered:
-        return render(record)
-    if record.source.suffix == ".mat":
-        return read_mat_image(record.source, record.row), record
-    return image_utility.read_image(record.source), record
+    if raw.rendered:
+        return render(raw)
+    if raw.source.suffix == ".mat":
+        return read_mat_image(raw.source, raw.row), raw
+    return image_utility.read_image(raw.source), raw

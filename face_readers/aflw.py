@@ -7,22 +7,22 @@ from pathlib import Path
 import numpy as np
 
 from config import Dataset, Part
-from face_readers.face_record import (
+from face_readers.matlab import load_old_mat
+from face_readers.raw_face import (
     MATLAB_FIRST,
     BadFace,
-    FaceRecord,
+    RawFace,
     face_name,
     picture_folder,
     picture_path,
     subsets_of,
 )
-from face_readers.matlab import load_old_mat
 
 IMAGE_FOLDERS = ("data/flickr", "flickr", "aflw/data/flickr", "images")  # as unpacked, and as others keep it
 KEYS = ("nameList", "bbox", "data", "mask_new", "ra")
 
 
-def read_aflw(dataset: Dataset, part: Part, root: Path) -> Iterator[FaceRecord | BadFace]:
+def read_aflw(dataset: Dataset, part: Part, root: Path) -> Iterator[RawFace | BadFace]:
     """AFLW with the annotation of Zhu et al. (CVPR 2016), AFLWinfo_release.mat. For every face it holds
 
     nameList: the picture's name below flickr/. data: 19 x, then 19 y, of all landmarks, visible or not. bbox: left,
@@ -48,7 +48,7 @@ def read_aflw(dataset: Dataset, part: Part, root: Path) -> Iterator[FaceRecord |
             subsets += ("frontal",) if subsets and visible[row].all() else ()
             flags = tuple((~visible[row]).astype(int).tolist())
             box = tuple(boxes[row].tolist())
-            yield FaceRecord(image, part, root / picture, None, landmarks[row], str(picture), subsets, box, flags)
+            yield RawFace(image, part, root / picture, None, landmarks[row], str(picture), subsets, box, flags)
 
 
 def _aflw_tables(path: Path, points: int) -> tuple[list[str], np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from config import Dataset, Part
-from face_readers.face_record import MATLAB_FIRST, BadFace, FaceRecord, subsets_of
 from face_readers.matlab import load_old_mat, open_mat
+from face_readers.raw_face import MATLAB_FIRST, BadFace, RawFace, subsets_of
 
 COFW68_FOLDERS = (  # as cloned, as unpacked from the benchmark's archive, or its inner folders alone
     "test_annotations",
@@ -66,7 +66,7 @@ def _corners(boxes: np.ndarray) -> list[tuple[float, ...]]:
     return [tuple(box) for box in np.stack([left, top, left + width, top + height], axis=1).tolist()]
 
 
-def read_cofw(dataset: Dataset, part: Part, root: Path) -> Iterator[FaceRecord | BadFace]:
+def read_cofw(dataset: Dataset, part: Part, root: Path) -> Iterator[RawFace | BadFace]:
     """COFW: object references to the pictures, and a row of 29 x, 29 y, 29 occlusion flags for each face."""
     points, path = dataset.layout.points, root / part.path
     with open_mat(path) as file:
@@ -77,14 +77,14 @@ def read_cofw(dataset: Dataset, part: Part, root: Path) -> Iterator[FaceRecord |
         yield _mat_face(part, path, row, np.stack([x, y], axis=1), occluded, box)
 
 
-def _mat_face(part: Part, path: Path, row: int, landmarks: np.ndarray, occluded, box) -> FaceRecord:
+def _mat_face(part: Part, path: Path, row: int, landmarks: np.ndarray, occluded, box) -> RawFace:
     """The face of one row; its name is the .mat file's and MATLAB's number of the picture."""
     name = f"{part.path}/{row + 1:04d}"
     flags = tuple(int(flag > 0) for flag in np.ravel(occluded))
-    return FaceRecord(name, part, path, row, landmarks - MATLAB_FIRST, name, subsets_of(part), box, flags)
+    return RawFace(name, part, path, row, landmarks - MATLAB_FIRST, name, subsets_of(part), box, flags)
 
 
-def read_cofw68(dataset: Dataset, part: Part, root: Path) -> Iterator[FaceRecord | BadFace]:
+def read_cofw68(dataset: Dataset, part: Part, root: Path) -> Iterator[RawFace | BadFace]:
     """COFW-68: COFW's test pictures with test_annotations/K_points.mat, which holds Points (68, 2) and Occ (68)."""
     folder = next((root / name for name in COFW68_FOLDERS if (root / name).is_dir()), None)
     if folder is None:

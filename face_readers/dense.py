@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from config import Dataset, Part
-from face_readers.face_record import BadFace, FaceRecord, picture_folder, subsets_of
+from face_readers.raw_face import BadFace, RawFace, picture_folder, subsets_of
 from landmark_layouts import FRL_FACE, FRL_POINTS
 
 HELEN_TEST_FOLDERS = ("test", "testset", "helen/testset")  # as unpacked, or as 300W keeps its faces
@@ -27,7 +27,7 @@ def _numbers(lines: Sequence[str], count: int) -> np.ndarray:
     return points
 
 
-def read_helen194(dataset: Dataset, part: Part, root: Path) -> Iterator[FaceRecord | BadFace]:
+def read_helen194(dataset: Dataset, part: Part, root: Path) -> Iterator[RawFace | BadFace]:
     """HELEN: annotation/NUMBER.txt holds a picture's name, then 194 lines "x , y". Pixels are taken to count from 0,
     since nothing says so. The test faces are those whose picture lies in one of HELEN_TEST_FOLDERS; the others are
     passed over.
@@ -43,10 +43,10 @@ def read_helen194(dataset: Dataset, part: Part, root: Path) -> Iterator[FaceReco
         except ValueError as error:
             yield BadFace(f"{part.path}/{path.name}", str(error), part)
             continue
-        yield FaceRecord(str(picture), part, root / picture, None, points, str(picture), subsets_of(part))
+        yield RawFace(str(picture), part, root / picture, None, points, str(picture), subsets_of(part))
 
 
-def read_tem(dataset: Dataset, part: Part, root: Path) -> Iterator[FaceRecord | BadFace]:
+def read_tem(dataset: Dataset, part: Part, root: Path) -> Iterator[RawFace | BadFace]:
     """Templates: NAME.tem beside NAME.jpg; a line with the number of points, a line "x y" for each, then the lines that
     join them, which are not needed. Pixels count from 0. Only the points of landmark_layouts.FRL_FACE are kept."""
     for path in sorted(root.glob(part.path)):
@@ -61,4 +61,4 @@ def read_tem(dataset: Dataset, part: Part, root: Path) -> Iterator[FaceRecord | 
         except ValueError as error:
             yield BadFace(path.name, str(error), part)
             continue
-        yield FaceRecord(picture.name, part, picture, None, points, picture.name, subsets_of(part))
+        yield RawFace(picture.name, part, picture, None, points, picture.name, subsets_of(part))

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from config import Dataset, Part
-from face_readers.face_record import MATLAB_FIRST, BadFace, FaceRecord, subsets_of
+from face_readers.raw_face import MATLAB_FIRST, BadFace, RawFace, subsets_of
 
 PICTURES = (".jpg", ".jpeg", ".png")  # what the set's own pictures end in, in lower case
 
@@ -37,7 +37,7 @@ def parse_pts(data: bytes, points: int) -> np.ndarray:
     return values.reshape(points, 2)
 
 
-def read_pts(dataset: Dataset, part: Part, root: Path) -> Iterator[FaceRecord | BadFace]:
+def read_pts(dataset: Dataset, part: Part, root: Path) -> Iterator[RawFace | BadFace]:
     """300W and whatever follows it: NAME.jpg beside NAME.pts, 1-based pixels."""
     pictures, annotations = {}, {}
     for entry in sorted(os.scandir(root / part.path), key=lambda entry: entry.name):
@@ -59,7 +59,7 @@ def read_pts(dataset: Dataset, part: Part, root: Path) -> Iterator[FaceRecord | 
             yield _pts_face(dataset, part, root, pictures[stem], annotations[stem])
 
 
-def _pts_face(dataset: Dataset, part: Part, root: Path, picture: str, annotation: str) -> FaceRecord | BadFace:
+def _pts_face(dataset: Dataset, part: Part, root: Path, picture: str, annotation: str) -> RawFace | BadFace:
     """The face of one picture and its .pts file."""
     folder = root / part.path
     try:
@@ -67,7 +67,7 @@ def _pts_face(dataset: Dataset, part: Part, root: Path, picture: str, annotation
     except (ValueError, OSError) as error:
         return BadFace(f"{part.path}/{annotation}", str(error), part)
     name = f"{part.path}/{picture}"
-    return FaceRecord(name, part, folder / picture, None, landmarks, _photo(name, part), subsets_of(part))
+    return RawFace(name, part, folder / picture, None, landmarks, _photo(name, part), subsets_of(part))
 
 
 def _photo(name: str, part: Part) -> str:

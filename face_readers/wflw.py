@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from config import Dataset, Part
-from face_readers.face_record import (
+from face_readers.raw_face import (
     BadFace,
-    FaceRecord,
+    RawFace,
     face_name,
     picture_folder,
     picture_path,
@@ -20,7 +20,7 @@ IMAGE_FOLDERS = ("WFLW_images", "images")
 ATTRIBUTES = ("pose", "expression", "illumination", "make-up", "occlusion", "blur")  # in the list's order
 
 
-def read_wflw(dataset: Dataset, part: Part, root: Path) -> Iterator[FaceRecord | BadFace]:
+def read_wflw(dataset: Dataset, part: Part, root: Path) -> Iterator[RawFace | BadFace]:
     """WFLW: 196 coordinates, box, six attributes and the picture's name on each line, 0-based pixels.
 
     A picture with several faces comes several times; from the second on, #2, #3, ... is added to the face's name.
@@ -37,7 +37,7 @@ def read_wflw(dataset: Dataset, part: Part, root: Path) -> Iterator[FaceRecord |
                 yield BadFace(f"{part.path}:{number}", str(error), part)
 
 
-def _wflw_face(dataset: Dataset, part: Part, root: Path, folder: str, line: str, seen: Counter) -> FaceRecord:
+def _wflw_face(dataset: Dataset, part: Part, root: Path, folder: str, line: str, seen: Counter) -> RawFace:
     """The face of one line; `seen` counts the faces of each picture."""
     coordinates = dataset.outputs
     expected = coordinates + 4 + len(ATTRIBUTES)
@@ -59,4 +59,4 @@ def _wflw_face(dataset: Dataset, part: Part, root: Path, folder: str, line: str,
     if subsets:
         subsets += tuple(attribute for attribute, value in attributes if value)
     box = tuple(numbers[coordinates : coordinates + 4].tolist())
-    return FaceRecord(image, part, root / picture, None, landmarks, str(picture), subsets, box)
+    return RawFace(image, part, root / picture, None, landmarks, str(picture), subsets, box)

@@ -13,7 +13,7 @@ import data_helper
 import metrics
 from config import dataset_of
 from face_batches import load_faces
-from face_readers import BadFace, FaceRecord, find_parts, read_face, read_part
+from face_readers import BadFace, RawFace, find_parts, read_face, read_part
 
 AFLW = dataset_of("AFLW")
 TRAIN, TEST = AFLW.parts
@@ -172,7 +172,7 @@ def test_from_raw_files_to_figures(tiny_counts, tmp_path, capsys):
     assert "AFLWinfo_release.mat:train" in printed and "frontal" not in printed
     splits = [face["split"] for face in index["faces"]]
     assert (splits.count("train"), splits.count("validation"), splits.count("test")) == (8, 1, 5)
-    assert all(isinstance(face, FaceRecord) for part in faces_of(tiny_counts, tmp_path / "raw") for face in part)
+    assert all(isinstance(face, RawFace) for part in faces_of(tiny_counts, tmp_path / "raw") for face in part)
 
     truth = json.loads((tmp_path / "data/aflw/truth_test.json").read_text())
     for entry in truth:

@@ -81,9 +81,9 @@ def count_stored(monkeypatch):
     """Counts the faces that are stored from now on."""
     names, store = [], stored_faces._store_face
 
-    def counting(folder, dataset, record, key):
-        names.append(record.image)
-        return store(folder, dataset, record, key)
+    def counting(folder, dataset, raw, key):
+        names.append(raw.image)
+        return store(folder, dataset, raw, key)
 
     monkeypatch.setattr(stored_faces, "_store_face", counting)
     return names

@@ -11,7 +11,7 @@ from skimage import data
 from benches import measure_detector
 from benches.measure_detector import found_face, place_in, shows
 from config import DATASETS, dataset_of
-from face_readers import FaceRecord
+from face_readers import RawFace
 from image_utility import overlap
 from photos.config import CASCADES, PASSES, BoxFit
 from photos.face_detector import (
@@ -278,17 +278,17 @@ def test_the_cost_of_boxes_is_counted_by_the_set_s_own_normaliser(weights, tmp_p
     cv2.imwrite(str(tmp_path / "a.png"), data.astronaut()[:, :, ::-1])
     dataset = dataclasses.replace(dataset_of("300W"), normaliser="box")
     landmarks = np.linspace(FACE[:2], FACE[2:], 68)
-    record = FaceRecord("a.png", dataset.parts[0], tmp_path / "a.png", None, landmarks, "a.png")
+    raw = RawFace("a.png", dataset.parts[0], tmp_path / "a.png", None, landmarks, "a.png")
     printed = []
     for side in (10, 20):
-        boxed = dataclasses.replace(record, box=(5, 5, 5 + side, 5 + side))
+        boxed = dataclasses.replace(raw, box=(5, 5, 5 + side, 5 + side))
         measure_detector.compare(dataset, [boxed, boxed], str(weights))
         head, *rows = capsys.readouterr().out.splitlines()[1:]
         printed.append([float(row.split()[-2]) for row in rows])
         assert head.startswith("box NME in %") and len(rows) == 2 * (1 + PASSES)
     np.testing.assert_allclose(printed[0], 2 * np.array(printed[1]), atol=0.03)
     with pytest.raises(ValueError, match="needs a box of every face"):
-        measure_detector.compare(dataset, [boxed, record], str(weights))
+        measure_detector.compare(dataset, [boxed, raw], str(weights))
 
 
 def test_every_data_set_has_a_box():

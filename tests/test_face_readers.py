@@ -11,7 +11,7 @@ from scipy.io import savemat
 from scipy.optimize import linear_sum_assignment
 
 from config import dataset_of
-from face_readers import BadFace, FaceRecord, find_parts, read_face, read_part
+from face_readers import BadFace, RawFace, find_parts, read_face, read_part
 from face_readers.pts import parse_pts
 
 REAL = Path(os.environ.get("FACE_DATA", Path(__file__).parents[1] / "../shared/data"))
@@ -78,8 +78,8 @@ def test_300w_faces_are_sorted_zero_based_and_whole(tmp_path):
     assert [face.image for face in faces] == ["afw/11_1.jpeg", "afw/11_2.jpg", "afw/22_1.PNG"]
     assert [face.photo for face in faces] == ["11", "11", "22"]
     np.testing.assert_allclose(faces[0].landmarks, ramp(68) - 1)  # .pts counts from 1
-    image, record = read_face(faces[0])
-    assert image.shape == (30, 40, 3) and image[5, 5, 0] > 150 and record is faces[0]
+    image, raw = read_face(faces[0])
+    assert image.shape == (30, 40, 3) and image[5, 5, 0] > 150 and raw is faces[0]
 
 
 def test_300w_test_faces_know_their_subsets(tmp_path):
@@ -105,7 +105,7 @@ def test_300w_names_every_unusable_file(tmp_path):
     (folder / "5_1.pts").write_text("n_points: 68")
     faces = faces_of(W300, tmp_path)
     reasons = {face.file: face.reason for face in faces if isinstance(face, BadFace)}
-    assert [face.image for face in faces if isinstance(face, FaceRecord)] == ["afw/2_1.jpg"]
+    assert [face.image for face in faces if isinstance(face, RawFace)] == ["afw/2_1.jpg"]
     assert reasons.keys() == {f"afw/{name}" for name in ("1_1.jpg", "2_1.png", "3_1.pts", "5_1.pts")}
     assert "expected 1_1.pts" in reasons["afw/1_1.jpg"] and "no picture" in reasons["afw/3_1.pts"]
     assert "second picture" in reasons["afw/2_1.png"]
@@ -238,7 +238,7 @@ def test_wflw_training_faces_belong_to_no_subset(tmp_path):
 def test_bad_wflw_line_is_named_by_number(tmp_path, line, message):
     write_wflw(tmp_path, [wflw_line(ramp(98), [0] * 6, "0--Parade/c.jpg"), "", line])
     good, bad = faces_of(WFLW, tmp_path, number=1)
-    assert isinstance(good, FaceRecord)
+    assert isinstance(good, RawFace)
     assert bad.file.endswith("test.txt:3") and message in bad.reason
 
 
@@ -271,10 +271,10 @@ def test_synthetic_faces_are_rendered_on_demand():
     train, test = (next(read_part(synthetic, part, None)) for part in synthetic.parts)
     assert (train.row, test.row) == (0, 1_000_000_000)
     assert train.landmarks is None and test.subsets == ("full",)
-    image, record = read_face(test)
+    image, raw = read_face(test)
     assert image.dtype == np.uint8 and image.shape == (synthetic.render_size, synthetic.render_size, 3)
-    assert record.landmarks.shape == (68, 2) and set(record.occluded) <= {0, 1}
-    assert record.subsets[0] == "full" and set(record.subsets) <= set(synthetic.subsets["test"])
+    assert raw.landmarks.shape == (68, 2) and set(raw.occluded) <= {0, 1}
+    assert raw.subsets[0] == "full" and set(raw.subsets) <= set(synthetic.subsets["test"])
     assert read_face(train)[1].subsets == ()
 
 
@@ -291,7 +291,7 @@ def test_seeds_of_rendered_splits_never_meet():
 def test_real_300w_counts():
     faces = {part.path: list(read_part(W300, part, REAL / "300W")) for part in find_parts(W300, REAL / "300W")[0]}
     assert len(faces["afw"]) == 337 and len(faces["helen/trainset"]) == 870 and len(faces["helen/testset"]) == 165
-    assert all(isinstance(face, FaceRecord) for part in faces.values() for face in part)
+    assert all(isinstance(face, RawFace) for part in faces.values() for face in part)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ MATLAB_FIRST = 1  # MATLAB counts pixels from 1
 
 
 @dataclass(frozen=True)
-class FaceRecord:
+class RawFace:
     """One annotated face, its picture not opened yet.
 
     image: its name below the set's root; unique within its part. part: the part of the data set it comes from.
