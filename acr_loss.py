@@ -51,13 +51,11 @@ def acr_loss(y_true, y_pred, phi, lambda_weight=ACR_LAMBDA, constant="continuous
         unit: the error, in normalised units, that counts as delta = 1.
 
     Returns:
-        The mean over faces and coordinates, a scalar.
+        (batch,): the mean over the coordinates of each face.
+
+    Raises:
+        ValueError: an unknown constant, or a unit that is not above 0.
     """
-    return ops.mean(_acr_terms(y_true, y_pred, phi, lambda_weight, constant, unit))
-
-
-def _acr_terms(y_true, y_pred, phi, lambda_weight, constant, unit):
-    """The loss of every coordinate, (batch, 2N)."""
     if constant not in CONSTANTS:
         raise ValueError(f"unknown constant C. Received constant={constant!r}; one of {CONSTANTS} is right")
     if not unit > 0:
@@ -71,7 +69,7 @@ def _acr_terms(y_true, y_pred, phi, lambda_weight, constant, unit):
         far = lambda_weight * (log_two + (1.0 - phi / 2.0) * (delta - 1.0))
     else:
         far = ops.square(delta) + (lambda_weight if constant == "continuous" else phi) * log_two - 1.0
-    return ops.where(delta <= 1.0, near, far)
+    return ops.mean(ops.where(delta <= 1.0, near, far), axis=-1)
 
 
 @keras.saving.register_keras_serializable(PACKAGE)
@@ -146,7 +144,7 @@ class ACRLoss(keras.losses.Loss):
     def call(self, y_true, y_pred):
         """The loss of every face, (batch,), from (batch, 2N) twice."""
         phi = difficulty(y_true, self.smooth_face(y_true))
-        return ops.mean(_acr_terms(y_true, y_pred, phi, self.lambda_weight, self.constant, self.unit), axis=-1)
+        return acr_loss(y_true, y_pred, phi, self.lambda_weight, self.constant, self.unit)
 
     def get_config(self):
         models = [model.to_dict() for model in self.shape_models]

@@ -24,6 +24,7 @@ import numpy as np
 from keras import ops
 
 from config import ANISOTROPY, LOSS_INPUT, PACKAGE
+from point_losses import FaceLoss
 
 _SAME = 1e-6  # sides of the crop; landmarks nearer than this lie on each other and have no direction
 
@@ -81,8 +82,10 @@ def _check(a, b, image_size):
 
 
 @keras.saving.register_keras_serializable(PACKAGE)
-class AnisotropicLoss(keras.losses.Loss):
+class AnisotropicLoss(FaceLoss):
     """See `anisotropic_loss`."""
+
+    function = staticmethod(anisotropic_loss)
 
     def __init__(
         self,
@@ -94,15 +97,6 @@ class AnisotropicLoss(keras.losses.Loss):
         name="anisotropic",
         **kwargs,
     ):
-        super().__init__(name=name, **kwargs)
         _check(a, b, image_size)
-        self.neighbours = [[int(index) for index in pair] for pair in neighbours]
-        self.corners = [int(index) for index in corners]
-        self.a, self.b, self.image_size = float(a), float(b), image_size
-
-    def call(self, y_true, y_pred):
-        return anisotropic_loss(y_true, y_pred, self.neighbours, self.corners, self.a, self.b, self.image_size)
-
-    def get_config(self):
-        own = ("neighbours", "corners", "a", "b", "image_size")
-        return {**super().get_config(), **{name: getattr(self, name) for name in own}}
+        layout = {"neighbours": np.asarray(neighbours).tolist(), "corners": np.asarray(corners).tolist()}
+        super().__init__(name, {**layout, "a": float(a), "b": float(b), "image_size": image_size}, **kwargs)

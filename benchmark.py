@@ -27,6 +27,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+from benches.config import STEP_METHODS
 from benches.inference import inference
 from benches.losses import bench_losses
 from benches.speed import step_times, throughput
@@ -91,11 +92,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for table in (throughput_of, steps_of, losses_of):
         table.add_argument("--dataset", default="synthetic", help=f"one of {TITLES}; prepared")
         table.add_argument("--data-dir", default=DATA_DIR, help="the data root")
-    for table in (steps_of, losses_of):
-        regression = [name for name, method in METHODS.items() if not method.own_head]
-        table.add_argument(
-            "--methods", type=names, default=regression, help="with commas between; all on the usual head"
-        )
+    regression = [name for name, method in METHODS.items() if not method.own_head]
+    steps_of.add_argument("--methods", type=names, default=[*STEP_METHODS], help="with commas between; beside l2")
+    losses_of.add_argument(
+        "--methods", type=names, default=regression, help="with commas between; all on the usual head"
+    )
     latency = tables.add_parser("inference", help="milliseconds of a batch in Keras, ONNX Runtime and LiteRT, memory")
     latency.add_argument("--weights", help="a .keras file of train.py, or an old .h5; random weights without it")
     latency.add_argument("--dataset", default="300W", help="whose landmarks the random network predicts")

@@ -6,7 +6,7 @@ a crop of `image_size`. That is one stated size, not the network's input: a thre
 share of the face at every input.
 
 Every function returns the mean over the coordinates of each face, (batch,), as Keras' own losses do. `FaceLoss` makes
-a loss of Keras of such a function, here and in pixelwise/ and ace_net/.
+a loss of Keras of such a function, here, in anisotropic_loss.py, pixelwise/ and ace_net/.
 """
 
 from collections.abc import Callable
@@ -24,7 +24,7 @@ class FaceLoss(keras.losses.Loss):
     `get_config` gives all of them, so that a run's record tells its loss.
 
     Args:
-        constants: name -> number, of the function.
+        constants: name -> number or list of numbers, of the function.
     """
 
     function: Callable

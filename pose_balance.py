@@ -19,7 +19,8 @@ def align(shapes: np.ndarray) -> np.ndarray:
     """Shapes (faces, points, 2), each moved, scaled and turned onto the mean of all (generalised Procrustes analysis).
 
     Returns:
-        (faces, points, 2) around the origin; the mean shape has size 1, as the root of the sum of its squares.
+        (faces, points, 2) around the origin; their mean, scaled to size 1, is what they lie on (size:
+        the root of the sum of squares).
 
     Raises:
         ValueError: a face whose landmarks all coincide.

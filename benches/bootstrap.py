@@ -3,8 +3,11 @@
 The same faces are drawn for all that is compared, so that what is hard for everybody widens no interval: a face is the
 same face for all methods, and a seed the same order and moves of faces. Faces are many and their errors skewed: they
 are drawn again (percentile bootstrap, Efron and Tibshirani 1993). Seeds are few, and no drawing of two of them reaches
-beyond the two: theirs is Student's t interval, wide where they are few. The two are independent, so the distances from
-the mean to their ends add as the squares of standard deviations do (Zou and Donner, Statistics in Medicine 2008).
+beyond the two: theirs is Student's t interval. How much a method differs from seed to seed, beside what a seed does to
+all, is taken to be the same for all that is compared, so that all of it tells of the spread (the residuals of a two-way
+analysis of variance, entries and seeds): of one pair and two seeds hardly anything would be known. The two parts are
+independent, so the distances from the mean to their ends add as the squares of standard deviations do (Zou and Donner,
+Statistics in Medicine 2008).
 """
 
 from typing import NamedTuple
@@ -22,8 +25,8 @@ class Differences(NamedTuple):
     """Differences of mean errors, row minus column, and what is known of them.
 
     mean, low, high: (entries, entries), the ends being those of the intervals; with one seed these are of faces alone.
-    verdict: (entries, entries) of "yes", "no", "not known". "yes": the interval leaves out zero. "not known": one seed
-        only, or fewer than SMALLEST_BOOTSTRAP faces.
+    verdict: (entries, entries) of "yes", "not shown", "not known". "yes": the interval leaves out zero, "not shown": it
+        does not. "not known": one seed only, or fewer than SMALLEST_BOOTSTRAP faces.
     """
 
     mean: np.ndarray
@@ -51,15 +54,17 @@ def paired_differences(
     of_seeds, drawn = errors.mean(axis=2), _drawn_means(errors.mean(axis=1), draws, seed)  # (entries, seeds or draws)
     ends = np.array([(1 - interval) / 2, (1 + interval) / 2])
     mean, low, high = (np.zeros((entries, entries)) for _ in range(3))
+    reach = _reach_of_seeds(of_seeds, ends[1])
     for entry in range(entries):
-        differences = of_seeds[entry] - of_seeds  # (entries, seeds)
-        mean[entry] = differences.mean(axis=1)
+        mean[entry] = (of_seeds[entry] - of_seeds).mean(axis=1)
         least, most = np.quantile(drawn[entry] - drawn, ends, axis=1)  # over faces
-        reach = _reach_of_seeds(differences, ends[1])
         low[entry] = mean[entry] - np.hypot(mean[entry] - least, reach)
         high[entry] = mean[entry] + np.hypot(most - mean[entry], reach)
-    known = seeds > 1 and faces >= SMALLEST_BOOTSTRAP
-    verdict = np.where((low > 0) | (high < 0), "yes", "no") if known else np.full((entries, entries), "not known")
+    for array in (low, high):
+        np.fill_diagonal(array, 0.0)
+    verdict = np.where((low > 0) | (high < 0), "yes", "not shown")
+    if seeds == 1 or faces < SMALLEST_BOOTSTRAP:
+        verdict = np.full_like(verdict, "not known")
     return Differences(mean, low, high, verdict)
 
 
@@ -73,9 +78,11 @@ def _drawn_means(errors: np.ndarray, draws: int, seed: int) -> np.ndarray:
     return np.concatenate(means, axis=1)
 
 
-def _reach_of_seeds(differences: np.ndarray, end: float) -> np.ndarray | float:
-    """From the mean of differences (entries, seeds) to the end of its t interval over seeds, (entries,); 0 for one."""
-    seeds = differences.shape[1]
-    if seeds == 1:
+def _reach_of_seeds(errors: np.ndarray, end: float) -> float:
+    """From the mean difference of two of these entries, mean errors (entries, seeds), to the end of its t interval over
+    seeds, the same for every two; 0 for one seed or one entry."""
+    free = (errors.shape[0] - 1) * (errors.shape[1] - 1)
+    if not free:
         return 0.0
-    return t.ppf(end, seeds - 1) * differences.std(axis=1, ddof=1) / np.sqrt(seeds)
+    own = errors - errors.mean(axis=1, keepdims=True) - errors.mean(axis=0) + errors.mean()  # (entries, seeds)
+    return float(t.ppf(end, free) * np.sqrt(2 * np.sum(own**2) / free / errors.shape[1]))

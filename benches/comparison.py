@@ -100,7 +100,7 @@ def read_result(folder: Path, recipe: Recipe, truth: Truth) -> Result:
         of = tuple(evaluation.get(name) for name in ("weights", "crop", "split", "flip"))
         faces = {
             split: {key: record["faces"][split][key] for key in ("n", "sha256")} for split in ("train", "validation")
-        }
+        } | {"labels": record["faces"].get("labels")}
         settings, commit, best = record["settings"], str(record["commit"]), float(record["validation"]["nme"])
         expected = (BEST_FILE, settings["crop"], "test", False)
         with open(folder / LOG_FILE, encoding="utf-8", newline="") as file:
@@ -132,7 +132,7 @@ class Comparison:
         truth: the test faces. results: title of an entry -> its runs.
 
     Raises:
-        ValueError: runs that were trained or validated on different faces, or evaluated otherwise.
+        ValueError: runs that were trained or validated on different faces or eigenbases, or evaluated otherwise.
     """
 
     def __init__(self, truth: Truth, results: dict[str, list[Result]]):
@@ -146,6 +146,12 @@ class Comparison:
                         f"{run.folder} and {runs[0].folder} had different {split} faces. Received {ours} and {first}; "
                         "a comparison needs the same"
                     )
+            labelled = next((other for other in runs if other.faces["labels"]), run)
+            if run.faces["labels"] not in (None, labelled.faces["labels"]):
+                raise ValueError(
+                    f"{run.folder} and {labelled.folder} had eigenbases of different labels. Received "
+                    f"{run.faces['labels']} and {labelled.faces['labels']}; a comparison needs the same --copies"
+                )
             if run.figures.keys() != runs[0].figures.keys():
                 raise ValueError(
                     f"{run.folder} and {runs[0].folder} were not evaluated alike. Received {list(run.figures)} and "
@@ -233,9 +239,9 @@ class Comparison:
         explained = (
             f"Differences of the mean NME, in points of percent ({self.truth.dataset.normaliser}), with "
             f"{BOOTSTRAP_INTERVAL:.0%} intervals over {self._covered()}. Faces: paired bootstrap, {BOOTSTRAP_DRAWS:,} "
-            "draws; seeds, where there are several: Student's t. Real: zero lies outside; not known with one seed or "
-            f"fewer than {SMALLEST_BOOTSTRAP} faces. With two seeds only large differences show, and of many that are "
-            "none some look real. All faces; differences.csv has the subsets."
+            "draws; seeds, where there are several: Student's t, with one spread for all entries. Real: zero lies "
+            f"outside; not known with one seed or fewer than {SMALLEST_BOOTSTRAP} faces. Of many differences that are "
+            "none, one in twenty looks real. All faces; differences.csv has the subsets."
         )
         runs = [f"- {title}: {', '.join(str(run.folder) for run in entry)}" for title, entry in self.results.items()]
         about = "Mean ± standard deviation over seeds; NME in percent, FR and AUC as fractions."

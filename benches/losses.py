@@ -176,11 +176,13 @@ def describe(dataset: Dataset, options: argparse.Namespace, results: dict[str, l
     first = next(iter(results.values()))[0]
     settings, faces = first.settings, first.faces
     recipe = settings["recipe"]
-    commits = sorted({run.commit for entry in results.values() for run in entry})
+    runs = [run for entry in results.values() for run in entry]
+    commits, ends = sorted({run.commit for run in runs}), sorted({int(run.steps[-1]) for run in runs})
+    steps = f"{ends[0]:,}" if len(ends) == 1 else f"{ends[0]:,} to {ends[-1]:,}"  # some may have ended early
     warning = "" if len(commits) == 1 else "Warning, the runs are of different commits: "
     return (
         f"{dataset.title}: {', '.join(options.archs)} at {settings['input_size']} px, recipe {recipe['name']}, "
-        f"{recipe['epochs']} epochs ({int(first.steps[-1]):,} steps of {recipe['batch_size']} faces), crop "
+        f"{recipe['epochs']} epochs at most ({steps} steps of {recipe['batch_size']} faces), crop "
         f"{settings['crop']}, {settings['precision']}, seeds {', '.join(map(str, options.seeds))}. Trained on "
         f"{faces['train']['n']} faces; the best epoch chosen on {faces['validation']['n']} validation faces. "
         f"{warning or 'Commit '}{', '.join(commits)}."

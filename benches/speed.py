@@ -92,7 +92,7 @@ def original_block(
         smooth = [ShapeModel.load(basis).smooth(target[None])[0] for target in targets]
         phi = difficulty(targets, np.array(smooth, np.float32))  # (3, 2N)
         with tf.GradientTape() as tape:
-            loss = acr_loss(targets, model(images, training=True), phi)
+            loss = keras.ops.mean(acr_loss(targets, model(images, training=True), phi))
         optimizer.apply(tape.gradient(loss, model.trainable_variables), model.trainable_variables)
 
     step(0)
@@ -267,15 +267,16 @@ def _repeated(batch: np.ndarray, times: int) -> np.ndarray:
 
 
 def outputs_alone(model: keras.Model) -> keras.Model:
-    """A network that says the same numbers as this one, whatever it is shown, trained with the same loss: its step is
-    hardly more than the loss and its gradient."""
+    """A network with outputs of the same shapes, one weight and one bias for each number, under the same loss: its step
+    is hardly more than the loss and its gradient."""
     nothing = keras.Input((1,))
     outputs = []
     for output in model.outputs:
         numbers = keras.layers.Dense(math.prod(output.shape[1:]))(nothing)
         outputs.append(keras.layers.Reshape(output.shape[1:])(numbers))
     alone = keras.Model(nothing, outputs if len(outputs) > 1 else outputs[0])
-    alone.compile("sgd", model.loss, jit_compile=model.jit_compile)
+    fused = model.steps_per_execution
+    alone.compile("sgd", model.loss, jit_compile=model.jit_compile, steps_per_execution=fused)
     return alone
 
 
@@ -284,14 +285,20 @@ def step_times(options: argparse.Namespace) -> None:
 
     All losses see the same images, already in memory, so that only the step itself is timed. Steps of a large network
     differ from block to block by more than a loss costs; so each loss is timed beside it, with the next to nothing that
-    `outputs_alone` has, which is the most it can add.
+    `outputs_alone` has, which is nearly the most it can add.
+
+    Raises:
+        ValueError: a method that trains a second network; see Train as well.
     """
-    ways, images, repeats = {}, None, WARM_UP + options.steps
+    ways, images = {}, None
     for name in dict.fromkeys([PLAIN_LOSS, *options.methods]):
+        if method_of(name).trained:
+            raise ValueError(f"a step is that of one network and its loss. Received {name}, which trains two networks")
         model, batches = training_of(options, name)
         batch, targets = batches[0]
+        repeats = block_steps(model, options.steps)
         images = _repeated(batch, repeats) if images is None else images
-        targets = keras.tree.map_structure(lambda array: _repeated(array, repeats), targets)  # one for each output
+        targets = keras.tree.map_structure(functools.partial(_repeated, times=repeats), targets)  # one for each output
         for kind, network, shown in (("step", model, images), ("loss", outputs_alone(model), images[:, 0, 0, :1])):
             data = {"x": shown, "y": targets, "batch_size": options.batch_size}
             ways[name, kind] = functools.partial(training_block, network, options.steps, options.batch_size, **data)

@@ -12,7 +12,7 @@ def test_a_constant_difference_is_certain():
     found = paired_differences(np.stack([errors, errors + 0.5]))
     for array in found[:3]:
         np.testing.assert_allclose(array, [[0, -0.5], [0.5, 0]], atol=1e-12)
-    np.testing.assert_array_equal(found.verdict, [["no", "yes"], ["yes", "no"]])
+    np.testing.assert_array_equal(found.verdict, [["not shown", "yes"], ["yes", "not shown"]])
 
 
 def test_two_faces_by_hand():
@@ -31,13 +31,28 @@ def test_two_seeds_by_hand():
     """
     errors = np.zeros((2, 2, 40))
     errors[0, 1] = 1.0
-    for interval, verdict in ((0.95, "no"), (0.4, "yes")):
+    for interval, verdict in ((0.95, "not shown"), (0.4, "yes")):
         found = paired_differences(errors, interval=interval)
         half = 0.5 * np.tan(interval * np.pi / 2)  # 6.35 and 0.36
         np.testing.assert_allclose([found.low[0, 1], found.high[0, 1]], [0.5 - half, 0.5 + half])
         assert found.mean[0, 1] == 0.5 and found.verdict[0, 1] == verdict
     errors[0] = np.array([[0.99], [1.01]])
     assert paired_differences(errors).verdict[0, 1] == "yes"
+
+
+def test_all_entries_tell_of_the_spread_of_seeds():
+    """Three entries that differ by 0, 3 and -3 halves of 0.1 between two seeds, of which each seed has its own part.
+
+    Their residuals are 0, 0.075 and -0.075 with one seed and the opposite with the other: the sum of squares is 0.0225,
+    with (3 - 1) (2 - 1) = 2 degrees of freedom, of which t at 0.975 is 4.302653.
+    """
+    errors = np.zeros((3, 2, 40)) + np.array([0.0, 7.0])[:, None]
+    errors[1, :, :] += np.array([[0.075], [-0.075]])
+    errors[2, :, :] += np.array([[-0.075], [0.075]])
+    found = paired_differences(errors)
+    half = 4.302653 * np.sqrt(2 * 0.0225 / 2 / 2)
+    for one, other in ((0, 1), (1, 2), (2, 0)):
+        np.testing.assert_allclose([found.low[one, other], found.high[one, other]], [-half, half], rtol=1e-6)
 
 
 def test_the_parts_of_seeds_and_faces_add_as_squares():

@@ -23,7 +23,7 @@ import metrics
 import train
 from ace_net.losses import ACELoss
 from benches.comparison import Comparison, Truth, read_result
-from benches.losses import PASSED_ON, plan
+from benches.losses import PASSED_ON, describe, plan
 from benches.tiny_method import build_tiny
 from benches.training_queue import Training, train_all
 from config import dataset_of
@@ -463,6 +463,29 @@ def test_runs_of_other_normalisers_cannot_be_compared(compared):
         Comparison(truth, {"l2": [runs[0], read_result(runs[1].folder, recipe, truth)]})
 
 
+def test_runs_with_eigenbases_of_other_labels_cannot_be_compared(compared):
+    truth, _, comparison, _ = compared
+    one, other = comparison.results["l2"]
+    labelled = [
+        dataclasses.replace(run, faces=run.faces | {"labels": {"sha256": digest}})
+        for run, digest in ((one, "a"), (other, "b"))
+    ]
+    Comparison(truth, {"l2": [one, labelled[1]]})  # a loss without eigenbases has no labels
+    with pytest.raises(ValueError, match="had eigenbases of different labels.*the same --copies"):
+        Comparison(truth, {"l2": labelled})
+
+
+def test_the_head_of_the_table_tells_of_other_commits_and_early_ends(compared):
+    _, _, comparison, recipe = compared
+    settings = {"recipe": dataclasses.asdict(recipe), "input_size": 32, "crop": "square", "precision": "float32"}
+    one, other = (dataclasses.replace(run, settings=settings) for run in comparison.results["l2"])
+    options = argparse.Namespace(archs=["mobileNetV2"], seeds=[7, 8])
+    text = describe(W300, options, {"l2": [dataclasses.replace(one, commit="fed"), one]})
+    assert "Warning, the runs are of different commits: " in text and "abc, fed" in text
+    shorter = dataclasses.replace(other, steps=other.steps[:1])
+    assert f"({one.steps[0]:,} to {one.steps[-1]:,} steps of" in describe(W300, options, {"l2": [one, shorter]})
+
+
 @pytest.mark.parametrize(
     "words, message",
     [
@@ -482,14 +505,3 @@ def test_mistakes_on_the_command_line(tmp_path, prepared_300w, capsys, words, me
     error = capsys.readouterr().err
     assert message in error and "Traceback" not in error
     assert not (tmp_path / "out").exists()
-
-
-# ----------------------------------------------------------------------------------------------------------- steps
-
-
-def test_step_times_of_every_loss(tiny, prepared_300w, capsys):
-    words = ["steps", "--dataset", "300W", "--data-dir", prepared_300w, "--methods", "acr", "--blocks", "2"]
-    assert benchmark.main(list(map(str, [*words, "--input-size", 32, "--batch-size", 2, "--steps", 3]))) == 0
-    printed = capsys.readouterr().out
-    for line in ("step with l2", "step with acr", "acr adds to l2", "acr alone", "hold the true median with 50.0%"):
-        assert line in printed

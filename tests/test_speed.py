@@ -99,3 +99,19 @@ def test_steps_of_a_network_with_several_outputs_are_timed(prepared_300w, monkey
     options = {"arch": "mobileNetV2", "dataset": "300W", "recipe": None, "data_dir": prepared_300w, "input_size": 16}
     step_times(argparse.Namespace(**options, methods=["several"], batch_size=4, steps=2, blocks=1))
     assert "several adds to l2" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("recipe", ["faces", "gpu"])  # the second lets ten steps run between two looks
+def test_step_times_of_every_loss(tiny, prepared_300w, capsys, recipe):
+    words = ["steps", "--dataset", "300W", "--data-dir", prepared_300w, "--methods", "acr", "--blocks", 2]
+    words += ["--recipe", recipe, "--input-size", 32, "--batch-size", 2, "--steps", 3]
+    assert benchmark.main(list(map(str, words))) == 0
+    printed = capsys.readouterr().out
+    for line in ("step with l2", "step with acr", "acr adds to l2", "acr alone", "hold the true median with 50.0%"):
+        assert line in printed
+
+
+def test_steps_of_two_networks_are_not_timed(prepared_300w, capsys):
+    words = ["steps", "--dataset", "300W", "--data-dir", str(prepared_300w), "--methods", "pwc_disc"]
+    assert benchmark.main(words) == 1
+    assert "Received pwc_disc, which trains two networks" in capsys.readouterr().err
