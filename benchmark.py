@@ -1,4 +1,4 @@
-"""Benchmarks: the tables of the README.
+"""Benchmarks: speed, losses compared, prediction.
 
     python benchmark.py throughput --dataset 300W --raw DIR --data-dir data
 
@@ -56,7 +56,7 @@ def seeds(text: str) -> list[int]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit status."""
-    parser = argparse.ArgumentParser(description="The tables of the README.")
+    parser = argparse.ArgumentParser(description="Speed, losses compared, prediction.")
     tables = parser.add_subparsers(required=True)
     throughput_of = tables.add_parser("throughput", help="training images/s, preparation faces/s, peak memory")
     throughput_of.add_argument("--raw", help="the unpacked data set, to measure preparation too")

@@ -1,7 +1,7 @@
 """Landmark layouts: what the points of a data set are, and where ACE-Net's anchors and contours run through them.
 
-Facts alone, as in config.py: mirror partners, normalisers, parts, curves and corner points of 68, 29, 98, 19, 189 and
-194 landmarks. Indices count from 0; "left" and "right" are those of the image.
+Facts alone, as in config.py: mirror partners, normalisers, parts, curves and corner points of 68, 29, 98, 19, 96 (those
+of FRL's 189 that are used) and 194 landmarks. Indices count from 0; "left" and "right" are those of the image.
 """
 
 from dataclasses import dataclass
@@ -472,9 +472,7 @@ CONTOURS = (
     "mouth lower lip inner",
     "chin boundary",
 )
-CONTOUR_POINTS = (
-    48  # places for vertices of a contour; one that fills them all is known everywhere, not at landmarks only
-)
+CONTOUR_POINTS = 48  # places for vertices; a contour that fills them all is known everywhere, not at landmarks only
 # Not in any mean: 300W does not annotate them, so that no landmark and no network trained on it alone could have them
 UNCOUNTED_ANCHORS = ("right iris center", "left iris center")
 CONTOUR_PARTS = {  # of a face, for which NME^AC is reported apart: what the names of anchors and contours begin with

@@ -2,9 +2,10 @@
 
     python ship.py runs/acr --data-dir data
 
-writes, under the original's names, pre_trained_models/300w/mnv2/300w_mnv2_ACRLoss.keras (float16 where the validation
-NME stays within 0.005 %, else float32), .json beside it (settings, figures, SHA-256, as predict.py reads them) and .md,
-the model card. Validation and test faces, where they are prepared, are measured with the very file that is shipped.
+writes, under the original's names, pre_trained_models/300w/mnv2_112/300w_mnv2_112_ACRLoss.keras (float16 where the
+validation NME stays within 0.005 %, else float32), .json beside it (settings, figures, SHA-256, as predict.py reads
+them) and .md, the model card. Validation and test faces, where they are prepared, are measured with the very file that
+is shipped.
 """
 
 import argparse

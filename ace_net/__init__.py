@@ -1,1 +1,1 @@
-"""ACE-Net: facial anchors and contours, the second paper of the README's companions."""
+"""ACE-Net: facial anchors and contours (Huang & Tamrakar, 2020)."""
