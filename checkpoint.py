@@ -9,7 +9,8 @@ import keras
 import numpy as np
 
 from config import BEST_FILE, LOG_FILE, STATE_FILE
-from face_batches import Faces, MovedBatches
+from face_batches import MovedBatches
+from prepared_faces import Faces
 from run_settings import RunRecord
 from safe_files import replace_file, write_json, write_text
 

@@ -12,8 +12,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from face_batches import Faces
 from image_utility import invert, noise_plane
+from prepared_faces import Faces
 from recipes import BLUR_REACH, NOISE_ROOM
 
 LUMA = (0.299, 0.587, 0.114)  # Rec. 601, as OpenCV's

@@ -21,11 +21,11 @@ import keras
 import numpy as np
 
 from config import EVALUATION_BATCH, EXPORT_SUFFIXES, SEED, crop_of, dataset_of, row_of
-from face_batches import Faces, crop_batches, load_faces
 from image_utility import invert, longer_side, shrink, transform
 from landmark_layouts import ANCHORS, CONTOURS
 from methods import method_of
 from photos.confidence import calibration_path
+from prepared_faces import Faces, crop_batches, load_faces
 from runtime import FORMATS, LandmarkNetwork, description_path, keras_model, load_network
 from safe_files import replace_file, write_json, write_text
 from test import scorer

@@ -17,9 +17,11 @@ from functools import partial
 import numpy as np
 
 from config import Crop, Dataset
-from face_batches import Faces, HostSampler, MovedBatches, is_face, read_index, shrink_face
-from image_utility import compose, decode_image, invert, transform
+from face_batches import HostSampler, MovedBatches
+from image_utility import compose, invert, transform
 from optional_packages import import_package
+from picture_files import decode_image
+from prepared_faces import Faces, is_face, read_index, shrink_face
 from recipes import Recipe
 from record_files import PURPOSE, REQUIREMENTS, allow_open, array_record, read_listing, records_folder
 

@@ -34,7 +34,7 @@ from config import (
     row_of,
 )
 from data_helper import normalised_labels
-from face_batches import Faces, MovedBatches, read_index
+from face_batches import MovedBatches
 from image_utility import from_targets, to_targets
 from landmark_layouts import Layout
 from pca_utility import ShapeModel, fit_eigenbases, labels_folder
@@ -45,6 +45,7 @@ from pixelwise.losses import AdaptiveWingLoss, DistanceLoss, DistributionLoss, H
 from pixelwise.model import build_direct, build_maps
 from point_losses import L1Loss, L2Loss, SmoothL1Loss, WingLoss
 from pose_balance import mean_of_bins, pose_bins
+from prepared_faces import Faces, read_index
 
 
 def build_regression(network: Network, dataset: Dataset, input_size: int, batch_norm: float) -> keras.Model:

@@ -24,7 +24,6 @@ import numpy as np
 from tqdm import tqdm
 
 from ace_net.contours import contour_map_of
-from image_utility import read_photo, write_image
 from photos.config import CAMERA
 from photos.face_detector import DETECTORS, BoxesFromFile, detector_of
 from photos.face_tracker import FaceTracker
@@ -32,6 +31,7 @@ from photos.overlay import draw_faces
 from photos.predictor import Face, Predictor
 from photos.result_files import FORMATS, ResultFile
 from photos.video_files import Video, VideoWriter
+from picture_files import read_photo, write_image
 from safe_files import replace_file
 
 PICTURE_BATCH = 4  # pictures in memory at once

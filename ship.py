@@ -23,12 +23,12 @@ import numpy as np
 import metrics
 from cnn_model import load_model, settings_of
 from config import BEST_FILE, DATA_DIR, LOG_FILE, SETTINGS_FILE, WEIGHTS_DIR, crop_of, dataset_of, network_of
-from face_batches import Faces, load_faces, read_index
 from keras_file import write_half
 from methods import method_of
 from model_card import model_card
 from photos.confidence import calibration_path
 from pose_balance import pose_bins
+from prepared_faces import Faces, load_faces, read_index
 from run_settings import read_record
 from safe_files import replace_file, write_json, write_text
 from test import predict_faces

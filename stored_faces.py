@@ -22,8 +22,9 @@ from tqdm import tqdm
 from config import INDEX_VERSION, JOURNAL_FILE, RECORDS_DIR, STORED_FACE, Dataset, dataset_of
 from face_readers import RawFace, read_face
 from face_readers.rendered import rendered_face
-from image_utility import compose, encode_image, landmark_box, longer_side, shrink, warp, write_image
+from image_utility import compose, landmark_box, longer_side, shrink, warp
 from metrics import normaliser_distance
+from picture_files import encode_image, write_image
 from process_memory import keep_freed_memory
 from record_files import shard_length, write_listing, write_shard
 from worker_process import follow_parent

@@ -52,12 +52,12 @@ from config import (
     crop_of,
     dataset_of,
 )
-from face_batches import Faces, crop_batches, load_faces
 from figures import draw_ced, draw_outline_ced, draw_worst
 from image_utility import invert, mirror_landmarks, transform
 from landmark_files import read_entries
 from landmark_layouts import LAYOUT_68, SPARSE_LANDMARKS, Layout
 from methods import METHODS, Method, method_of, read_by
+from prepared_faces import Faces, crop_batches, load_faces
 from safe_files import write_json
 
 DECIMALS = 4  # of a pixel, in predictions.json

@@ -47,12 +47,13 @@ from config import (
 from data_helper import prepare_embedded
 from device_sampler import DeviceSampler
 from distribution import DISTRIBUTE, accelerators, distribution_of, is_chief, worker_lost
-from face_batches import Faces, HostSampler, MovedBatches, TrainingBatches, load_faces, read_index
+from face_batches import HostSampler, MovedBatches, TrainingBatches
 from face_records import FaceRecords, RecordBatches
 from figures import draw_curves
 from methods import METHODS, method_of
 from pca_utility import labels_digest, labels_folder
 from pose_balance import pose_bins
+from prepared_faces import Faces, load_faces, read_index
 from progress import Progress
 from recipes import ONE_CORE_AN_OPERATION, RECIPES, Recipe, momentum_of, recipe_of
 from run_settings import in_todays_words, open_run

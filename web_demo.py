@@ -22,12 +22,12 @@ import numpy as np
 
 from cnn_model import LEGACY_SUFFIXES
 from config import EXPORT_SUFFIXES, RUNS_DIR, WEIGHTS_DIR
-from image_utility import read_photo
 from optional_packages import import_package
 from photos.config import CONFIDENT_ERROR
 from photos.face_detector import DETECTORS, detector_of
 from photos.overlay import draw_faces
 from photos.predictor import UNKNOWN, Face, Predictor, best_weights, rank_of
+from picture_files import read_photo
 
 DEMO_PORT = 7860
 DEMO_BYTES = 20_000_000  # of an upload

@@ -15,7 +15,6 @@ import numpy as np
 from tqdm import tqdm
 
 from config import SYNTHETIC_SEEDS
-from face_batches import Faces, read_index
 from landmark_layouts import (
     ANCHORS,
     CONTOUR_PARTS,
@@ -26,6 +25,7 @@ from landmark_layouts import (
     ContourMap,
     Layout,
 )
+from prepared_faces import Faces, read_index
 from safe_files import folder_lock, replace_file
 from stored_faces import renderer_digest
 

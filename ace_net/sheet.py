@@ -19,10 +19,10 @@ from ace_net.config import FINE_STRIDE
 from ace_net.contours import CURVES, anchors_of, contours_of, outlines_of_landmarks, rendered_outline
 from ace_net.targets import MAPS, heatmaps, pieces_of
 from config import SYNTHETIC_SEEDS, crop_of
-from face_batches import to_network
 from figures import DOTS, FACE_INCHES, PREDICTION_COLOUR
 from image_utility import crop_image, invert, to_grid, transform
 from landmark_layouts import LAYOUT_68
+from prepared_faces import to_network
 from runtime import LandmarkNetwork, load_network
 from safe_files import replace_file
 from synthetic_faces import render_face

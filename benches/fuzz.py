@@ -192,7 +192,7 @@ def _index_samples(folder: Path) -> list[bytes]:
 
 
 def _read_index(path: Path) -> object:
-    from face_batches import load_faces
+    from prepared_faces import load_faces
 
     return load_faces(path.parents[1], "300W", "test", 8)
 
@@ -350,7 +350,7 @@ def _image_samples(folder: Path) -> list[bytes]:
 
 
 def _read_image(path: Path) -> None:
-    from image_utility import read_image, read_photo
+    from picture_files import read_image, read_photo
 
     for read in (read_image, read_photo):
         with contextlib.suppress(ValueError):

@@ -21,7 +21,7 @@ from benches.stages import picture_memory, resized_pictures, stage_times
 from cnn_model import CNNModel
 from config import DEFAULT_CROP, EXPORT_SUFFIXES, SEED, SETTINGS_FILE, Dataset, ModelArch, dataset_of
 from export import CALIBRATION_FACES, PRECISIONS
-from image_utility import read_photo
+from picture_files import read_photo
 from runtime import FORMATS, LandmarkNetwork, keras_model, load_network
 from safe_files import write_json
 

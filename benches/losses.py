@@ -27,10 +27,10 @@ from config import (
     truth_file,
 )
 from data_helper import prepare_embedded
-from face_batches import load_faces, read_index
 from figures import draw_strip
 from image_utility import transform
 from methods import method_of
+from prepared_faces import load_faces, read_index
 from recipes import Recipe
 from run_settings import different_settings, read_record
 from safe_files import folder_lock

@@ -17,11 +17,12 @@ import cv2
 import numpy as np
 
 from config import SEED
-from image_utility import compose, landmark_box, read_photo, transform
+from image_utility import compose, landmark_box, transform
 from photos.config import CAMERA_RATE
 from photos.face_detector import FoundFace
 from photos.face_tracker import FaceTracker
 from photos.predictor import Predictor
+from picture_files import read_photo
 from synthetic_faces import render_face
 
 SIZE = (480, 640)  # height, width of a frame

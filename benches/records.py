@@ -17,9 +17,10 @@ from pathlib import Path
 import numpy as np
 
 from config import DATA_DIR, DEFAULT_CROP, INDEX_FILE, SEED, TITLES, crop_of, dataset_of
-from face_batches import Faces, TrainingBatches, load_faces, read_index
+from face_batches import TrainingBatches
 from face_records import FaceRecords, RecordBatches
 from methods import encode_regression
+from prepared_faces import Faces, load_faces, read_index
 from process_memory import peak_memory
 from recipes import recipe_of
 from safe_files import write_json

@@ -23,12 +23,12 @@ from benches.comparison_figures import draw_ceds
 from benches.tables import csv_text, markdown
 from cnn_model import load_model, settings_of
 from config import BEST_FILE, DATA_DIR, EVALUATED_SPLITS, FAILURE_THRESHOLDS, SETTINGS_FILE, TITLES, crop_of, dataset_of
-from face_batches import Faces, load_faces
 from methods import method_of, read_by
 from metrics import normaliser_distance, point_errors
 from pca_utility import ShapeModel
 from photos.calibrate import cover
 from pose_balance import align, align_to
+from prepared_faces import Faces, load_faces
 from safe_files import write_text
 from test import predict_faces
 

@@ -26,9 +26,10 @@ from tqdm import tqdm
 from acr_loss import acr_loss, difficulty
 from benches.config import LARGEST_OVERHEAD
 from config import CROPS, DEFAULT_CROP, PCA_PERCENTAGES, SEED, Dataset, dataset_of
-from face_batches import Faces, TrainingBatches, read_index
+from face_batches import TrainingBatches
 from methods import method_of
 from pca_utility import ShapeModel, eigenbasis_path, labels_folder, pca_folder
+from prepared_faces import Faces, read_index
 from process_memory import peak_memory
 from recipes import recipe_of
 from train import Train

@@ -9,9 +9,9 @@ import cv2
 from tqdm import tqdm
 
 from benches.speed import program_memory
-from image_utility import read_photo, write_image
 from photos.overlay import draw_faces
 from photos.predictor import Predictor
+from picture_files import read_photo, write_image
 
 STEPS = {"crop": "crop", "predict": "look", "map back": "map_back"}  # stage -> what Predictor.align calls for it
 STAGES = ("decode", "detect", "crop", "predict", "map back", "draw")

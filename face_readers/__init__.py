@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-import image_utility
+import picture_files
 from config import DATASETS, Dataset, Part
 from face_readers.aflw import read_aflw
 from face_readers.cofw import read_cofw, read_cofw68, read_mat_image
@@ -104,4 +104,4 @@ def read_face(raw: RawFace) -> tuple[np.ndarray, RawFace]:
         return render(raw)
     if raw.source.suffix == ".mat":
         return read_mat_image(raw.source, raw.row), raw
-    return image_utility.read_image(raw.source), raw
+    return picture_files.read_image(raw.source), raw

@@ -16,12 +16,12 @@ import numpy as np
 from tqdm import tqdm
 
 from config import DATA_DIR, EVALUATION_BATCH, SEED, TITLES, crop_of, dataset_of
-from face_batches import Faces, load_faces, to_network
 from figures import draw_reliability
 from image_utility import compose, invert, landmark_box, transform, warp
 from metrics import point_errors
 from photos.confidence import Calibration, copy_moves, log_spread, map_back, spread_of
 from photos.config import CONFIDENCE_BINS, CONFIDENT_ERROR, COPIES, COVER_SHARE
+from prepared_faces import Faces, load_faces, to_network
 from runtime import LandmarkNetwork, load_network
 
 FIT_STRENGTH = 1.0  # C of scikit-learn's logistic regression

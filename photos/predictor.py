@@ -14,11 +14,12 @@ import numpy as np
 
 from ace_net.contours import anchors_of, contours_of, known, outlines_of_landmarks
 from config import DATASETS, EVALUATION_BATCH, SETTINGS_FILE, WEIGHTS_DIR, crop_of, dataset_of
-from face_batches import to_network
-from image_utility import crop_image, in_sight, landmark_box, overlap, read_photo
+from image_utility import crop_image, in_sight, landmark_box, overlap
 from photos.confidence import calibration_of, copy_moves, map_back, spread_of
 from photos.config import COPIES, PASSES, Copy
 from photos.face_detector import CascadeDetector, Detector, FoundFace
+from picture_files import read_photo
+from prepared_faces import to_network
 from runtime import LandmarkNetwork, load_network
 
 UNKNOWN = (np.inf, np.inf)  # rank of weights that do not tell how good they are

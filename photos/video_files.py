@@ -7,8 +7,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from image_utility import MOST_PIXELS
 from photos.config import CAMERA, CAMERA_RATE, VIDEO_CODEC, WHOLE_VIDEO
+from picture_files import MOST_PIXELS
 
 LARGEST_RATE = 1000.0  # frames/s; files that tell more do not know
 

@@ -34,8 +34,8 @@ from ace_net.losses import (
 from ace_net.model import heatmap_network
 from ace_net.targets import MAPS, encode_weak, full_targets, heatmaps, weak_targets
 from config import Part, network_of
-from image_utility import write_image
 from landmark_layouts import CONTOURS, LAYOUT_68
+from picture_files import write_image
 from synthetic_faces import render_face
 from synthetic_faces.face import shape_of
 

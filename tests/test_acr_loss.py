@@ -133,8 +133,8 @@ def test_the_changed_acr_measures_ten_pixels(prepared_300w):
 def test_upright_eigenbases_know_nothing_of_rotation(prepared_300w):
     """They are those of labels without moved copies, so a turned face is harder by them than by the moved ones."""
     from config import dataset_of
-    from face_batches import read_index
     from methods import METHODS
+    from prepared_faces import read_index
 
     dataset = dataset_of("300W")
     upright, moved = (METHODS[name].loss(prepared_300w, dataset, "square") for name in ("acr_upright", "acr"))

@@ -12,8 +12,8 @@ import config
 import data_helper
 import metrics
 from config import dataset_of
-from face_batches import load_faces
 from face_readers import BadFace, RawFace, find_parts, read_face, read_part
+from prepared_faces import load_faces
 
 AFLW = dataset_of("AFLW")
 TRAIN, TEST = AFLW.parts

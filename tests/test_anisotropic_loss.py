@@ -8,9 +8,9 @@ import config
 from anisotropic_loss import AnisotropicLoss, anisotropic_loss, tangents
 from config import dataset_of
 from figures import draw_ellipses
-from image_utility import read_image
 from landmark_layouts import LAYOUT_19, LAYOUT_29, LAYOUT_68, LAYOUT_98, Chain
 from methods import METHODS
+from picture_files import read_image
 from point_losses import l2
 from synthetic_faces import render_face
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from config import dataset_of
-from face_batches import Faces, load_faces
 from photos import calibrate
 from photos.confidence import Calibration
 from photos.config import COVER_SHARE
+from prepared_faces import Faces, load_faces
 
 SIDE = 120
 COUNT = 5

@@ -18,12 +18,13 @@ import pytest
 
 import config
 import image_utility
+import picture_files
 import safe_files
 import stored_faces
 from config import CROPS, STORED_FACE, VALIDATION_SHARE, dataset_of
 from data_helper import main, normalised_labels, prepare
-from image_utility import read_image
 from pca_utility import fit_eigenbases
+from picture_files import read_image
 from stored_faces import store_region
 
 ROOT = Path(__file__).parents[1]
@@ -172,7 +173,7 @@ def test_index_truth_and_faces(raw, out, capsys):
     assert index["dataset"] == "300W" and len(index["faces"]) == 27 and not index["skipped"]
     assert {"part": "ibug", "count": 135} in index["missing"]
     for face in index["faces"]:
-        stored = image_utility.read_image(folder / face["file"])
+        stored = picture_files.read_image(folder / face["file"])
         landmarks, matrix = np.array(face["landmarks"]), np.array(face["matrix"])
         moved = image_utility.transform(landmarks, matrix)
         assert (moved >= 0).all() and (moved <= len(stored) - 1).all()

@@ -14,8 +14,9 @@ import train
 from config import CROPS
 from device_sampler import DeviceSampler, blur
 from distribution import Distribution
-from face_batches import TrainingBatches, load_faces
+from face_batches import TrainingBatches
 from image_utility import to_targets
+from prepared_faces import load_faces
 from recipes import RECIPES, STILL, Augmentation
 
 KINDS = {

@@ -15,8 +15,9 @@ import pytest
 import data_helper
 from config import CROPS
 from distribution import distribution_of, is_chief
-from face_batches import TrainingBatches, load_faces
+from face_batches import TrainingBatches
 from methods import encode_regression
+from prepared_faces import load_faces
 from recipes import RECIPES
 
 ROOT = Path(__file__).parent.parent

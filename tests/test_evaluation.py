@@ -13,9 +13,10 @@ import config
 import figures
 import metrics
 import test as evaluation
-from face_batches import Faces
-from image_utility import mirror_landmarks, to_targets, transform, write_image
+from image_utility import mirror_landmarks, to_targets, transform
 from methods import method_of
+from picture_files import write_image
+from prepared_faces import Faces
 
 COFW = config.dataset_of("COFW")
 SQUARE = config.CROPS["square"]

@@ -21,11 +21,11 @@ from ace_net.decode import EXTRACTION_WIDTH
 from cnn_model import CNNModel
 from config import CROPS, EXPORT_SUFFIXES, PACKAGE, dataset_of, network_of
 from export import PRECISIONS, Precision, export, render_faces
-from face_batches import to_network
 from methods import method_of
 from photos.confidence import calibration_of
 from pixelwise import cascade, vgg
 from pixelwise.decode import window_reach
+from prepared_faces import to_network
 from runtime import FORMATS, description_path, load_network
 from safe_files import write_json
 

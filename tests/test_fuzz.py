@@ -14,11 +14,11 @@ import fragile_files
 from benches.fuzz import READERS, fuzz
 from checkpoint import read_snapshots
 from config import dataset_of
-from face_batches import read_index
 from face_readers import BadFace, read_part
 from fragile_files import try_mat
-from image_utility import read_image
 from pca_utility import load_labels
+from picture_files import read_image
+from prepared_faces import read_index
 from run_settings import read_record
 from stored_faces import read_journal
 

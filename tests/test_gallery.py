@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from config import dataset_of
-from face_batches import read_index
-from image_utility import read_image
+from picture_files import read_image
+from prepared_faces import read_index
 from synthetic_faces import shape_of
 from synthetic_faces.gallery import __main__ as gallery
 from synthetic_faces.gallery.distribution import compare_shapes

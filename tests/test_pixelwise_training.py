@@ -14,11 +14,11 @@ from benches import shapes
 from checkpoint import Checkpoint, read_snapshots, settled
 from cnn_model import load_model
 from config import ModelArch, dataset_of, network_of
-from face_batches import load_faces
 from methods import METHODS, method_of, read_by
 from pixelwise import cascade, vgg
 from pixelwise.adversary import Adversarial, discriminator_loss, face_loss, shapes_of
 from pixelwise.losses import HybridLoss
+from prepared_faces import load_faces
 from recipes import RECIPES
 from train import Train
 

@@ -14,12 +14,13 @@ from benches.losses import strip
 from benches.tiny_method import build_tiny
 from checkpoint import read_snapshots
 from config import CROPS, dataset_of
-from face_batches import TrainingBatches, load_faces
+from face_batches import TrainingBatches
 from figures import draw_strip
-from image_utility import read_image
 from landmark_layouts import LAYOUT_68
 from methods import encode_regression, method_of, start_at_bins
+from picture_files import read_image
 from pose_balance import align, mean_of_bins, pose_bins
+from prepared_faces import load_faces
 from recipes import RECIPES
 from test import predict_faces
 

@@ -20,7 +20,6 @@ from skimage import data
 import predict
 from benches.tiny_method import build_tiny
 from config import CROPS, dataset_of
-from face_batches import load_faces
 from image_utility import (
     box_corners,
     compose,
@@ -29,7 +28,6 @@ from image_utility import (
     landmark_box,
     mirror_landmarks,
     overlap,
-    read_photo,
     to_targets,
     transform,
 )
@@ -40,6 +38,8 @@ from photos.config import COPIES
 from photos.face_detector import FoundFace
 from photos.overlay import draw_faces
 from photos.predictor import Face, Predictor, best_weights
+from picture_files import read_photo
+from prepared_faces import load_faces
 from safe_files import write_json
 
 ROOT = Path(__file__).parent.parent

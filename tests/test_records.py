@@ -16,9 +16,10 @@ import stored_faces
 import train
 from benches.tiny_method import build_tiny
 from config import CROPS, dataset_of
-from face_batches import TrainingBatches, load_faces
+from face_batches import TrainingBatches
 from face_records import FaceRecords, RecordBatches
 from methods import encode_regression
+from prepared_faces import load_faces
 from recipes import RECIPES
 
 pytest.importorskip("array_record")

@@ -7,7 +7,7 @@ import pytest
 
 from benches import shapes
 from config import dataset_of
-from face_batches import Faces
+from prepared_faces import Faces
 from synthetic_faces import shape_of
 
 W300 = dataset_of("300W")

@@ -15,11 +15,11 @@ import model_card
 import ship
 from cnn_model import CNNModel, load_model, take_weights
 from config import CROPS, WEIGHTS_DIR
-from face_batches import load_faces
 from keras_file import write_half
 from methods import method_of
 from photos.config import CONFIDENCE_SUFFIX
 from photos.predictor import best_weights
+from prepared_faces import load_faces
 from ship import shipped_path
 from test import Test, predict_faces
 

@@ -16,7 +16,7 @@ from benches import tiny_method
 from benches.inference import latencies
 from benches.speed import program_memory, step_times
 from benches.stages import STAGES, Stopwatch, resized_pictures, stage_times
-from image_utility import read_image, write_image
+from picture_files import read_image, write_image
 from point_losses import L2Loss
 
 

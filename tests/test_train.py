@@ -24,10 +24,10 @@ from checkpoint import Averages, TrainingState, log_csv
 from cnn_model import load_model, settings_of
 from config import CROPS, DatasetName, ModelArch, dataset_of
 from data_helper import prepare
-from face_batches import load_faces
 from image_utility import to_targets
 from metrics import nme, normaliser_distance
 from pca_utility import PCAUtility
+from prepared_faces import load_faces
 from recipes import momentum_of
 from safe_files import folder_lock
 from test import predict_faces

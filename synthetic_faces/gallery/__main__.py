@@ -16,9 +16,9 @@ import numpy as np
 from tqdm import tqdm
 
 from config import DATA_DIR, TITLES, dataset_of
-from face_batches import read_index
 from figures import draw_shape_modes
-from image_utility import write_image
+from picture_files import write_image
+from prepared_faces import read_index
 from synthetic_faces import render_face, shape_of
 from synthetic_faces.gallery.distribution import compare_shapes
 
