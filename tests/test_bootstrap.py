@@ -135,6 +135,17 @@ def test_what_does_not_differ_is_seldom_real(seeds, between_seeds):
     assert yes / 400 < 0.08
 
 
+@pytest.mark.parametrize("seeds", [2, 3, 5])
+def test_entries_of_unlike_spread_are_seldom_real_in_the_mean(seeds):
+    """Pairs of one method each, the seeds of which spread by 0.02 to 0.2: under 8 % of all pairs look real."""
+    spread, pair = np.repeat(np.linspace(0.02, 0.2, 10), 2)[:, None, None], np.arange(10)
+    rng, yes = np.random.default_rng(9), 0
+    for trial in range(40):
+        found = paired_differences(errors_of_one_method(rng, seeds, spread), draws=200, seed=trial)
+        yes += (found.verdict[2 * pair, 2 * pair + 1] == "yes").sum()
+    assert yes / 400 < 0.08
+
+
 def test_what_differs_is_found_with_three_seeds():
     rng, yes, pair = np.random.default_rng(8), 0, np.arange(10)
     for trial in range(5):
