@@ -41,7 +41,7 @@ def difficulty(face, smooth_face):
 
 
 def acr_loss(y_true, y_pred, phi, lambda_weight=ACR_LAMBDA, constant="continuous", unit=1.0):
-    """ACR Loss of a batch.
+    """ACR Loss of every face.
 
     Args:
         y_true, y_pred, phi: (batch, 2N), interleaved coordinates in normalised units.

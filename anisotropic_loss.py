@@ -1,5 +1,5 @@
-"""Anisotropic loss: a landmark may slide along its own curve more freely than leave it ("Not all points are created
-equal", Rayhan and others; Sec. 3.1).
+"""Anisotropic loss: a landmark may slide along its own curve more freely than leave it (by its running head: Rayhan,
+"Not all points are created equal"; Sec. 3.1).
 
 With z the true landmarks, x the predicted ones, and t the unit tangent of the true curve at z_i:
 

@@ -5,10 +5,11 @@ same face for all methods, and a seed the same order and moves of faces. Faces a
 are drawn again (percentile bootstrap, Efron and Tibshirani 1993). Seeds are few, and no drawing of two of them reaches
 beyond the two: theirs is Student's t interval. How much a method differs from seed to seed, beside what a seed does to
 all, is taken to be the same for all that is compared, so that all of it tells of the spread (the residuals of a two-way
-analysis of variance, entries and seeds): of one pair and two seeds hardly anything would be known. Where it is not the
-same, but ten times as much for some entries as for others, differences of these that are none look real in up to 15 of
-100 cases, all together in 4 to 6 (a test holds the mean). The two parts are independent, so the distances from the mean
-to their ends add as the squares of standard deviations do (Zou and Donner, Statistics in Medicine 2008).
+analysis of variance, entries and seeds): of one pair and two seeds hardly anything would be known. Where a few entries
+vary ten times as much as the rest, up to a third of the differences with them that are none look real, and fewer of the
+others; in the mean over all pairs it is about one in twenty (a test holds that). The two parts are independent, so the
+distances from the mean to their ends add as the squares of standard deviations do (Zou and Donner, Statistics in
+Medicine 2008).
 """
 
 from typing import NamedTuple

@@ -32,7 +32,8 @@ AGREEMENT = 1e-6  # of the mean NME of predictions.json with that of metrics.jso
 class Result:
     """What one finished run left.
 
-    settings, commit: of settings.json. faces: the summaries of the "train" and "validation" faces.
+    settings, commit: of settings.json. faces: the summaries of the "train" and "validation" faces, and of the "labels"
+        of the eigenbases, None where the loss has none.
     figures: (normaliser, subset) -> the numbers of metrics.json. landmarks: (points,) NME of each landmark.
     best: validation NME of the epoch whose weights were tested, in percent, by the data set's own normaliser.
     nmes: (faces,) of the test faces, in the order of the truth file.
@@ -138,6 +139,7 @@ class Comparison:
     def __init__(self, truth: Truth, results: dict[str, list[Result]]):
         self.truth, self.results = truth, results
         runs = [run for entry in results.values() for run in entry]
+        labelled = next((run for run in runs if run.faces["labels"]), None)
         for run in runs:
             for split in ("train", "validation"):
                 ours, first = run.faces[split], runs[0].faces[split]
@@ -146,8 +148,7 @@ class Comparison:
                         f"{run.folder} and {runs[0].folder} had different {split} faces. Received {ours} and {first}; "
                         "a comparison needs the same"
                     )
-            labelled = next((other for other in runs if other.faces["labels"]), run)
-            if run.faces["labels"] not in (None, labelled.faces["labels"]):
+            if run.faces["labels"] and run.faces["labels"] != labelled.faces["labels"]:
                 raise ValueError(
                     f"{run.folder} and {labelled.folder} had eigenbases of different labels. Received "
                     f"{run.faces['labels']} and {labelled.faces['labels']}; a comparison needs the same --copies"
@@ -240,8 +241,9 @@ class Comparison:
             f"Differences of the mean NME, in points of percent ({self.truth.dataset.normaliser}), with "
             f"{BOOTSTRAP_INTERVAL:.0%} intervals over {self._covered()}. Faces: paired bootstrap, {BOOTSTRAP_DRAWS:,} "
             "draws; seeds, where there are several: Student's t, with one spread for all entries. Real: zero lies "
-            f"outside; not known with one seed or fewer than {SMALLEST_BOOTSTRAP} faces. Of many differences that are "
-            "none, one in twenty looks real. All faces; differences.csv has the subsets."
+            "outside; not shown: it lies inside; not known: one seed, or fewer than "
+            f"{SMALLEST_BOOTSTRAP} faces. Of all differences that are none, one in twenty looks real. All faces; "
+            "differences.csv has the subsets."
         )
         runs = [f"- {title}: {', '.join(str(run.folder) for run in entry)}" for title, entry in self.results.items()]
         about = "Mean ± standard deviation over seeds; NME in percent, FR and AUC as fractions."

@@ -114,7 +114,7 @@ def draw_differences(
     axes.set_yticks(range(count), entries, fontsize=8)
     axes.set_title(
         f"{title}\nrow minus column, points of percent, {BOOTSTRAP_INTERVAL:.0%} intervals over {covered}; "
-        "green: the row is better, grey: not shown, or not known",
+        "green: the row is better, grey: zero lies inside, or not known",
         fontsize=8,
     )
     replace_file(path, figure.savefig)

@@ -68,16 +68,30 @@ def bench_losses(options: argparse.Namespace) -> list[Path]:
         for training, _ in runs.values():
             print(f"{training.folder}: {training.stage()}", file=sys.stderr)
         truth = Truth(dataset, Path(options.data_dir) / dataset.name / truth_file("test"))
+        Comparison(truth, finished(runs, truth))  # what cannot be compared shows before the long part
         train_all([training for training, _ in runs.values()], options.jobs)
-        results: dict[str, list[Result]] = {}
-        for (arch, method, _), (training, recipe) in runs.items():
-            title = method if len(options.archs) == 1 else f"{network_of(arch).stem} {method}"
-            results.setdefault(title, []).append(read_result(training.folder, recipe, truth))
+        results = finished(runs, truth)
         files = Comparison(truth, results).write(out, describe(dataset, options, results))
         for arch in options.archs:
             folders = {method: runs[arch, method, options.seeds[0]][0].folder for method in options.methods}
             files += strip(out / f"strip_{network_of(arch).stem}.png", dataset, options, folders)
         return files
+
+
+def finished(runs: dict[tuple[str, str, int], tuple[Training, Recipe]], truth: Truth) -> dict[str, list[Result]]:
+    """What the finished ones of these runs left, by their title in the table: the method, and the network if there are
+    several.
+
+    Raises:
+        ValueError, OSError: see read_result.
+    """
+    several = len({arch for arch, _, _ in runs}) > 1
+    results: dict[str, list[Result]] = {}
+    for (arch, method, _), (training, recipe) in runs.items():
+        if training.finished():
+            title = f"{network_of(arch).stem} {method}" if several else method
+            results.setdefault(title, []).append(read_result(training.folder, recipe, truth))
+    return results
 
 
 def strip(path: Path, dataset: Dataset, options: argparse.Namespace, folders: dict[str, Path]) -> list[Path]:
@@ -178,11 +192,11 @@ def describe(dataset: Dataset, options: argparse.Namespace, results: dict[str, l
     recipe = settings["recipe"]
     runs = [run for entry in results.values() for run in entry]
     commits, ends = sorted({run.commit for run in runs}), sorted({int(run.steps[-1]) for run in runs})
-    steps = f"{ends[0]:,}" if len(ends) == 1 else f"{ends[0]:,} to {ends[-1]:,}"  # some may have ended early
+    most, steps = ("", f"{ends[0]:,}") if len(ends) == 1 else (" at most", f"{ends[0]:,} to {ends[-1]:,}")
     warning = "" if len(commits) == 1 else "Warning, the runs are of different commits: "
     return (
         f"{dataset.title}: {', '.join(options.archs)} at {settings['input_size']} px, recipe {recipe['name']}, "
-        f"{recipe['epochs']} epochs at most ({steps} steps of {recipe['batch_size']} faces), crop "
+        f"{recipe['epochs']} epochs{most} ({steps} steps of {recipe['batch_size']} faces), crop "
         f"{settings['crop']}, {settings['precision']}, seeds {', '.join(map(str, options.seeds))}. Trained on "
         f"{faces['train']['n']} faces; the best epoch chosen on {faces['validation']['n']} validation faces. "
         f"{warning or 'Commit '}{', '.join(commits)}."

@@ -277,7 +277,8 @@ def outputs_alone(model: keras.Model) -> keras.Model:
         outputs.append(keras.layers.Reshape(output.shape[1:])(numbers))
     alone = keras.Model(nothing, outputs if len(outputs) > 1 else outputs[0])
     fused = model.steps_per_execution
-    alone.compile("sgd", model.loss, jit_compile=model.jit_compile, steps_per_execution=fused)
+    still = keras.optimizers.SGD(0.0)  # the loss of what does not move stays a number
+    alone.compile(still, model.loss, jit_compile=model.jit_compile, steps_per_execution=fused)
     return alone
 
 

@@ -1,4 +1,4 @@
-"""The formats data sets come in: one reader for each, all giving the same faces.
+"""The formats data sets come in: one reader for each, all giving `RawFace`.
 
 A reader goes through one part of a data set in a fixed order and gives a `RawFace` for every face, or a `BadFace`
 with the reason why there is none. Raw faces are cheap: pictures stay on disk until `read_face` opens one.

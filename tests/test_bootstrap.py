@@ -41,7 +41,7 @@ def test_two_seeds_by_hand():
 
 
 def test_all_entries_tell_of_the_spread_of_seeds():
-    """Three entries that differ by 0, 3 and -3 halves of 0.1 between two seeds, of which each seed has its own part.
+    """Three entries that change by 0, 0.15 and -0.15 from seed to seed, beside the 7 that a seed does to all.
 
     Their residuals are 0, 0.075 and -0.075 with one seed and the opposite with the other: the sum of squares is 0.0225,
     with (3 - 1) (2 - 1) = 2 degrees of freedom, of which t at 0.975 is 4.302653.
