@@ -13,6 +13,7 @@ import keras
 import numpy as np
 
 from ace_net import targets
+from ace_net.config import HEAT_EMPHASES, HEAT_EMPHASIS, OUTSIDE_WEIGHTS
 from ace_net.contours import OUTLINE_LAYOUT, outlines_of
 from ace_net.decode import decode_landmarks, decode_outlines
 from ace_net.losses import ACELoss, HeatLoss
@@ -241,9 +242,11 @@ _CLASSES = _maps(background=True, classes=True)
 _DISCRIMINATOR = {"trained": lambda model, dataset: Adversarial(model, dataset.outputs)}
 
 
-def _heat_losses(fine: Callable[[], keras.losses.Loss]) -> Callable[..., list[keras.losses.Loss]]:
+def _heat_losses(
+    fine: Callable[[float], keras.losses.Loss], alpha: float = HEAT_EMPHASIS
+) -> Callable[..., list[keras.losses.Loss]]:
     """The losses of three sets of maps, of which two are intermediate."""
-    return always(lambda: [HeatLoss(), HeatLoss(), fine()])
+    return always(lambda: [HeatLoss(alpha), HeatLoss(alpha), fine(alpha)])
 
 
 _BINS = {"start": start_at_bins, "start_needs_faces": True}
@@ -257,6 +260,7 @@ _ACE = {
     "contours": True,
 }
 _RENDERED = (DatasetName.synthetic,)
+_WEAK = _ACE | {"encode": targets.encode_weak, "companions": _RENDERED}
 
 METHODS = {
     method.name: method
@@ -309,13 +313,13 @@ METHODS = {
         ),
         Method("line", loss=_heat_losses(HeatLoss), encode=targets.encode_full, **_ACE),
         Method("line_star", loss=_heat_losses(HeatLoss), encode=targets.encode_full, companions=_RENDERED, **_ACE),
-        Method("ace", loss=_heat_losses(ACELoss), encode=targets.encode_weak, companions=_RENDERED, **_ACE),
+        Method("ace", loss=_heat_losses(ACELoss), **_WEAK),
+        *(Method(f"ace_alpha_{alpha:g}", loss=_heat_losses(ACELoss, alpha), **_WEAK) for alpha in HEAT_EMPHASES),
+        Method("ace_outside", loss=_heat_losses(partial(ACELoss, **OUTSIDE_WEIGHTS)), **_WEAK),  # |H| read otherwise
         Method(
             "ace_sparse",
             loss=_heat_losses(ACELoss),
-            encode=targets.encode_weak,
-            companions=_RENDERED,
-            **_ACE | {"points": partial(outlines_of, sparse=True)},
+            **_WEAK | {"points": partial(outlines_of, sparse=True)},
         ),
     )
 }

@@ -374,10 +374,11 @@ def evaluate_outlines(
 
     Returns:
         "dataset", "metric", "normaliser" and "subsets": subset -> "n", "n_official", "nme", "median", "auc@6",
-        "share@1.25" (the share of faces at or below), and "missing", the share of annotated points whose anchor or
-        contour was not predicted. "parts" and "contours": NME^AC over all faces of each part, and of each anchor and
-        contour, the mean of the faces' own means; only what is annotated. "irises": mean error of both, which count in
-        no other figure, or None. And the NME^AC (n,) of the faces.
+        "share@1.25" (the share of faces at or below), "missing", the share of annotated points whose anchor or contour
+        was not predicted, and "nme_found", NME^AC without those points, or None. "parts" and "contours": NME^AC over
+        all faces of each part, and of each anchor and contour, the mean of the faces' own means; only what is
+        annotated. "irises": mean error of both, which count in no other figure, or None. And the NME^AC (n,) of the
+        faces.
 
     Raises:
         ValueError: see outline_errors.
@@ -385,7 +386,9 @@ def evaluate_outlines(
     official = official or {}
     errors = [outline_errors(*pair) for pair in zip(predicted, truth, strict=True)]
     nmes = np.array([_mean_of(face) for face in errors])
-    lost = [_missing(found, face) for found, face in zip(predicted, errors, strict=True)]
+    found = [_found(*pair) for pair in zip(predicted, errors, strict=True)]
+    of_found = np.array([_mean_of(face) for face in found])
+    missing = np.array([1 - _counted(some) / _counted(face) for some, face in zip(found, errors, strict=True)])
     rows = {}
     for subset, mask in subset_masks(dataset, subsets).items():
         chosen = nmes[mask]
@@ -396,36 +399,50 @@ def evaluate_outlines(
             "median": float(np.median(chosen)),
             f"auc@{CONTOUR_AUC:g}": auc(chosen, CONTOUR_AUC),
             f"share@{CONTOUR_SHARE:g}": float(np.mean(chosen <= CONTOUR_SHARE)),
-            "missing": float(np.mean(np.array(lost)[mask])),
+            "missing": float(missing[mask].mean()),
+            "nme_found": _mean_of_known(of_found[mask]),
         }
     named = {name: (name,) for name in (*ANCHORS, *CONTOURS)}
     both = {"parts": CONTOUR_PARTS, "contours": named}
     irises = [values[0] for face in errors for name, values in face.items() if name in UNCOUNTED_ANCHORS]
     means = {}
     for kind, groups in both.items():
-        of_group = {group: [_mean_of(face, starts) for face in errors] for group, starts in groups.items()}
-        means[kind] = {group: float(np.nanmean(v)) for group, v in of_group.items() if not np.isnan(v).all()}
+        of_group = {
+            group: _mean_of_known([_mean_of(face, starts) for face in errors]) for group, starts in groups.items()
+        }
+        means[kind] = {group: mean for group, mean in of_group.items() if mean is not None}
     metrics = {"dataset": dataset.title, "metric": "NME^AC", "normaliser": OUTLINE_NORMALISER, "subsets": rows, **means}
     metrics["irises"] = float(np.mean(irises)) if irises else None
     return metrics, nmes
 
 
-def _missing(predicted: Outline, errors: dict[str, np.ndarray]) -> float:
-    """The share of a face's annotated points whose anchor or contour was not predicted."""
+def _found(predicted: Outline, errors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Those of a face's errors whose anchor or contour was predicted."""
     there = dict(zip(ANCHORS, np.isfinite(predicted.anchors).all(axis=-1), strict=True))
     there |= {name: len(line) > 0 for name, line in zip(CONTOURS, predicted.contours, strict=True)}
-    counts = {name: len(values) for name, values in errors.items() if name not in UNCOUNTED_ANCHORS}
-    return sum(count for name, count in counts.items() if not there[name]) / sum(counts.values())
+    return {name: values for name, values in errors.items() if there[name]}
+
+
+def _counted(errors: dict[str, np.ndarray]) -> int:
+    """How many points count."""
+    return sum(len(values) for name, values in errors.items() if name not in UNCOUNTED_ANCHORS)
+
+
+def _mean_of_known(values: Sequence[float]) -> float | None:
+    """The mean of those that are not NaN; None where all are."""
+    known = np.asarray(values)[~np.isnan(values)]
+    return float(known.mean()) if len(known) else None
 
 
 def outline_table(metrics: dict) -> str:
     """What evaluate_outlines says, as text."""
     rows = [["subset", "", "n", "official", "NME^AC %", "median %", f"AUC@{CONTOUR_AUC:g}", f"<= {CONTOUR_SHARE:g} %"]]
-    rows[0].append("missing")
+    rows[0] += ["missing", "of those found %"]
     for subset, row in metrics["subsets"].items():
         shares = [f"{row[name]:.4f}" for name in (f"auc@{CONTOUR_AUC:g}", f"share@{CONTOUR_SHARE:g}", "missing")]
         count = "-" if row["n_official"] is None else str(row["n_official"])
-        rows.append([subset, "", str(row["n"]), count, f"{row['nme']:.2f}", f"{row['median']:.2f}", *shares])
+        found = "-" if row["nme_found"] is None else f"{row['nme_found']:.2f}"
+        rows.append([subset, "", str(row["n"]), count, f"{row['nme']:.2f}", f"{row['median']:.2f}", *shares, found])
     full = metrics["subsets"]["full"]
     parts = ", ".join(f"{part} {error:.2f}" for part, error in metrics["parts"].items())
     return "\n".join(

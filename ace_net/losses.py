@@ -23,14 +23,13 @@ import keras
 import numpy as np
 from keras import ops
 
-from ace_net.config import CONTOUR_WIDTH, FAR, LANDMARK_WEIGHT, LINE_SAMPLES, LINE_WEIGHT
+from ace_net.config import CONTOUR_WIDTH, FAR, HEAT_EMPHASIS, LANDMARK_WEIGHT, LINE_SAMPLES, LINE_WEIGHT
 from config import PACKAGE
 from landmark_layouts import ANCHORS, CONTOUR_POINTS, CONTOURS
 from maps import masked_mean, safe_sqrt, values_at
 from point_losses import FaceLoss
 
 PERFECT_CONTOURNESS, CONTOURNESS_SCALE = 4.92, 1.5  # of f, Sec. 5.3
-HEAT_EMPHASIS = 10.0  # alpha of Eq. 4; not published
 
 # --------------------------------------------------------------------------------------------------------------------
 # Contourness
@@ -143,6 +142,19 @@ def line_loss(score, samples, weak, distance=FAR, perfect=PERFECT_CONTOURNESS, s
     return masked_mean(ops.mean(contour_loss(best, perfect, scale), axis=-1), weak)
 
 
+def parts_of(y_true, shape):
+    """What targets.weak_targets packed into (batch, n), for maps of `shape` (batch, height, width, maps): heat of that
+    shape, annotated (batch, maps), weak (batch, contours), landmarks (batch, contours, n, 3) and samples (batch,
+    contours, n, 4)."""
+    height, width, maps = shape[1:]
+    contours = len(CONTOURS)
+    sizes = (height * width * maps, maps, contours, contours * CONTOUR_POINTS * 3, contours * LINE_SAMPLES * 4)
+    heat, annotated, weak, landmarks, samples = ops.split(y_true, np.cumsum(sizes)[:-1].tolist(), axis=-1)
+    heat = ops.reshape(heat, (-1, height, width, maps))
+    landmarks = ops.reshape(landmarks, (-1, contours, CONTOUR_POINTS, 3))
+    return heat, annotated, weak, landmarks, ops.reshape(samples, (-1, contours, LINE_SAMPLES, 4))
+
+
 def terms(
     y_true,
     y_pred,
@@ -158,13 +170,8 @@ def terms(
         y_true: what targets.weak_targets gives, (batch, n). y_pred: (batch, side, side, maps).
         alpha: see `heat_loss`. sigma: see `filters`. distance: see `line_loss`. perfect, scale: see `contour_loss`.
     """
-    height, width, maps = y_pred.shape[1:]
-    first, contours = len(ANCHORS), len(CONTOURS)
-    sizes = (height * width * maps, maps, contours, contours * CONTOUR_POINTS * 3, contours * LINE_SAMPLES * 4)
-    heat, annotated, weak, landmarks, samples = ops.split(y_true, np.cumsum(sizes)[:-1].tolist(), axis=-1)
-    heat = ops.reshape(heat, (-1, height, width, maps))
-    landmarks = ops.reshape(landmarks, (-1, contours, CONTOUR_POINTS, 3))
-    samples = ops.reshape(samples, (-1, contours, LINE_SAMPLES, 4))
+    heat, annotated, weak, landmarks, samples = parts_of(y_true, y_pred.shape)
+    first = len(ANCHORS)
     drawn = y_pred[..., first:]  # the contours' maps
     score = contourness(drawn, sigma)
     return {

@@ -3,7 +3,8 @@
     python -m ace_net.measure --weights runs/ace/best.keras --data-dir data
     python -m ace_net.measure
 
-The batches are those of the run itself, whose settings lie beside its weights. Without weights perfect heatmaps take
+The batches are those of the run itself, whose settings lie beside its weights; real faces, whose contours are weak, and
+rendered ones stand apart, since in their mean each would halve the other's terms. Without weights perfect heatmaps take
 the place of a network's, of rendered faces of which only 68 landmarks are told: those of the lines that join the
 landmarks, and those of the true contours.
 """
@@ -17,31 +18,45 @@ import numpy as np
 
 from ace_net.config import FINE_STRIDE, LANDMARK_WEIGHT, LINE_WEIGHT
 from ace_net.contours import contour_map_of, rendered_outline, vertices
-from ace_net.losses import HeatLoss, terms
-from ace_net.targets import MAPS, heatmaps, pieces_of, weak_targets
+from ace_net.losses import parts_of, terms
+from ace_net.targets import MAPS, encode_weak, heatmaps, pieces_of, weak_targets
 from cnn_model import load_model, settings_of
 from config import DATA_DIR, SYNTHETIC_SEEDS
 from image_utility import to_grid
 from landmark_layouts import LAYOUT_68
+from methods import method_of
 from synthetic_faces.face import shape_of
 from train import Train
 
 BATCHES = 8
 PERFECT_FACES, PERFECT_SIZE = 32, 256
-WEIGHTS = {"coarse 1": 1.0, "coarse 2": 1.0, "heat": 1.0, "far": 1.0, "landmark": LANDMARK_WEIGHT, "line": LINE_WEIGHT}
+WEIGHTS = {"heat": 1.0, "far": 1.0, "landmark": LANDMARK_WEIGHT, "line": LINE_WEIGHT}
 
 
-def term_sizes(model: keras.Model, batches: keras.utils.PyDataset, count: int = BATCHES) -> dict[str, float]:
-    """Every term as it counts in the sum, its weight included: the mean over `count` batches of a run of the method ace
-    or ace_sparse."""
-    found = []
+def term_sizes(
+    model: keras.Model,
+    losses: Sequence[keras.losses.Loss],
+    batches: keras.utils.PyDataset,
+    count: int = BATCHES,
+) -> dict[str, dict[str, float]]:
+    """Every term as it counts in the sum, its weight included: the mean over the "real" and over the "rendered" faces
+    of `count` batches of a run whose `losses` are two HeatLoss and an ACELoss; nothing of faces that are not there."""
+    numbers = dict(losses[-1].constants)
+    weights = {name: numbers.pop(f"{name}_weight") for name in ("landmark", "line")}
+    found, weak = {}, []
     for index in range(count):
         images, (coarse, _, fine) = batches[index]
         first, second, maps = model.predict_on_batch(images)
-        parts = [HeatLoss()(coarse, first), HeatLoss()(coarse, second), *terms(fine, maps).values()]
-        found.append([float(np.mean(keras.ops.convert_to_numpy(part))) for part in parts])
-    means = np.mean(found, axis=0)
-    return {name: weight * mean for (name, weight), mean in zip(WEIGHTS.items(), means.tolist(), strict=True)}
+        parts = {"coarse 1": losses[0].call(coarse, first), "coarse 2": losses[1].call(coarse, second)}
+        for name, part in (parts | terms(fine, maps, **numbers)).items():  # (batch,) each
+            found.setdefault(name, []).append(keras.ops.convert_to_numpy(part) * weights.get(name, 1.0))
+        weak.append(keras.ops.convert_to_numpy(parts_of(fine, maps.shape)[2]).any(axis=-1))  # (batch,)
+    found, weak = {name: np.concatenate(parts) for name, parts in found.items()}, np.concatenate(weak)
+    return {
+        kind: {name: float(part[chosen].mean()) for name, part in found.items()}
+        for kind, chosen in {"real": weak, "rendered": ~weak}.items()
+        if chosen.any()
+    }
 
 
 def perfect_sizes() -> dict[str, dict[str, float]]:
@@ -80,15 +95,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     try:
         settings = settings_of(options.weights)
-        if settings.get("method") not in ("ace", "ace_sparse"):
-            raise ValueError(
-                f"{options.weights} has no such terms. Received method {settings.get('method')!r}; ace is right"
-            )
+        method = method_of(settings.get("method"))
+        if method.encode is not encode_weak:
+            raise ValueError(f"{options.weights} has no such terms. Received the method {method.name}; ace is right")
         run = Train.of_settings(settings, options.data_dir, save_path=".")
-        batches = run.batches()
+        batches, losses = run.batches(), method.loss(options.data_dir, run.dataset, run.crop.name)
         keras.utils.set_random_seed(run.seed)
         models = {"new": run.compiled(batches.steps_per_epoch)[0], "trained": load_model(options.weights)}
-        rows = {name: term_sizes(model, batches, options.batches) for name, model in models.items()}
+        rows = {
+            f"{name}, {kind}": row
+            for name, model in models.items()
+            for kind, row in term_sizes(model, losses, batches, options.batches).items()
+        }
     except (OSError, ValueError) as error:
         print(f"measure: {error}", file=sys.stderr)
         return 1

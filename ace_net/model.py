@@ -2,7 +2,8 @@
 
 Figure 11, which has the layers, cannot be read; this network is ours. A pyramid of features at 1/2, 1/4 and 1/8 of the
 grey input goes through two hourglasses at 1/8. Each gives a set of maps, which the next part sees; then two steps
-upwards, each joined by the pyramid's features of its size, give the fine set.
+upwards, each joined by the pyramid's features of its size, give the fine set. What joins last is few channels wide;
+one more convolution, with a channel for each map at least, lets what lies at an edge depend on what edge it is.
 
 The pyramid is replaceable: `small_pyramid`, or the features of any Keras application at those sizes.
 """
@@ -16,6 +17,9 @@ from config import ModelArch, Network
 
 HEAT_CHANNELS = (16, 32, 64)  # of the small pyramid, at 1/2, 1/4 and 1/8 of the input
 HOURGLASS_DEPTH = 3
+FINE_CHANNELS = (
+    32  # at least, of the features that the fine maps are read from; maps of fewer channels than maps repeat
+)
 
 
 def heatmap_network(network: Network, maps: int, input_size: int, batch_norm: float) -> keras.Model:
@@ -43,15 +47,15 @@ def heatmap_network(network: Network, maps: int, input_size: int, batch_norm: fl
     outputs = []
     for number in (1, 2):
         features = _hourglass(features, HOURGLASS_DEPTH, batch_norm)
-        found = _maps(features, maps, 1, f"coarse_{number}")
+        found = _maps(features, maps, f"coarse_{number}")
         outputs.append(found)
         features = layers.Add()([features, layers.Conv2D(width, 1)(found)])
-    for skip, channels in ((quarter, HEAT_CHANNELS[1]), (half, HEAT_CHANNELS[0])):
+    fine, middle, _ = HEAT_CHANNELS
+    for skip, channels, joined in ((quarter, middle, middle), (half, fine, max(FINE_CHANNELS, maps))):
         features = layers.UpSampling2D(2)(_convolution(features, channels, 1, batch_norm))
         features = layers.Add()([features, _convolution(skip, channels, 1, batch_norm)])
-        if channels != HEAT_CHANNELS[0]:
-            features = _convolution(features, channels, 3, batch_norm)
-    outputs.append(_maps(features, maps, 3, "fine"))
+        features = _convolution(features, joined, 3, batch_norm)
+    outputs.append(_maps(features, maps, "fine"))
     return keras.Model(image, outputs, name=str(network.arch))
 
 
@@ -106,7 +110,7 @@ def _convolution(features, channels: int, size: int, batch_norm: float, strides:
     return layers.ReLU()(layers.BatchNormalization(momentum=batch_norm)(features))
 
 
-def _maps(features, maps: int, size: int, name: str):
+def _maps(features, maps: int, name: str):
     """A set of maps, float32 under every precision policy, near 0 in a new network."""
     start = keras.initializers.RandomNormal(stddev=1e-3)
-    return layers.Conv2D(maps, size, padding="same", kernel_initializer=start, dtype="float32", name=name)(features)
+    return layers.Conv2D(maps, 1, kernel_initializer=start, dtype="float32", name=name)(features)

@@ -345,10 +345,14 @@ def test_nme_ac_by_hand():
 def test_a_missing_contour_counts_the_whole_normaliser():
     eyes = {"left eye outer corner": (0, 0), "right eye outer corner": (80, 0)}
     truth = outline(eyes, {"chin boundary": [(10, 50), (50, 90)]})
-    found = outline({"right eye outer corner": (80, 0)}, {})
+    found = outline({"right eye outer corner": (80, 4)}, {})
     evaluation, nmes = metrics.evaluate_outlines([found], [truth], dataset_of("FRL"), [()])
-    assert nmes.tolist() == [75.0]
-    assert evaluation["subsets"]["full"]["missing"] == 0.75
+    assert nmes.tolist() == [(5 + 3 * 100) / 4]
+    full = evaluation["subsets"]["full"]
+    assert (full["missing"], full["nme_found"]) == (0.75, 5.0)
+    nothing, _ = metrics.evaluate_outlines([outline({}, {})], [truth], dataset_of("FRL"), [()])
+    assert (nothing["subsets"]["full"]["missing"], nothing["subsets"]["full"]["nme_found"]) == (1.0, None)
+    assert metrics.outline_table(nothing).splitlines()[2].split()[-2:] == ["1.0000", "-"]
 
 
 def test_a_point_that_is_an_anchor_counts_once():

@@ -201,11 +201,11 @@ def multiply_adds(model: keras.Model) -> int:
     return sum(int(np.prod(kernel)) * output[1] * output[2] for kernel, output in kernels)
 
 
-def test_three_sets_of_maps_in_a_third_of_a_billion_multiply_adds():
-    """Above the 0.5 GFLOPs of the issue where a multiply-add counts as two: 0.67."""
+def test_three_sets_of_maps_in_two_fifths_of_a_billion_multiply_adds():
+    """Above the 0.5 GFLOPs of the issue where a multiply-add counts as two: 0.73."""
     model = heatmap_network(network_of("ACE-Net"), MAPS, 256, 0.99)
     assert [output.shape[1:] for output in model.outputs] == [(32, 32, 25), (32, 32, 25), (128, 128, 25)]
-    assert multiply_adds(model) == pytest.approx(0.335e9, rel=0.01) and model.count_params() == 1_016_875
+    assert multiply_adds(model) == pytest.approx(0.364e9, rel=0.01) and model.count_params() == 1_018_811
 
 
 def test_the_backbone_is_replaceable():
@@ -307,8 +307,13 @@ def test_ace_net_trains_on_real_and_rendered_faces_and_is_evaluated(data_dir, tm
     assert drawn.shape == (200, 200, 3) and f"{len(rows)} landmarks" in told and len(rows) == len(face["landmarks"])
 
     assert measure.main(["--weights", weights, "--data-dir", str(data_dir), "--batches", "1"]) == 0
-    rows = {line.split()[0]: line.split()[1:] for line in capsys.readouterr().out.splitlines()[-2:]}
-    assert list(rows) == ["new", "trained"] and all(len(row) == 6 for row in rows.values())
+    printed = capsys.readouterr().out.splitlines()[-5:]
+    names, *rows = [line.split() for line in printed]
+    assert " ".join(names) == "coarse 1 coarse 2 heat far landmark line"
+    assert [" ".join(row[:2]) for row in rows] == ["new, real", "new, rendered", "trained, real", "trained, rendered"]
+    sizes = {" ".join(row[:2]): [float(word) for word in row[2:]] for row in rows}
+    assert all(min(sizes[f"{state}, real"][3:]) > 0 for state in ("new", "trained"))
+    assert all(sizes[f"{state}, rendered"][3:] == [0, 0, 0] for state in ("new", "trained"))  # nothing weak on them
     assert sheet.main(["--out", str(tmp_path / "sheet.png"), "--weights", weights]) == 0
     assert (tmp_path / "sheet.png").is_file()
 
