@@ -54,6 +54,11 @@ def seeds(text: str) -> list[int]:
     return [int(seed) for seed in names(text)]
 
 
+def rates(text: str) -> dict[str, float]:
+    """Learning rates by method, of the command line: METHOD=RATE, with commas between."""
+    return {method: float(rate) for method, rate in (item.split("=") for item in names(text))}
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit status."""
     parser = argparse.ArgumentParser(description="Speed, losses compared, prediction.")
@@ -83,6 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     losses_of.add_argument("--epochs", type=int, help="instead of the recipe's")
     losses_of.add_argument("--input-size", type=int, help="side of the input in pixels, instead of the recipe's")
     losses_of.add_argument("--batch-size", type=int, help="instead of the recipe's")
+    losses_of.add_argument("--rates", type=rates, default={}, help="learning rates: METHOD=RATE, with commas between")
     losses_of.add_argument("--faces", type=int, help="how many of the training faces to use, drawn at random")
     losses_of.add_argument("--precision", default="float32", help="Keras dtype policy of all runs")
     losses_of.add_argument("--jobs", type=int, default=1, help="trainings side by side, with one thread each")

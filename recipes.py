@@ -165,6 +165,10 @@ RECIPES = {
         Recipe("original", 224, epochs=150, batch_size=32, learning_rate=1e-3, repeats=4),
         Recipe("pixelwise", 224, epochs=1000, batch_size=16, learning_rate=1e-4, batch_norm=0.0, epoch_steps=1000,
                patience=10, augmentation=TURNED_AND_SHRUNK),
+        # the paper's moves in few steps
+        Recipe("pixelwise_short", 112, epochs=14, batch_size=32, learning_rate=2e-3, repeats=4, warm_up=0.03,
+               decay="cosine", weight_decay=1e-4, ema=0.05, epsilon=1e-10, dropout=0.0, head_scale=0.05, mean_face=True,
+               augmentation=TURNED_AND_SHRUNK),
     )
 }  # fmt: skip
 

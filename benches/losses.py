@@ -134,13 +134,17 @@ def plan(options: argparse.Namespace) -> dict[tuple[str, str, int], tuple[Traini
         method_of(method)
     for arch in options.archs:
         network_of(arch)
+    idle = sorted(options.rates.keys() - set(options.methods))
+    if idle:
+        raise ValueError(f"a learning rate of what is not trained. Received {idle}; one of {options.methods} is right")
     made = _runs_below(options.run_dirs)
     runs = {}
     for seed, arch, method in itertools.product(options.seeds, options.archs, options.methods):
         words = ["--dataset", options.dataset, "--arch", arch, "--method", method, "--seed", str(seed)]
-        for name in PASSED_ON:
-            if getattr(options, name) is not None:
-                words += [f"--{name.replace('_', '-')}", str(getattr(options, name))]
+        given = {name: getattr(options, name) for name in PASSED_ON} | {"learning_rate": options.rates.get(method)}
+        for name, value in given.items():
+            if value is not None:
+                words += [f"--{name.replace('_', '-')}", str(value)]
         folder = Path(options.out) / RUNS_FOLDER / f"{network_of(arch).stem}_{method}_{seed}"
         run = train.run_of(train.parse_options(words), folder)
         training = Training(tuple(words), folder, run.recipe.epochs, run.recipe.patience)
@@ -194,10 +198,14 @@ def describe(dataset: Dataset, options: argparse.Namespace, results: dict[str, l
     commits, ends = sorted({run.commit for run in runs}), sorted({int(run.steps[-1]) for run in runs})
     most, steps = ("", f"{ends[0]:,}") if len(ends) == 1 else (" at most", f"{ends[0]:,} to {ends[-1]:,}")
     warning = "" if len(commits) == 1 else "Warning, the runs are of different commits: "
+    rates = {title: entry[0].settings["recipe"]["learning_rate"] for title, entry in results.items()}
+    rate = "learning rates " + ", ".join(f"{title} {value:g}" for title, value in rates.items())
+    if len(set(rates.values())) == 1:
+        rate = f"learning rate {recipe['learning_rate']:g}"
     return (
         f"{dataset.title}: {', '.join(options.archs)} at {settings['input_size']} px, recipe {recipe['name']}, "
         f"{recipe['epochs']} epochs{most} ({steps} steps of {recipe['batch_size']} faces), crop "
-        f"{settings['crop']}, {settings['precision']}, seeds {', '.join(map(str, options.seeds))}. Trained on "
+        f"{settings['crop']}, {settings['precision']}, {rate}, seeds {', '.join(map(str, options.seeds))}. Trained on "
         f"{faces['train']['n']} faces; the best epoch chosen on {faces['validation']['n']} validation faces. "
         f"{warning or 'Commit '}{', '.join(commits)}."
     )

@@ -72,6 +72,10 @@ class Answer(NamedTuple):
     open: np.ndarray
     covered: np.ndarray
 
+    def kinds(self) -> dict[str, np.ndarray]:
+        """The landmarks by the kind of faces."""
+        return {"open": self.open, "covered": self.covered}
+
     @property
     def title(self) -> str:
         """The run, and the decoder where there is one."""
@@ -101,23 +105,26 @@ def answers(folder: Path, run: str, open_faces: Faces, covered_faces: Faces) -> 
 def rows_of(said: Sequence[Answer], faces: Faces, hidden: np.ndarray, space: FaceSpace) -> list[dict]:
     """The table: one row for the truth, and one for each answer and kind of faces.
 
+    Entries are wrong on other faces each; on those that are wrong for all, how face-like they are can be compared.
+
     Args:
         hidden: (faces, points), bool: landmarks under the patch.
     """
     eyes = list(faces.dataset.layout.parts[EYES])
     distance = normaliser_distance(faces.landmarks, faces.dataset.layout, NORMALISER, faces.names)
     rows = [{"entry": "truth", "faces": len(faces), "to face space %": _mean(space.distance(faces.landmarks))}]
-    for answer in said:
-        for kind, predicted in (("open", answer.open), ("covered", answer.covered)):
-            errors = point_errors(predicted, faces.landmarks, distance) / 100  # (faces, points)
-            wrong = errors.mean(axis=1) > WRONG / 100
-            away = space.distance(predicted)
-            row = {"entry": answer.title, "kind": kind, "faces": len(faces), "NMSE": _mean(errors)}
-            row |= {"NMSE eyes": _mean(errors[:, eyes])}
-            row |= {"NMSE under the patch": _mean(errors[hidden]), "NMSE beside it": _mean(errors[~hidden])}
-            row |= {"wrong faces": int(wrong.sum()), "without shape": int(np.isnan(away).sum())}
-            row |= {"to face space %": _mean(away), "to face space %, wrong faces": _mean(away[wrong])}
-            rows.append(row)
+    predicted = {(answer.title, kind): points for answer in said for kind, points in answer.kinds().items()}
+    errors = {key: point_errors(points, faces.landmarks, distance) / 100 for key, points in predicted.items()}
+    wrong = {key: error.mean(axis=1) > WRONG / 100 for key, error in errors.items()}  # (faces,) each
+    for (title, kind), error in errors.items():  # (faces, points)
+        of_all = np.all([lost for (_, other), lost in wrong.items() if other == kind], axis=0)
+        lost, away = wrong[title, kind], space.distance(predicted[title, kind])
+        row = {"entry": title, "kind": kind, "faces": len(faces), "NMSE": _mean(error)}
+        row |= {"NMSE eyes": _mean(error[:, eyes])}
+        row |= {"NMSE under the patch": _mean(error[hidden]), "NMSE beside it": _mean(error[~hidden])}
+        row |= {"wrong faces": int(lost.sum()), "without shape": int(np.isnan(away).sum())}
+        row |= {"to face space %": _mean(away), "to face space %, wrong faces": _mean(away[lost])}
+        rows.append(row | {"wrong for all": int(of_all.sum()), "to face space %, those": _mean(away[of_all])})
     return rows
 
 
@@ -157,7 +164,7 @@ def study(dataset_name: str, runs: Path, out: Path, data_dir: str, split: str) -
     for part, points in parts.items():
         for kind in ("open", "covered"):
             nmes = {
-                answer.title: point_errors(getattr(answer, kind), faces.landmarks, distance)[:, points].mean(axis=1)
+                answer.title: point_errors(answer.kinds()[kind], faces.landmarks, distance)[:, points].mean(axis=1)
                 for answer in said
             }
             files.append(out / f"ecdf_{part}_{kind}.png")

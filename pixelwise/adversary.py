@@ -7,7 +7,7 @@ that a detector with a discriminator takes as many steps on as many faces as one
 import keras
 from keras import layers, ops
 
-from maps import soft_argmax
+from pixelwise.losses import class_places
 from pixelwise.targets import from_pixels
 from pixelwise.vgg import dense_block
 
@@ -27,7 +27,7 @@ def build_discriminator(outputs: int, batch_norm: float = 0.9) -> keras.Model:
 
 def shapes_of(log_probabilities):
     """The shape (batch, 2 * points), flat targets, that a classifying network's output stands for, with a gradient."""
-    return from_pixels(soft_argmax(log_probabilities[..., :-1]), log_probabilities.shape[1])
+    return from_pixels(class_places(log_probabilities), log_probabilities.shape[1])
 
 
 def discriminator_loss(true_logits, found_logits):
@@ -104,6 +104,7 @@ class Adversarial(keras.Model):
         return tf.constant(True)
 
     def _judge(self, truth, shapes):
-        """Logits of true and of found shapes. They pass together, so that BatchNorm cannot tell them apart for it."""
-        both = ops.concatenate([ops.cast(truth, shapes.dtype), shapes])
+        """Logits of true and of found shapes. They pass together, so that BatchNorm cannot tell them apart for it; and
+        true landmarks outside the crop, where no map can find them, are moved to its border."""
+        both = ops.concatenate([ops.clip(ops.cast(truth, shapes.dtype), -0.5, 0.5), shapes])
         return ops.split(self.discriminator(both, training=True), 2)

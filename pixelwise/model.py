@@ -45,10 +45,11 @@ def build_maps(
 
 
 def build_direct(network: Network, dataset: Dataset, input_size: int, batch_norm: float) -> keras.Model:
-    """Direct regression (Fig. 1): the features, flattened, through two fully connected blocks to 2N linear outputs."""
+    """Direct regression (Fig. 1): the features, flattened, through two fully connected blocks to 2N linear outputs,
+    which start at their bias: random weights would start with landmarks all over the picture."""
     image = keras.Input((input_size, input_size, 3), name="image")
     features = layers.Flatten()(backbone(network, image, batch_norm).output)
     for units in DIRECT_UNITS:
         features = dense_block(features, scaled(units, network.width), batch_norm)
-    outputs = layers.Dense(dataset.outputs, dtype="float32", name="landmarks")(features)  # (batch, 2 * points)
-    return keras.Model(image, outputs, name=f"{network.stem}_direct")
+    outputs = layers.Dense(dataset.outputs, kernel_initializer="zeros", dtype="float32", name="landmarks")(features)
+    return keras.Model(image, outputs, name=f"{network.stem}_direct")  # (batch, 2 * points)

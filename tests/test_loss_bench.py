@@ -141,14 +141,29 @@ def test_killed_and_gone_on_with_it_ends_with_the_same_table(tiny, in_this_proce
     assert (runs / "mnv2_acr_8/state.npz").stat().st_mtime_ns == before
 
 
-def plan_of(prepared, out, method):
-    """The trainings of a bench of one run."""
-    options = argparse.Namespace(run_dirs=[out], out=out / "bench", archs=["mobileNetV2"], methods=[method], seeds=[7])
+def plan_options(prepared, out, method):
+    """What the command line of a bench of one run says."""
+    options = argparse.Namespace(
+        run_dirs=[out], out=out / "bench", archs=["mobileNetV2"], methods=[method], seeds=[7], rates={}
+    )
     given = train.parse_options(list(map(str, [*SHORT, "--data-dir", prepared, "--recipe", "faces"])))
     for name in ("dataset", *PASSED_ON):
         setattr(options, name, getattr(given, name))
     options.precision = "float32"
-    return [training for training, _ in plan(options).values()]
+    return options
+
+
+def plan_of(prepared, out, method):
+    """The trainings of a bench of one run."""
+    return [training for training, _ in plan(plan_options(prepared, out, method)).values()]
+
+
+def test_a_method_can_have_a_learning_rate_of_its_own(prepared_300w, tmp_path):
+    options = plan_options(prepared_300w, tmp_path, "l2")
+    options.methods.append("l1")
+    options.rates = {"l1": 0.0005}
+    rates = {method: recipe.learning_rate for (_, method, _), (_, recipe) in plan(options).items()}
+    assert rates == {"l2": recipe_of(W300, "faces").learning_rate, "l1": 0.0005}
 
 
 @pytest.fixture(scope="module")
@@ -484,6 +499,10 @@ def test_the_head_of_the_table_tells_of_other_commits_and_early_ends(compared):
     assert "Warning, the runs are of different commits: " in text and "abc, fed" in text
     shorter = dataclasses.replace(other, steps=other.steps[:1])
     assert f"({one.steps[0]:,} to {one.steps[-1]:,} steps of" in describe(W300, options, {"l2": [one, shorter]})
+    assert ", learning rate 0.002, seeds" in text
+    slow = settings | {"recipe": settings["recipe"] | {"learning_rate": 0.0005}}
+    text = describe(W300, options, {"l2": [one], "acr": [dataclasses.replace(one, settings=slow)]})
+    assert ", learning rates l2 0.002, acr 0.0005, seeds" in text
 
 
 @pytest.mark.parametrize(
@@ -498,6 +517,8 @@ def test_the_head_of_the_table_tells_of_other_commits_and_early_ends(compared):
         (["--data-dir", "nowhere"], "not prepared: no nowhere/w300/index.json. Prepare it with: python data_helper.py"),
         (["--seeds=-1"], "seed is too small. Received -1; 0 or more"),
         (["--faces", "0"], "faces is too small. Received 0; 1 or more"),
+        (["--rates", "wing=1e-3"], "a learning rate of what is not trained. Received ['wing']; one of ['acr', 'l2']"),
+        (["--rates", "l2=-1"], "learning_rate is too small. Received -1.0"),
     ],
 )
 def test_mistakes_on_the_command_line(tmp_path, prepared_300w, capsys, words, message):

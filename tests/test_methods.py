@@ -157,7 +157,7 @@ def test_every_recorded_number_counts(name, prepared_300w):
         ("distance", {"image_size": 224}),
         ("distribution", {"sigma": 3.0, "image_size": 224}),
         ("heatmap", {"sigma": 3.0, "image_size": 224}),
-        ("hybrid", {"beta": 0.25, "image_size": 224}),
+        ("hybrid", {"beta": 0.25, "image_size": 224, "sharpness": 2.0}),
         ("line", {"alpha": 10.0}),
         (
             "adaptive_wing",

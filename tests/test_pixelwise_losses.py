@@ -11,7 +11,7 @@ from image_utility import from_targets, to_targets
 from maps import soft_argmax
 from pixelwise import losses
 from pixelwise.decode import decode_last_stage, map_decoders, window_reach
-from pixelwise.losses import ADAPTIVE_WING, HYBRID_BETA
+from pixelwise.losses import ADAPTIVE_WING, HYBRID_BETA, SHARPNESS
 from pixelwise.targets import MAP_SIGMA, first_of_pixel, from_pixels, pixel_indices, to_pixels
 
 SIDE, POINTS = 28, 5
@@ -147,10 +147,21 @@ def test_soft_argmax_finds_the_middle_of_a_gaussian(rng):
     np.testing.assert_allclose(soft_argmax(log_weights), landmarks, atol=1e-3)
 
 
+def test_a_place_does_not_mind_a_thin_background():
+    """A peak of 0.8 at (30, 80) of 112 x 112, and 1e-4 everywhere else."""
+    probabilities = np.full((1, 112, 112, 2), 1e-4, np.float32)
+    probabilities[0, 80, 30, 0] = 0.8
+    log_probabilities = np.log(probabilities)
+    np.testing.assert_allclose(losses.class_places(log_probabilities), [[[30, 80]]], atol=0.02)
+    plain = np.asarray(losses.class_places(log_probabilities, sharpness=1.0))
+    share = 12543e-4 / (12543e-4 + 0.8)  # of the background, whose mean is nearly the middle
+    np.testing.assert_allclose(plain[0, 0], [30 + share * 25.5, 80 - share * 24.5], atol=0.02)
+
+
 def test_hybrid_is_cross_entropy_and_distance_in_pixels_of_224(rng):
     landmarks = landmarks_of(rng)
     log_probabilities = log_softmax(rng.normal(0, 2, (2, SIDE, SIDE, POINTS + 1)), -1).astype(np.float32)
-    weights = np.exp(log_probabilities[..., :-1].astype(np.float64))
+    weights = np.exp(log_probabilities[..., :-1].astype(np.float64)) ** SHARPNESS
     weights /= weights.sum(axis=(1, 2), keepdims=True)
     places = np.stack([(weights.sum(axis) * np.arange(SIDE)[:, None]).sum(1) for axis in (1, 2)], axis=-1)
     distance = np.linalg.norm(places - landmarks, axis=-1).mean(axis=1) * LOSS_INPUT / SIDE

@@ -42,7 +42,8 @@ def test_the_table_by_hand(two_faces):
     hidden[0, [3, 40]] = hidden[1, 5] = True
     openly = two_faces.landmarks + np.array([[[0.0, 5]], [[0, 9]]])  # the second face is wrong, above 8 %
     covered = two_faces.landmarks + np.where(hidden, 30.0, 1.0)[..., None] * (0, 1)
-    said = [shapes.Answer("l2", "", openly, covered), shapes.Answer("heatmap", "argmax", openly, covered)]
+    worse = covered + (0, 40)  # both faces are wrong
+    said = [shapes.Answer("l2", "", openly, covered), shapes.Answer("heatmap", "argmax", worse, worse)]
     truth, seen, under, *others = shapes.rows_of(said, two_faces, hidden, Given())
     assert truth == {"entry": "truth", "faces": 2, "to face space %": 20.0}
     assert (seen["entry"], seen["kind"], under["kind"]) == ("l2", "open", "covered")
@@ -54,6 +55,9 @@ def test_the_table_by_hand(two_faces):
     expected = {"NMSE": (3 * 0.3 + 133 * 0.01) / 136, "NMSE eyes": (0.3 + 23 * 0.01) / 24, "wrong faces": 0}
     expected |= {"NMSE under the patch": 0.3, "NMSE beside it": 0.01, "to face space %, wrong faces": None}
     assert {name: under[name] for name in expected} == pytest.approx(expected)
+    assert [row["wrong faces"] for row in others] == [2, 2]
+    shared = [(row["wrong for all"], row["to face space %, those"]) for row in (seen, under, *others)]
+    assert shared == [(1, 30.0), (0, None), (1, 30.0), (0, None)]
 
 
 @pytest.fixture(scope="module")
