@@ -220,13 +220,18 @@ def settings_of(path) -> dict:
         ValueError: the JSON is broken, or names no crop that is known.
     """
     weights = find_weights(path)
-    beside = [weights.with_suffix(".json")]
-    if weights.suffix not in LEGACY_SUFFIXES:
-        beside.append(weights.parent / SETTINGS_FILE)
-    file = next((candidate for candidate in beside if candidate.is_file()), None)
+    file = record_of(weights)
     if file is None:
         return dict(LEGACY_SETTINGS) if weights.suffix in LEGACY_SUFFIXES else {}
     return parse_settings(file.read_bytes(), file)
+
+
+def record_of(weights: Path) -> Path | None:
+    """The JSON file that says how a weights file was trained, see `settings_of`; None where there is none."""
+    beside = [weights.with_suffix(".json")]
+    if weights.suffix not in LEGACY_SUFFIXES:
+        beside.append(weights.parent / SETTINGS_FILE)
+    return next((candidate for candidate in beside if candidate.is_file()), None)
 
 
 def parse_settings(record: str | bytes, source: str | os.PathLike) -> dict:

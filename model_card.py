@@ -1,5 +1,7 @@
 """The card of a shipped network: what made it, how good it is, where it fails. All figures come from its record."""
 
+from pathlib import Path
+
 from config import FAILURE_THRESHOLDS, Dataset, dataset_of
 from methods import method_of
 from metrics import MEASURES
@@ -43,11 +45,12 @@ def _training(record: dict) -> str:
         f"({recipe['decay']}), seed {settings['seed']}, {settings['precision']}",
         "started from": _start(record),
         "commit": f"`{record['commit']}`",
-        "command": f"`{training['command']}`",
+        "command": f"`{_command(training['command'])}`",
         "time": f"{training['seconds'] / 60:.1f} minutes on {machine['gpu'] or machine['processor']}, "
         f"{machine['cores']} cores",
     }
-    return _section("Training", _table(["", ""], [[name, text] for name, text in rows.items()]))
+    table = _table(["", ""], [[name, text] for name, text in rows.items()])
+    return _section("Training", "\n\n".join([table, *_stages(record)]))
 
 
 def _validated(record: dict) -> str:
@@ -106,10 +109,10 @@ def _cautions(record: dict) -> str:
 
 
 def _terms(record: dict) -> str:
-    before = [dataset_of(name) for name in record["start_sets"] if name]
+    before = [dataset_of(name) for stage in record["stages"] for name in stage["sets"] or ()]
     sets = {dataset.name: dataset for dataset in [*_sets(record["settings"]), *before]}
     lines = [f"- {dataset.title}: {dataset.terms}." for dataset in sets.values()]
-    if None in record["start_sets"]:
+    if any(stage["sets"] is None for stage in record["stages"]):
         lines.append("- and those of the data that the start weights were trained on.")
     text = "Weights follow the terms of the faces they were trained on:"
     return _section("Terms", f"{text}\n\n" + "\n".join(lines))
@@ -117,11 +120,34 @@ def _terms(record: dict) -> str:
 
 def _start(record: dict) -> str:
     """What the run started from."""
-    path, sets = record["settings"]["start_weights"], record["start_sets"]
-    if not path:
-        return "random weights"
-    titles = " and ".join(dict.fromkeys("faces unknown" if name is None else dataset_of(name).title for name in sets))
-    return f"`{path}`, trained on {titles}"
+    start = record["settings"]["start_weights"]
+    return f"`{_short(start)}`" if start else "random weights"
+
+
+def _stages(record: dict) -> list[str]:
+    """The runs before this one, as paragraphs; none where it started from random weights."""
+    if not record["stages"]:
+        return []
+    lines = []
+    for stage in reversed(record["stages"]):
+        sets = " and ".join(dataset_of(name).title for name in stage["sets"] or ()) or "faces unknown"
+        time = "" if stage["seconds"] is None else f", {stage['seconds'] / 60:.1f} minutes"
+        lines += [
+            f"# {_short(stage['weights'])}: {sets}{time}",
+            *([_command(stage["command"])] if stage["command"] else []),
+        ]
+    return ["Before it, the first one first:", "\n".join(["```", *lines, "```"])]
+
+
+def _command(text: str) -> str:
+    """A command line without the folders of the machine where it ran."""
+    return " ".join(_short(word) for word in text.split(" "))
+
+
+def _short(path: str) -> str:
+    """The end of an absolute path: its name, and for a file that of its folder; other words as they are."""
+    path = Path(path) if path.startswith("/") else path
+    return path if isinstance(path, str) else f"{path.parent.name}/{path.name}" if path.suffix else path.name
 
 
 def _sets(settings: dict) -> list[Dataset]:

@@ -21,7 +21,7 @@ import keras
 import numpy as np
 
 import metrics
-from cnn_model import load_model, settings_of
+from cnn_model import load_model, record_of
 from config import BEST_FILE, DATA_DIR, LOG_FILE, SETTINGS_FILE, WEIGHTS_DIR, crop_of, dataset_of, network_of
 from keras_file import write_half
 from methods import method_of
@@ -109,7 +109,7 @@ def ship(
     stored |= {"name": path.name, "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
     record["validation"] |= {"nme": _nme(model, settings, held_out), "nme_float32": measured}
     record["training"]["epochs"] = len((run / LOG_FILE).read_text(encoding="utf-8").splitlines()) - 1
-    record["start_sets"] = _start_sets(settings)
+    record["stages"] = _stages(settings)
     record |= {"file": stored, "parameters": model.count_params(), **_tested(model, settings, data_dir)}
     calibrated = calibration_path(run / BEST_FILE)
     if calibrated.is_file():
@@ -119,14 +119,23 @@ def ship(
     return path
 
 
-def _start_sets(settings: dict) -> list[str | None]:
-    """The data sets of the weights that a run started from, and of those before them; None where nothing says so."""
-    sets, followed = [], set()
-    while (start := settings.get("start_weights")) and start not in followed:
-        followed.add(start)
-        settings = settings_of(start) if Path(start).is_file() else {}
-        sets += [settings.get("dataset"), *settings.get("also", ())]
-    return sets
+def _stages(settings: dict) -> list[dict]:
+    """The runs whose weights a run with these settings went on from, the latest first.
+
+    Returns:
+        For each "weights", the file; "sets", the data sets of its faces, "command" and "seconds", each None where
+        nothing says so.
+    """
+    stages = []
+    while (start := settings.get("start_weights")) and start not in [stage["weights"] for stage in stages]:
+        file = record_of(Path(start))
+        record = read_record(file) if file else {"settings": {}}
+        settings, training = record["settings"], record.get("training", {})
+        sets = [settings["dataset"], *settings.get("also", ())] if "dataset" in settings else None
+        stages.append({"weights": start, "sets": sets, **{name: training.get(name) for name in ("command", "seconds")}})
+        if "stages" in record:  # of a shipped file, whose start need not lie here
+            return stages + record["stages"]
+    return stages
 
 
 def _predicted(model: keras.Model, settings: dict, faces: Faces, flip: bool = False) -> np.ndarray:

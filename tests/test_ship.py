@@ -165,12 +165,19 @@ def test_the_card_names_all_that_was_shown():
     machine = {"gpu": None, "processor": "one", "cores": 2}
     training = {"machine": machine, "epochs": 25, "seconds": 60.0, "command": "python train.py"}
     record = {"settings": settings | {"start_weights": "a.keras"}, "training": training, "commit": "c"}
-    record["start_sets"] = ["WFLW", None]
+    record["stages"] = [
+        {"weights": "a.keras", "sets": ["WFLW"], "command": "python train.py --weights /there/b.keras", "seconds": 90},
+        {"weights": "/there/b.keras", "sets": None, "command": None, "seconds": None},
+    ]
     record["faces"] = {"train": {"n": 4000}}
     text = model_card._training(record) + model_card._terms(record)
     assert "4,000 of 300W and synthetic; 25 epochs of 1,000 steps show one of them 100.0 times in the mean" in text
-    assert "`a.keras`, trained on WFLW and faces unknown" in text
+    stages = "# there/b.keras: faces unknown\n# a.keras: WFLW, 1.5 minutes\npython train.py --weights there/b.keras\n"
+    assert "| started from | `a.keras` |" in text and f"the first one first:\n\n```\n{stages}```" in text
     assert "- synthetic: made by this project" in text and "- WFLW: " in text and "- and those of the data that" in text
+
+
+PLACES = ("first/best.keras", "second/best.keras", "itself/best.keras")
 
 
 def test_start_weights_are_followed_back(tmp_path):
@@ -182,12 +189,20 @@ def test_start_weights_are_followed_back(tmp_path):
         (tmp_path / name).mkdir()
         (tmp_path / name / "best.keras").touch()
         record = {"settings": {"method": "l1", "crop": "square"} | settings}
+        record["training"] = {"command": f"make {name}", "seconds": 5}
         (tmp_path / name / "settings.json").write_text(json.dumps(record))
     start = {"start_weights": str(tmp_path / "second/best.keras")}
-    assert ship._start_sets(start) == ["WFLW", "300W", "synthetic"]
-    assert ship._start_sets({"start_weights": str(tmp_path / "itself/best.keras")}) == ["300W"]
-    assert ship._start_sets({"start_weights": str(tmp_path / "gone.keras")}) == [None]
-    assert ship._start_sets({"start_weights": None}) == []
+    first, second, itself, gone = (str(tmp_path / name) for name in (*PLACES, "gone.keras"))
+    known = [{"weights": second, "sets": ["WFLW", "300W"], "command": "make second", "seconds": 5}]
+    known += [{"weights": first, "sets": ["synthetic"], "command": "make first", "seconds": 5}]
+    assert ship._stages(start) == known
+    assert [stage["weights"] for stage in ship._stages({"start_weights": itself})] == [itself]
+    unknown = {"weights": gone, "sets": None, "command": None, "seconds": None}
+    assert ship._stages({"start_weights": gone}) == [unknown]
+    assert ship._stages({"start_weights": None}) == []
+    shipped = {"settings": {"method": "l1", "crop": "square", "start_weights": gone, "dataset": "300W"}}
+    (tmp_path / "shipped.json").write_text(json.dumps(shipped | {"stages": known}))
+    assert ship._stages({"start_weights": str(tmp_path / "shipped.keras")})[1:] == known
 
 
 def test_weights_of_another_run_are_refused(shipped, prepared_300w, tmp_path):
