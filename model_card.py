@@ -132,10 +132,8 @@ def _stages(record: dict) -> list[str]:
     for stage in reversed(record["stages"]):
         sets = " and ".join(dataset_of(name).title for name in stage["sets"] or ()) or "faces unknown"
         time = "" if stage["seconds"] is None else f", {stage['seconds'] / 60:.1f} minutes"
-        lines += [
-            f"# {_short(stage['weights'])}: {sets}{time}",
-            *([_command(stage["command"])] if stage["command"] else []),
-        ]
+        lines.append(f"# {_short(stage['weights'])}: {sets}{time}")
+        lines += [_command(stage["command"])] if stage["command"] else []
     return ["Before it, the first one first:", "\n".join(["```", *lines, "```"])]
 
 
@@ -144,10 +142,10 @@ def _command(text: str) -> str:
     return " ".join(_short(word) for word in text.split(" "))
 
 
-def _short(path: str) -> str:
+def _short(word: str) -> str:
     """The end of an absolute path: its name, and for a file that of its folder; other words as they are."""
-    path = Path(path) if path.startswith("/") else path
-    return path if isinstance(path, str) else f"{path.parent.name}/{path.name}" if path.suffix else path.name
+    path = Path(word)
+    return "/".join(path.parts[-2:] if path.suffix else path.parts[-1:]) if path.is_absolute() else word
 
 
 def _sets(settings: dict) -> list[Dataset]:
