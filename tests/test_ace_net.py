@@ -16,7 +16,7 @@ import predict
 import test as evaluation
 import train
 import web_demo
-from ace_net import measure, sheet
+from ace_net import measure, sheet, table
 from ace_net.contours import OUTLINE, contour_map_of, vertices
 from ace_net.decode import ridge_map
 from ace_net.losses import (
@@ -342,7 +342,7 @@ def test_landmark_heatmaps_are_landmarks_and_can_be_joined(data_dir, tmp_path):
     assert len(face["landmarks"]) == 68 and list(face["contours"]) == list(CONTOURS)
 
 
-def test_true_landmarks_joined_are_nearer_with_splines_and_with_all_68(data_dir, tmp_path):
+def test_true_landmarks_joined_are_nearer_with_splines_and_with_all_68(data_dir, tmp_path, capsys):
     nme = {}
     for curve in ("line", "interp"):
         for sparse in ([], ["--sparse"]):
@@ -355,3 +355,32 @@ def test_true_landmarks_joined_are_nearer_with_splines_and_with_all_68(data_dir,
             nme[curve, bool(sparse)] = result["parts"]["eyes"]
     assert nme["interp", False] < nme["line", False] < nme["line", True]
     assert nme["interp", True] < nme["line", True]
+
+    capsys.readouterr()
+    assert table.main([str(tmp_path / "line0"), str(tmp_path / "interp0")]) == 0
+    head, _, *rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in capsys.readouterr().out.splitlines()]
+    assert [row[0] for row in rows] == ["line0", "interp0"]
+    assert [row[head.index("eyes")] for row in rows] == [f"{nme[curve, False]:.2f}" for curve in ("line", "interp")]
+
+
+def evaluated(folder, **changed):
+    """A folder of results that says what test.py says of contours, but for what is changed."""
+    full = {"n": 4, "nme": 2.0, "auc@6": 0.7, "share@1.25": 0.1, "missing": 1.0, "nme_found": None}
+    metrics = {"metric": "NME^AC", "dataset": "FRL", "split": "test", "parts": {}, "subsets": {"full": full}} | changed
+    folder.mkdir()
+    (folder / "metrics.json").write_text(json.dumps(metrics))
+    return str(folder)
+
+
+def test_rows_that_do_not_belong_in_one_table_are_errors(tmp_path, capsys):
+    ours = evaluated(tmp_path / "ours")
+    for other, reason in (
+        (evaluated(tmp_path / "split", split="validation"), "evaluations of the same faces can be compared"),
+        (evaluated(tmp_path / "nme", metric="NME"), "nme/metrics.json is no evaluation of contours. Received"),
+        (evaluated(tmp_path / "broken", subsets={}), "Received KeyError('full')"),
+        (str(tmp_path / "none"), "none holds no evaluation"),
+    ):
+        assert table.main([ours, other]) == 1
+        assert reason in capsys.readouterr().err
+    assert table.main([ours]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "| ours | 2.00 | 0.7000 | 0.1000 | 1.0000 |  |"
