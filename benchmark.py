@@ -55,8 +55,11 @@ def seeds(text: str) -> list[int]:
 
 
 def rates(text: str) -> dict[str, float]:
-    """Learning rates by method, of the command line: METHOD=RATE, with commas between."""
-    return {method: float(rate) for method, rate in (item.split("=") for item in names(text))}
+    """Learning rates by method, of the command line."""
+    try:
+        return {method: float(rate) for method, rate in (item.split("=") for item in names(text))}
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"received {text!r}; METHOD=RATE, with commas between, is right") from error
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

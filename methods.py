@@ -13,7 +13,7 @@ import keras
 import numpy as np
 
 from ace_net import targets
-from ace_net.config import HEAT_EMPHASES, HEAT_EMPHASIS, OUTSIDE_WEIGHTS
+from ace_net.config import HEAT_EMPHASES, HEAT_EMPHASIS, OUTSIDE, ROOT
 from ace_net.contours import OUTLINE_LAYOUT, outlines_of
 from ace_net.decode import decode_landmarks, decode_outlines
 from ace_net.losses import ACELoss, HeatLoss
@@ -243,10 +243,10 @@ _DISCRIMINATOR = {"trained": lambda model, dataset: Adversarial(model, dataset.o
 
 
 def _heat_losses(
-    fine: Callable[[float], keras.losses.Loss], alpha: float = HEAT_EMPHASIS
+    fine: Callable[..., keras.losses.Loss], alpha: float = HEAT_EMPHASIS, power: float = ROOT
 ) -> Callable[..., list[keras.losses.Loss]]:
     """The losses of three sets of maps, of which two are intermediate."""
-    return always(lambda: [HeatLoss(alpha), HeatLoss(alpha), fine(alpha)])
+    return always(lambda: [make(alpha=alpha, power=power) for make in (HeatLoss, HeatLoss, fine)])
 
 
 _BINS = {"start": start_at_bins, "start_needs_faces": True}
@@ -315,7 +315,7 @@ METHODS = {
         Method("line_star", loss=_heat_losses(HeatLoss), encode=targets.encode_full, companions=_RENDERED, **_ACE),
         Method("ace", loss=_heat_losses(ACELoss), **_WEAK),
         *(Method(f"ace_alpha_{alpha:g}", loss=_heat_losses(ACELoss, alpha), **_WEAK) for alpha in HEAT_EMPHASES),
-        Method("ace_outside", loss=_heat_losses(partial(ACELoss, **OUTSIDE_WEIGHTS)), **_WEAK),  # |H| read otherwise
+        Method("ace_outside", loss=_heat_losses(ACELoss, power=OUTSIDE), **_WEAK),
         Method(
             "ace_sparse",
             loss=_heat_losses(ACELoss),

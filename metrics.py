@@ -375,10 +375,10 @@ def evaluate_outlines(
     Returns:
         "dataset", "metric", "normaliser" and "subsets": subset -> "n", "n_official", "nme", "median", "auc@6",
         "share@1.25" (the share of faces at or below), "missing", the share of annotated points whose anchor or contour
-        was not predicted, and "nme_found", NME^AC without those points, or None. "parts" and "contours": NME^AC over
-        all faces of each part, and of each anchor and contour, the mean of the faces' own means; only what is
-        annotated. "irises": mean error of both, which count in no other figure, or None. And the NME^AC (n,) of the
-        faces.
+        was not predicted, and "nme_found", NME^AC without those points and without faces that have no others, or None.
+        "parts" and "contours": NME^AC over all faces of each part, and of each anchor and contour, the mean of the
+        faces' own means; only what is annotated. "irises": mean error of both, which count in no other figure, or None.
+        And the NME^AC (n,) of the faces.
 
     Raises:
         ValueError: see outline_errors.

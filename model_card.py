@@ -1,8 +1,9 @@
 """The card of a shipped network: what made it, how good it is, where it fails. All figures come from its record."""
 
+import shlex
 from pathlib import Path
 
-from config import FAILURE_THRESHOLDS, Dataset, dataset_of
+from config import BEST_FILE, FAILURE_THRESHOLDS, LAST_FILE, Dataset, dataset_of
 from methods import method_of
 from metrics import MEASURES
 from recipes import Recipe
@@ -139,13 +140,17 @@ def _stages(record: dict) -> list[str]:
 
 def _command(text: str) -> str:
     """A command line without the folders of the machine where it ran."""
-    return " ".join(_short(word) for word in text.split(" "))
+    return shlex.join(map(_short, shlex.split(text)))
 
 
 def _short(word: str) -> str:
-    """The end of an absolute path: its name, and for a file that of its folder; other words as they are."""
-    path = Path(word)
-    return "/".join(path.parts[-2:] if path.suffix else path.parts[-1:]) if path.is_absolute() else word
+    """The end of an absolute path, that of an option too: its name, and for a run's weights that of their folder;
+    other words as they are."""
+    option, is_option, value = word.rpartition("=")
+    path = Path(value)
+    if not path.is_absolute():
+        return word
+    return option + is_option + "/".join(path.parts[-2:] if path.name in (BEST_FILE, LAST_FILE) else path.parts[-1:])
 
 
 def _sets(settings: dict) -> list[Dataset]:

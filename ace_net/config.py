@@ -8,6 +8,4 @@ LINE_SAMPLES = 48  # places, evenly along a contour, that stand for the pixels o
 
 HEAT_EMPHASIS = 10.0  # alpha of Eq. 4; not published
 HEAT_EMPHASES = (1.0, 3.0, 30.0)  # others that are compared; 1 weighs all pixels alike
-# 1 / |H| outside the root of Eq. 3, over the 128 x 128 x 25 pixels of the fine maps, makes the heat terms 1 / 640 of
-# what they are here. Adam sees proportions alone, so the other terms are made as much larger.
-OUTSIDE_WEIGHTS = {"landmark_weight": 640 * LANDMARK_WEIGHT, "line_weight": 640 * LINE_WEIGHT}
+ROOT, OUTSIDE = 0.5, 1.0  # powers of |H| in Eq. 3: counted under the root, as a mean, or before it, as printed

@@ -15,15 +15,15 @@ Contourness C(p) says how well the map around p looks like a straight ridge, wha
 the directions is a closed form of three steerable filters, Eq. 24.
 
 The paper leaves open what |H| counts in Eq. 3. Here the mean stands under the root, over the pixels of all annotated
-maps of one image: the "weighted root mean square" of the text. Counted outside the root, over an image, it would be
-1/640 of that, and the landmark and line terms would swamp it. W is a weight: no gradient goes through it.
+maps of one image: the "weighted root mean square" of the text. Counted before the root, over an image, it would be
+about 1/640 of that, and the landmark and line terms would swamp it. W is a weight: no gradient goes through it.
 """
 
 import keras
 import numpy as np
 from keras import ops
 
-from ace_net.config import CONTOUR_WIDTH, FAR, HEAT_EMPHASIS, LANDMARK_WEIGHT, LINE_SAMPLES, LINE_WEIGHT
+from ace_net.config import CONTOUR_WIDTH, FAR, HEAT_EMPHASIS, LANDMARK_WEIGHT, LINE_SAMPLES, LINE_WEIGHT, ROOT
 from config import PACKAGE
 from landmark_layouts import ANCHORS, CONTOUR_POINTS, CONTOURS
 from maps import masked_mean, safe_sqrt, values_at
@@ -94,12 +94,13 @@ def contour_loss(score, perfect=PERFECT_CONTOURNESS, scale=CONTOURNESS_SCALE):
 # --------------------------------------------------------------------------------------------------------------------
 
 
-def heat_loss(true, predicted, annotated, alpha=HEAT_EMPHASIS):
+def heat_loss(true, predicted, annotated, alpha=HEAT_EMPHASIS, power=ROOT):
     """Eqs. 3 and 4 over the annotated maps of every image.
 
     Args:
         true, predicted: (batch, height, width, maps). annotated: (batch, maps), 1 where a map counts, else 0.
-        alpha: weight of a wholly wrong pixel.
+        alpha: weight of a wholly wrong pixel. power: of |H|, the pixels of the annotated maps of one image; ROOT makes
+            the sum under the root a mean.
 
     Returns:
         (batch,); 0 where nothing is annotated.
@@ -107,13 +108,13 @@ def heat_loss(true, predicted, annotated, alpha=HEAT_EMPHASIS):
     error = true - predicted
     emphasis = ops.stop_gradient(ops.maximum(true, ops.abs(error)))
     squared = ops.sum((1 + (alpha - 1) * emphasis) * ops.square(error), axis=(1, 2))  # (batch, maps)
-    pixels = true.shape[1] * true.shape[2]
-    return safe_sqrt(masked_mean(squared / pixels, annotated))
+    pixels = true.shape[1] * true.shape[2] * ops.maximum(ops.sum(annotated, axis=-1), 1)  # (batch,), |H|
+    return safe_sqrt(ops.sum(annotated * squared, axis=-1)) / pixels**power
 
 
-def far_loss(far, predicted, weak, alpha=HEAT_EMPHASIS):
+def far_loss(far, predicted, weak, alpha=HEAT_EMPHASIS, power=ROOT):
     """Eq. 9: heat where the mask `far`, of the shape of `predicted`, is 1; only of weak maps (batch, maps)."""
-    return heat_loss(ops.zeros_like(predicted), predicted * far, weak, alpha)
+    return heat_loss(ops.zeros_like(predicted), predicted * far, weak, alpha, power)
 
 
 def landmark_loss(score, landmarks, weak, perfect=PERFECT_CONTOURNESS, scale=CONTOURNESS_SCALE):
@@ -159,6 +160,7 @@ def terms(
     y_true,
     y_pred,
     alpha=HEAT_EMPHASIS,
+    power=ROOT,
     sigma=CONTOUR_WIDTH,
     distance=FAR,
     perfect=PERFECT_CONTOURNESS,
@@ -168,26 +170,27 @@ def terms(
 
     Args:
         y_true: what targets.weak_targets gives, (batch, n). y_pred: (batch, side, side, maps).
-        alpha: see `heat_loss`. sigma: see `filters`. distance: see `line_loss`. perfect, scale: see `contour_loss`.
+        alpha, power: see `heat_loss`. sigma: see `filters`. distance: see `line_loss`. perfect, scale: see
+            `contour_loss`.
     """
     heat, annotated, weak, landmarks, samples = parts_of(y_true, y_pred.shape)
     first = len(ANCHORS)
     drawn = y_pred[..., first:]  # the contours' maps
     score = contourness(drawn, sigma)
     return {
-        "heat": heat_loss(heat, y_pred, annotated, alpha),
-        "far": far_loss(heat[..., first:], drawn, weak, alpha),
+        "heat": heat_loss(heat, y_pred, annotated, alpha, power),
+        "far": far_loss(heat[..., first:], drawn, weak, alpha, power),
         "landmark": landmark_loss(score, landmarks, weak, perfect, scale),
         "line": line_loss(score, samples, weak, distance, perfect, scale),
     }
 
 
-def fully_supervised(y_true, y_pred, alpha=HEAT_EMPHASIS):
+def fully_supervised(y_true, y_pred, alpha=HEAT_EMPHASIS, power=ROOT):
     """Eq. 3 of targets.full_targets (batch, side * side * maps + maps) and maps (batch, side, side, maps)."""
     shape = y_pred.shape[1:]
     pixels = int(np.prod(shape))
     true = ops.reshape(y_true[:, :pixels], (-1, *shape))
-    return heat_loss(true, y_pred, y_true[:, pixels:], alpha)
+    return heat_loss(true, y_pred, y_true[:, pixels:], alpha, power)
 
 
 def weakly_supervised(y_true, y_pred, landmark_weight=LANDMARK_WEIGHT, line_weight=LINE_WEIGHT, **numbers):
@@ -207,8 +210,8 @@ class HeatLoss(FaceLoss):
 
     function = staticmethod(fully_supervised)
 
-    def __init__(self, alpha=HEAT_EMPHASIS, name="heat", **kwargs):
-        super().__init__(name, {"alpha": _checked(alpha)}, **kwargs)
+    def __init__(self, alpha=HEAT_EMPHASIS, power=ROOT, name="heat", **kwargs):
+        super().__init__(name, {"alpha": _checked(alpha), "power": power}, **kwargs)
 
 
 @keras.saving.register_keras_serializable(PACKAGE)
@@ -220,6 +223,7 @@ class ACELoss(FaceLoss):
     def __init__(
         self,
         alpha=HEAT_EMPHASIS,
+        power=ROOT,
         sigma=CONTOUR_WIDTH,
         distance=FAR,
         perfect=PERFECT_CONTOURNESS,
@@ -231,7 +235,7 @@ class ACELoss(FaceLoss):
     ):
         of_terms = {"sigma": sigma, "distance": distance, "perfect": perfect, "scale": scale}
         weights = {"landmark_weight": landmark_weight, "line_weight": line_weight}
-        super().__init__(name, {"alpha": _checked(alpha)} | of_terms | weights, **kwargs)
+        super().__init__(name, {"alpha": _checked(alpha), "power": power} | of_terms | weights, **kwargs)
 
 
 def _checked(alpha):

@@ -86,7 +86,9 @@ def print_table(rows: dict[str, dict[str, float]]) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit status."""
     parser = argparse.ArgumentParser(description="The sizes of the terms of ACE-Net's loss.")
-    parser.add_argument("--weights", help="of a run with --method ace or ace_sparse; perfect heatmaps without")
+    parser.add_argument(
+        "--weights", help="of a run with the weak loss, --method ace for instance; perfect heatmaps without"
+    )
     parser.add_argument("--data-dir", default=DATA_DIR, help="the data root it was trained on")
     parser.add_argument("--batches", type=int, default=BATCHES, help="training batches to look at")
     options = parser.parse_args(arguments)

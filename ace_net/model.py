@@ -2,8 +2,8 @@
 
 Figure 11, which has the layers, cannot be read; this network is ours. A pyramid of features at 1/2, 1/4 and 1/8 of the
 grey input goes through two hourglasses at 1/8. Each gives a set of maps, which the next part sees; then two steps
-upwards, each joined by the pyramid's features of its size, give the fine set. What joins last is few channels wide;
-one more convolution, with a channel for each map at least, lets what lies at an edge depend on what edge it is.
+upwards, each joined by the pyramid's features of its size, give the fine set. A convolution with a channel for each map
+at least comes before its maps: read linearly from fewer channels, they could not all differ.
 
 The pyramid is replaceable: `small_pyramid`, or the features of any Keras application at those sizes.
 """
@@ -17,9 +17,7 @@ from config import ModelArch, Network
 
 HEAT_CHANNELS = (16, 32, 64)  # of the small pyramid, at 1/2, 1/4 and 1/8 of the input
 HOURGLASS_DEPTH = 3
-FINE_CHANNELS = (
-    32  # at least, of the features that the fine maps are read from; maps of fewer channels than maps repeat
-)
+FINE_CHANNELS = 32  # of the features that the fine maps are read from, where there are fewer maps
 
 
 def heatmap_network(network: Network, maps: int, input_size: int, batch_norm: float) -> keras.Model:

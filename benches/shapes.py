@@ -124,7 +124,7 @@ def rows_of(said: Sequence[Answer], faces: Faces, hidden: np.ndarray, space: Fac
         row |= {"NMSE under the patch": _mean(error[hidden]), "NMSE beside it": _mean(error[~hidden])}
         row |= {"wrong faces": int(lost.sum()), "without shape": int(np.isnan(away).sum())}
         row |= {"to face space %": _mean(away), "to face space %, wrong faces": _mean(away[lost])}
-        rows.append(row | {"wrong for all": int(of_all.sum()), "to face space %, those": _mean(away[of_all])})
+        rows.append(row | {"wrong for all": int(of_all.sum()), "to face space %, wrong for all": _mean(away[of_all])})
     return rows
 
 

@@ -8,7 +8,7 @@ import keras
 from keras import layers, ops
 
 from pixelwise.losses import class_places
-from pixelwise.targets import from_pixels
+from pixelwise.targets import from_pixels, to_pixels
 from pixelwise.vgg import dense_block
 
 DISCRIMINATOR_UNITS = (128, 128)
@@ -105,6 +105,8 @@ class Adversarial(keras.Model):
 
     def _judge(self, truth, shapes):
         """Logits of true and of found shapes. They pass together, so that BatchNorm cannot tell them apart for it; and
-        true landmarks outside the crop, where no map can find them, are moved to its border."""
-        both = ops.concatenate([ops.clip(ops.cast(truth, shapes.dtype), -0.5, 0.5), shapes])
+        true landmarks outside the crop, where no map can find them, are moved to its nearest pixel."""
+        side = self.network.output_shape[1]
+        within = from_pixels(ops.clip(to_pixels(ops.cast(truth, shapes.dtype), side), 0, side - 1), side)
+        both = ops.concatenate([within, shapes])
         return ops.split(self.discriminator(both, training=True), 2)

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import shutil
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -16,7 +17,7 @@ import predict
 import test as evaluation
 import train
 import web_demo
-from ace_net import measure, sheet, table
+from ace_net import measure, sheet
 from ace_net.contours import OUTLINE, contour_map_of, vertices
 from ace_net.decode import ridge_map
 from ace_net.losses import (
@@ -33,6 +34,7 @@ from ace_net.losses import (
 )
 from ace_net.model import heatmap_network
 from ace_net.targets import MAPS, encode_weak, full_targets, heatmaps, weak_targets
+from benches import contours
 from config import Part, network_of
 from landmark_layouts import CONTOURS, LAYOUT_68
 from picture_files import write_image
@@ -181,6 +183,14 @@ def test_gradients_are_finite_at_zero_error(landmarks):
     target = full_targets(vertices(landmarks[:1], contour_map_of(LAYOUT_68)), 256, 8)
     perfect = target[:, :-MAPS].reshape(1, 32, 32, MAPS)
     assert not gradient(lambda x: HeatLoss().call(target, x), perfect).any()
+
+
+def test_the_printed_reading_divides_by_the_pixels_before_the_root():
+    """Of one image, 256 pixels in each of two annotated maps: sqrt(512) times less."""
+    true, rng = np.zeros((1, 16, 16, 3), np.float32), np.random.default_rng(0)
+    predicted, annotated = rng.uniform(0, 1, true.shape).astype(np.float32), np.float32([[1, 0, 1]])
+    mean, printed = (float(heat_loss(true, predicted, annotated, power=power)[0]) for power in (0.5, 1.0))
+    assert printed == pytest.approx(mean / np.sqrt(512), rel=1e-5)
 
 
 def test_alpha_below_one_is_an_error():
@@ -357,7 +367,7 @@ def test_true_landmarks_joined_are_nearer_with_splines_and_with_all_68(data_dir,
     assert nme["interp", True] < nme["line", True]
 
     capsys.readouterr()
-    assert table.main([str(tmp_path / "line0"), str(tmp_path / "interp0")]) == 0
+    assert contours.main([str(tmp_path / "line0"), str(tmp_path / "interp0")]) == 0
     head, _, *rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in capsys.readouterr().out.splitlines()]
     assert [row[0] for row in rows] == ["line0", "interp0"]
     assert [row[head.index("eyes")] for row in rows] == [f"{nme[curve, False]:.2f}" for curve in ("line", "interp")]
@@ -366,21 +376,23 @@ def test_true_landmarks_joined_are_nearer_with_splines_and_with_all_68(data_dir,
 def evaluated(folder, **changed):
     """A folder of results that says what test.py says of contours, but for what is changed."""
     full = {"n": 4, "nme": 2.0, "auc@6": 0.7, "share@1.25": 0.1, "missing": 1.0, "nme_found": None}
-    metrics = {"metric": "NME^AC", "dataset": "FRL", "split": "test", "parts": {}, "subsets": {"full": full}} | changed
+    metrics = {"metric": "NME^AC", "dataset": "FRL", "parts": {}, "subsets": {"full": full}} | changed
     folder.mkdir()
     (folder / "metrics.json").write_text(json.dumps(metrics))
     return str(folder)
 
 
 def test_rows_that_do_not_belong_in_one_table_are_errors(tmp_path, capsys):
-    ours = evaluated(tmp_path / "ours")
+    ours, landmarks = evaluated(tmp_path / "ours"), evaluated(tmp_path / "landmarks")
+    Path(landmarks, "metrics.json").write_text(json.dumps({"dataset": "300W", "subsets": {}}))
     for other, reason in (
-        (evaluated(tmp_path / "split", split="validation"), "evaluations of the same faces can be compared"),
-        (evaluated(tmp_path / "nme", metric="NME"), "nme/metrics.json is no evaluation of contours. Received"),
+        (evaluated(tmp_path / "other", dataset="synthetic"), "evaluations of the same faces can be compared"),
+        (landmarks, "no evaluation of contours, or one of an older version. Received ValueError('the metric NME')"),
         (evaluated(tmp_path / "broken", subsets={}), "Received KeyError('full')"),
+        (evaluated(tmp_path / "null", parts=None), "Received AttributeError"),
         (str(tmp_path / "none"), "none holds no evaluation"),
     ):
-        assert table.main([ours, other]) == 1
+        assert contours.main([ours, other]) == 1
         assert reason in capsys.readouterr().err
-    assert table.main([ours]) == 0
+    assert contours.main([ours]) == 0
     assert capsys.readouterr().out.splitlines()[-1] == "| ours | 2.00 | 0.7000 | 0.1000 | 1.0000 |  |"

@@ -158,6 +158,12 @@ def plan_of(prepared, out, method):
     return [training for training, _ in plan(plan_options(prepared, out, method)).values()]
 
 
+def test_a_learning_rate_without_a_number_is_an_error(capsys):
+    with pytest.raises(SystemExit):
+        benchmark.main(["losses", "--rates", "l2", "--out", "unused"])
+    assert "argument --rates: received 'l2'; METHOD=RATE, with commas between, is right" in capsys.readouterr().err
+
+
 def test_a_method_can_have_a_learning_rate_of_its_own(prepared_300w, tmp_path):
     options = plan_options(prepared_300w, tmp_path, "l2")
     options.methods.append("l1")

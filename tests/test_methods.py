@@ -29,6 +29,7 @@ W300 = dataset_of("300W")
 POINTS = np.random.default_rng(0).uniform(0, 32, (3, 68, 2))
 LOSSES = (acr_loss, anisotropic_loss, point_losses, pixelwise.losses, pixelwise.targets, ace_net.losses)
 FLAT = ("distribution", "heatmap", "adaptive_wing", "pwc", "pwc_disc", "hybrid", "hybrid_disc")  # maps of coordinates
+WEAK = {"sigma": 2, "distance": 6.0, "perfect": 4.92, "scale": 1.5, "landmark_weight": 0.1, "line_weight": 0.1}
 PACKED = ("CONTOUR_POINTS", "LINE_SAMPLES")  # say how targets lie in their array, not how much they cost
 
 
@@ -158,17 +159,15 @@ def test_every_recorded_number_counts(name, prepared_300w):
         ("distribution", {"sigma": 3.0, "image_size": 224}),
         ("heatmap", {"sigma": 3.0, "image_size": 224}),
         ("hybrid", {"beta": 0.25, "image_size": 224, "sharpness": 2.0}),
-        ("line", {"alpha": 10.0}),
+        ("line", {"alpha": 10.0, "power": 0.5}),
+        ("ace_alpha_30", {"alpha": 30.0, "power": 0.5, **WEAK}),
+        ("ace_outside", {"alpha": 10.0, "power": 1.0, **WEAK}),
         (
             "adaptive_wing",
             {"omega": 14.0, "theta": 0.5, "epsilon": 1.0, "alpha": 2.1, "weight": 10.0, "mask": 0.2}
             | {"sigma": 3.0, "image_size": 224},
         ),
-        (
-            "ace",
-            {"alpha": 10.0, "sigma": 2, "distance": 6.0, "perfect": 4.92, "scale": 1.5}
-            | {"landmark_weight": 0.1, "line_weight": 0.1},
-        ),
+        ("ace", {"alpha": 10.0, "power": 0.5, **WEAK}),
     ],
 )
 def test_constants_of_losses_on_maps_are_recorded(name, expected):

@@ -107,6 +107,11 @@ def test_regression_takes_the_same_backbone(shallow, monkeypatch):
     assert model.get_layer("pool4").output.shape[1:3] == (2, 2)
 
 
+def test_direct_regression_starts_at_its_bias(shallow):
+    images = np.random.default_rng(1).random((2, 32, 32, 3), np.float32)
+    assert not np.asarray(METHODS["direct"].build(SMALL, W300, 32, 0.9)(images)).any()
+
+
 @pytest.mark.parametrize("method", ["direct", "cascaded", "hybrid"])
 def test_a_saved_network_is_the_same(shallow, tmp_path, method):
     model = METHODS[method].build(SMALL, W300, 32, 0.9)

@@ -18,6 +18,7 @@ from methods import METHODS, method_of, read_by
 from pixelwise import cascade, vgg
 from pixelwise.adversary import Adversarial, discriminator_loss, face_loss, shapes_of
 from pixelwise.losses import HybridLoss
+from pixelwise.targets import to_pixels
 from prepared_faces import load_faces
 from recipes import RECIPES
 from train import Train
@@ -93,6 +94,18 @@ def test_the_detector_learns_from_the_discriminator():
     for a, b, slope in zip(plain.get_weights(), taught.get_weights(), slopes, strict=True):
         np.testing.assert_allclose(b - a, -0.1 * slope, atol=1e-6)
         assert np.abs(slope).max() > 1e-4
+
+
+@pytest.mark.skipif(not TENSORFLOW, reason="the discriminator is trained with TensorFlow")
+def test_true_landmarks_outside_the_crop_are_moved_to_its_nearest_pixel():
+    model, seen = Adversarial(tiny_detector(), 2 * POINTS), []
+    side = model.network.output_shape[1]
+    model.discriminator = lambda shapes, training: seen.append(np.asarray(shapes)) or shapes[:, :1]
+    truth = np.zeros((1, POINTS, 2), np.float32)
+    truth[0, 0], truth[0, 1] = (0.9, -0.9), (0.25, -0.25)
+    model._judge(truth.reshape(1, -1), np.zeros((1, 2 * POINTS), np.float32))
+    within = np.asarray(to_pixels(seen[0][:1], side))[0]
+    np.testing.assert_allclose(within[:2], [[0, side - 1], [side / 4, 3 * side / 4]], atol=1e-4)
 
 
 def face_slopes(model, images, truth):

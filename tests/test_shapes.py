@@ -56,7 +56,7 @@ def test_the_table_by_hand(two_faces):
     expected |= {"NMSE under the patch": 0.3, "NMSE beside it": 0.01, "to face space %, wrong faces": None}
     assert {name: under[name] for name in expected} == pytest.approx(expected)
     assert [row["wrong faces"] for row in others] == [2, 2]
-    shared = [(row["wrong for all"], row["to face space %, those"]) for row in (seen, under, *others)]
+    shared = [(row["wrong for all"], row["to face space %, wrong for all"]) for row in (seen, under, *others)]
     assert shared == [(1, 30.0), (0, None), (1, 30.0), (0, None)]
 
 

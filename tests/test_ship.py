@@ -157,6 +157,9 @@ def test_contours_are_not_shipped(shipped, prepared_300w, tmp_path):
         ship.ship(tmp_path / "run", prepared_300w, tmp_path / "out")
 
 
+COMMAND = "python /src/train.py --weights /there/b/best.keras '--data-dir=/here/my data' --save-path /out/a --epochs 3"
+
+
 def test_the_card_names_all_that_was_shown():
     """A recipe that counts its epochs in steps, and faces that the method brings along."""
     recipe = {"name": "pixelwise", "batch_size": 16, "learning_rate": 1e-4, "decay": "constant", "repeats": 1}
@@ -166,13 +169,14 @@ def test_the_card_names_all_that_was_shown():
     training = {"machine": machine, "epochs": 25, "seconds": 60.0, "command": "python train.py"}
     record = {"settings": settings | {"start_weights": "a.keras"}, "training": training, "commit": "c"}
     record["stages"] = [
-        {"weights": "a.keras", "sets": ["WFLW"], "command": "python train.py --weights /there/b.keras", "seconds": 90},
-        {"weights": "/there/b.keras", "sets": None, "command": None, "seconds": None},
+        {"weights": "a.keras", "sets": ["WFLW"], "command": COMMAND, "seconds": 90},
+        {"weights": "/there/b/best.keras", "sets": None, "command": None, "seconds": None},
     ]
     record["faces"] = {"train": {"n": 4000}}
     text = model_card._training(record) + model_card._terms(record)
     assert "4,000 of 300W and synthetic; 25 epochs of 1,000 steps show one of them 100.0 times in the mean" in text
-    stages = "# there/b.keras: faces unknown\n# a.keras: WFLW, 1.5 minutes\npython train.py --weights there/b.keras\n"
+    stages = "# b/best.keras: faces unknown\n# a.keras: WFLW, 1.5 minutes\n"
+    stages += "python train.py --weights b/best.keras '--data-dir=my data' --save-path a --epochs 3\n"
     assert "| started from | `a.keras` |" in text and f"the first one first:\n\n```\n{stages}```" in text
     assert "- synthetic: made by this project" in text and "- WFLW: " in text and "- and those of the data that" in text
 

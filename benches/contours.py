@@ -19,7 +19,8 @@ def rows_of(folders: Sequence[Path]) -> list[dict]:
 
     Raises:
         FileNotFoundError: a folder without an evaluation.
-        ValueError: an evaluation of landmarks, a broken one, or evaluations of different faces.
+        ValueError: an evaluation of landmarks, a broken one, one of an older version, or evaluations of different data
+            sets or numbers of faces.
     """
     rows, faces = [], {}
     for folder in folders:
@@ -28,17 +29,21 @@ def rows_of(folders: Sequence[Path]) -> list[dict]:
             raise FileNotFoundError(f"{folder} holds no evaluation. Received no {METRICS_FILE}; test.py --out makes it")
         try:
             metrics = json.loads(file.read_text(encoding="utf-8"))
-            if metrics["metric"] != "NME^AC":
-                raise ValueError(f"the metric {metrics['metric']}")
+            metric = metrics.get("metric", "NME")
+            if metric != "NME^AC":
+                raise ValueError(f"the metric {metric}")
             full, parts = metrics["subsets"]["full"], metrics["parts"]
-            faces[metrics["dataset"], metrics.get("split"), full["n"]] = file
+            faces[metrics["dataset"], full["n"]] = file
             row = {"row": folder.name, "NME^AC %": f"{full['nme']:.2f}"}
             row |= {part: f"{error:.2f}" for part, error in parts.items()}
             row |= {"AUC@6": full["auc@6"], "<= 1.25 %": full["share@1.25"], "missing": full["missing"]}
             found = full["nme_found"]
             rows.append(row | {"of those found %": None if found is None else f"{found:.2f}"})
-        except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(f"{file} is no evaluation of contours. Received {error!r}; test.py writes them") from error
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ValueError(
+                f"{file} is no evaluation of contours, or one of an older version. Received {error!r}; test.py writes "
+                "them"
+            ) from error
     if len(faces) > 1:
         raise ValueError(f"evaluations of the same faces can be compared. Received {[*faces]}")
     return rows
@@ -52,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         print(markdown(rows_of(options.results)), end="")
     except (ValueError, OSError) as error:
-        print(f"ace_net.table: {error}", file=sys.stderr)
+        print(f"benches.contours: {error}", file=sys.stderr)
         return 1
     return 0
 
