@@ -6,8 +6,8 @@ input can be resized to more.
     float16    weights in half precision; processors with half arithmetic may use it, others compute in float32
     int8       weights per channel, activations over the range that the calibration images reach. Linear layers stay in
                float32: 8 bits of the outputs would be steps of half a pixel at an input of 112. So do transposed
-               convolutions and what makes logarithms of probabilities of them, from which maps come; ACE-Net's maps
-               come from a convolution, and have 8 bits
+               convolutions and what makes logarithms of probabilities of them, from which maps come, and means under
+               a softmax (softmax_means.py); ACE-Net's maps come from a convolution, and have 8 bits
 
 The description lies in the file as acr.json, in the zip archive that TensorFlow Lite's metadata appends to a model:
 `unzip -p FILE.tflite acr.json` shows it.
@@ -24,6 +24,7 @@ import numpy as np
 
 from config import PACKAGE
 from optional_packages import import_package
+from softmax_means import Operation, softmax_means
 
 DESCRIPTION_FILE = f"{PACKAGE}.json"
 FLOAT_OPERATORS = ["FULLY_CONNECTED", "TRANSPOSE_CONV", "LOG_SOFTMAX"]  # that int8 leaves in float32
@@ -43,9 +44,8 @@ def write(model, path: Path, precision: str, calibration: np.ndarray | None, des
     with tempfile.TemporaryDirectory() as folder:
         model.export(folder, format="tf_saved_model", verbose=False)
         converter = tf.lite.TFLiteConverter.from_saved_model(folder)
-        if precision != "float32":
-            converter.optimizations = [tf.lite.Optimize.DEFAULT]
         if precision == "float16":
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
             converter.target_spec.supported_types = [tf.float16]
         if precision == "int8":
             network = _quantised(converter, calibration)
@@ -57,18 +57,25 @@ def write(model, path: Path, precision: str, calibration: np.ndarray | None, des
 
 
 def _quantised(converter, calibration: np.ndarray) -> bytes:
-    """The file with integer weights and activations, except of FLOAT_OPERATORS.
+    """The file with integer weights and activations, except of FLOAT_OPERATORS and of means under a softmax.
 
-    The converter itself has no such choice; TensorFlow's tool that looks for layers which suffer has.
+    The converter itself has no such choice; TensorFlow's tool that looks for layers which suffer has. It knows
+    operations by the names of what they give in the file.
     """
     import tensorflow as tf
+
+    interpreter = tf.lite.Interpreter(model_content=converter.convert())
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    names = {tensor["index"]: tensor["name"] for tensor in interpreter.get_tensor_details()}
+    operations = [Operation(op["op_name"], op["inputs"], op["outputs"]) for op in interpreter._get_ops_details()]
+    means = [names[operations[number].outputs[0]] for number in softmax_means(operations)]
 
     def images():
         for image in calibration:
             yield [image[None]]  # (1, size, size, 3)
 
     converter.representative_dataset = images
-    in_float = tf.lite.experimental.QuantizationDebugOptions(denylisted_ops=FLOAT_OPERATORS)
+    in_float = tf.lite.experimental.QuantizationDebugOptions(denylisted_ops=FLOAT_OPERATORS, denylisted_nodes=means)
     tool = tf.lite.experimental.QuantizationDebugger(converter=converter, debug_dataset=images, debug_options=in_float)
     return tool.get_nondebug_quantized_model()
 

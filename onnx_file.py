@@ -22,6 +22,7 @@ import numpy as np
 
 from config import EVALUATION_BATCH, PACKAGE
 from optional_packages import import_package
+from softmax_means import Operation, softmax_means
 
 
 def write(model, path: Path, precision: str, calibration: np.ndarray | None, description: str) -> None:
@@ -72,15 +73,17 @@ def _quantise(file: Path, calibration: np.ndarray) -> Path:
     onnx = import_package("onnx", "writing int8 ONNX files")
     folded, quantised = file.with_name("folded.onnx"), file.with_name("quantised.onnx")
     shape_inference.quant_pre_process(file, folded, skip_symbolic_shape=True)
-    name = onnx.load(folded).graph.input[0].name
+    graph = onnx.load(folded).graph
+    operations = [Operation(node.op_type, node.input, node.output) for node in graph.node]
     quantization.quantize_static(
         folded,
         quantised,
-        _Calibration(name, calibration),
+        _Calibration(graph.input[0].name, calibration),
         quant_format=quantization.QuantFormat.QDQ,
         per_channel=True,
         activation_type=quantization.QuantType.QUInt8,
         weight_type=quantization.QuantType.QInt8,
+        nodes_to_exclude=[graph.node[number].name for number in softmax_means(operations)],
         extra_options={"OpTypesToExcludeOutputQuantization": ["Gemm", "MatMul", "ConvTranspose"]},
     )
     return quantised

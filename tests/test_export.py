@@ -28,6 +28,8 @@ from pixelwise.decode import window_reach
 from prepared_faces import to_network
 from runtime import FORMATS, description_path, load_network
 from safe_files import write_json
+from softmax_means import Operation, softmax_means
+from spatial_head import MAP_STRIDE, MeanPlace
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = {"onnx": ("onnx", "tf2onnx", "onnxruntime"), "litert": ("ai_edge_litert",)}
@@ -36,6 +38,9 @@ PACKAGES = {"onnx": ("onnx", "tf2onnx", "onnxruntime"), "litert": ("ai_edge_lite
 def needs(format):
     for package in PACKAGES[format]:
         pytest.importorskip(package)
+
+
+SHARP = 1.0  # standard deviation of weights that make maps with peaks
 
 
 @pytest.fixture(autouse=True)
@@ -187,6 +192,38 @@ def test_int8_outputs_are_not_in_steps(tiny, tmp_path, format):
     export(tiny, format, "int8", out)
     faces, _ = render_faces("300W", 9, 8, SIZE).crops(CROPS["square"], SIZE, range(8))
     assert len(np.unique(raw_outputs(format, out, to_network(faces)))) > 512
+
+
+def test_means_under_a_softmax_are_followed_to_the_end():
+    """Two outputs of one convolution, one through a softmax, joined at last; another softmax has no convolution."""
+    graph = [
+        ("Conv", ["image"], ["features"]),
+        ("CONV_2D", ["features"], ["maps"]),
+        ("Reshape", ["maps"], ["flat"]),
+        ("Gemm", ["features"], ["pooled"]),
+        ("Softmax", ["flat"], ["chances"]),
+        ("Mul", ["pooled", "scale"], ["scaled"]),
+        ("Sum", ["chances"], ["places"]),
+        ("Add", ["scaled", "places"], ["landmarks"]),
+    ]
+    assert softmax_means([Operation(*node) for node in graph]) == [1, 2, 4, 6, 7]
+    assert softmax_means([Operation(*node) for node in graph if node[0] != "Softmax"]) == []
+    assert softmax_means([Operation("SOFTMAX", [0], [1]), Operation("ADD", [1], [2])]) == [0, 1]
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_int8_leaves_means_under_a_softmax_in_float(tmp_path, format):
+    needs(format)
+    keras.utils.set_random_seed(0)
+    image = keras.Input((SIZE, SIZE, 3))
+    features = keras.layers.Conv2D(8, 3, strides=MAP_STRIDE, padding="same", activation="relu")(image)
+    sharp = keras.initializers.RandomNormal(stddev=SHARP)
+    places = MeanPlace(SIZE)(keras.layers.Conv2D(68, 1, kernel_initializer=sharp)(features))
+    keras.Model(image, places).save(tmp_path / "best.keras")
+    settings = {"method": "l1", "crop": "square", "dataset": "300W"}
+    write_json(tmp_path / "settings.json", {"settings": settings})
+    check = export(tmp_path / "best.keras", format, "int8", tmp_path / f"x{EXPORT_SUFFIXES[format]}")["check"]
+    assert check["mean_shift"] < 0.02  # 0.04 where everything has 8 bits
 
 
 # --------------------------------------------------------------------------------------------------------------------
