@@ -60,7 +60,7 @@ def _quantised(converter, calibration: np.ndarray) -> bytes:
     """The file with integer weights and activations, except of FLOAT_OPERATORS and of means under a softmax.
 
     The converter itself has no such choice; TensorFlow's tool that looks for layers which suffer has. It knows
-    operations by the names of what they give in the file.
+    operations by the names of what they give in the file, which the interpreter tells in no public way.
     """
     import tensorflow as tf
 

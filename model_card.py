@@ -103,7 +103,7 @@ def _cautions(record: dict) -> str:
         "Training faces are photographs from the web; faces seen from the side are few among them; the figures by "
         "pose, where there are any, show what that costs. Beyond a profile it gives landmarks all the same.",
         "Landmarks behind hands, hair, masks or glasses are guesses from the rest of the face.",
-        "Figures hold for a crop around the true landmarks' box; a detector's box adds to them.",
+        "Figures hold for a crop around the true landmarks' box; a detector's box may add to them.",
         "It finds points. It does not tell who somebody is, and what points say of feelings or health was not tested.",
     ]
     return _section("Mind", "\n".join(f"- {point}" for point in points))

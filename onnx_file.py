@@ -6,8 +6,8 @@ The file takes float32 images (batch, size, size, 3) in [0, 1] whatever its prec
                arithmetic is slower than float32 on a CPU that lacks it
     int8       weights per channel, activations as uint8 over the range that the calibration images reach: the pair that
                x86 and ARM multiply fastest. Outputs of linear layers stay in float32: 8 bits of them would be steps of
-               half a pixel at an input of 112. So do those of transposed convolutions, from which maps come; ACE-Net's
-               maps come from a convolution, and have 8 bits
+               half a pixel at an input of 112. So do those of transposed convolutions, from which maps come, and means
+               under a softmax (softmax_means.py); ACE-Net's maps come from a convolution, and have 8 bits
 
 The description lies in the file's metadata under the key "acr".
 """

@@ -18,16 +18,32 @@ class Operation(NamedTuple):
 
 
 def softmax_means(operations: Sequence[Operation]) -> list[int]:
-    """The numbers of the operations of means under a softmax, of all operations in the order of computing."""
-    maker = {name: number for number, operation in enumerate(operations) for name in operation.outputs}
-    first = set()
+    """Finds the means under a softmax.
+
+    A softmax in the middle of a network, as attention has, would keep all that comes after it in float32.
+
+    Args:
+        operations: all of a graph, in the order of computing.
+
+    Returns:
+        The numbers of those operations, from the convolution before each softmax on.
+    """
+    maker = {name: number for number, operation in enumerate(operations) for name in operation.outputs if name != ""}
+    found = set()
     for number, operation in enumerate(operations):
         if operation.kind.upper() == "SOFTMAX":
-            while not operations[number].kind.upper().startswith("CONV") and operations[number].inputs[0] in maker:
-                number = maker[operations[number].inputs[0]]
-            first.add(number)
-    found: set[int] = set()
+            found.add(_convolution_before(number, operations, maker))
     for number, operation in enumerate(operations):
-        if number in first or any(maker.get(name) in found for name in operation.inputs):
+        if any(maker.get(name) in found for name in operation.inputs):
             found.add(number)
     return sorted(found)
+
+
+def _convolution_before(number: int, operations: Sequence[Operation], maker: dict) -> int:
+    """The operation, at or before this one, that is a convolution, or the first one."""
+    while "CONV" not in operations[number].kind.upper():
+        before = [maker[name] for name in operations[number].inputs if name in maker]
+        if not before:
+            break
+        number = before[0]
+    return number
