@@ -1,6 +1,6 @@
 """The rows of ACE-Net's Tables 1 and 2 side by side, from what test.py wrote of each on the same faces.
 
-python -m ace_net.table results/gt68_line results/line results/ace
+    python -m benches.contours results/synthetic/gt68_line results/synthetic/line results/synthetic/ace
 """
 
 import argparse
