@@ -1,6 +1,8 @@
 """The rows of ACE-Net's Tables 1 and 2 side by side, from what test.py wrote of each on the same faces.
 
     python -m benches.contours results/synthetic/gt68_line results/synthetic/line results/synthetic/ace
+
+It prints Markdown, a row for each folder.
 """
 
 import argparse
