@@ -114,8 +114,9 @@ class MovedBatches(keras.utils.PyDataset, abc.ABC):
         step = self.first_step + index
         rng = np.random.default_rng((self.seed, _MOVES, step))
         count = self.recipe.batch_size
-        moves, flips = sample_geometry(rng, count, self.recipe.augmentation, self.size)
-        disturbances = sample_disturbances(rng, count, self.recipe.augmentation, self.size)
+        augmentation = self.recipe.augmentation_at(step, self.steps_per_epoch)
+        moves, flips = sample_geometry(rng, count, augmentation, self.size)
+        disturbances = sample_disturbances(rng, count, augmentation, self.size)
         part = slice(rank * count // ranks, (rank + 1) * count // ranks)
         landmarks, from_stored, sampled = self._unmoved(self.chosen(step)[part])
         landmarks = transform(landmarks, moves[part])  # (part, points, 2)

@@ -51,6 +51,8 @@ class Recipe:
     spatial: instead of the network's own; whether maps say where, see spatial_head.py.
     mean_face: whether the head's bias starts at the mean of the training faces.
     fused: steps that a GPU does between two looks from the host; an epoch is a multiple of it, unless epoch_steps says.
+    final_fraction: of the epochs, those at the end that have `final_augmentation`. The annotation of 300W leans to
+        one side, so a network that sees mirrored faces to the end learns the middle of both.
     epoch_steps: steps of an epoch, whatever the number of faces. patience: the run ends early after so many epochs in a
         row that did not lower the validation NME; None never does.
 
@@ -77,6 +79,8 @@ class Recipe:
     mean_face: bool = False
     fused: int = 1
     augmentation: Augmentation = field(default_factory=Augmentation)
+    final_fraction: float = 0.0
+    final_augmentation: Augmentation = field(default_factory=lambda: FINAL_AUGMENTATION)
     epoch_steps: int | None = None
     patience: int | None = None
 
@@ -91,6 +95,8 @@ class Recipe:
                 raise ValueError(f"{name} belongs to the decay {decay!r}. Received it with {self.decay!r}")
         if self.decay == "inverse" and self.inverse is None:
             raise ValueError("the decay 'inverse' needs a number. Received none; inverse=1e-6, for instance")
+        if not 0 <= self.final_fraction <= 1:
+            raise ValueError(f"final_fraction must be between 0 and 1. Received {self.final_fraction}")
 
     @classmethod
     def of_words(cls, words: dict) -> "Recipe":
@@ -100,14 +106,20 @@ class Recipe:
             names = words.keys() & {field.name for field in fields(row)}
             return {name: tuple(words[name]) if isinstance(words[name], list) else words[name] for name in names}
 
-        moves = {"augmentation": Augmentation(**known(Augmentation, words.get("augmentation", {})))}
-        return cls(**known(cls, words) | moves)
+        names = [name for name in ("augmentation", "final_augmentation") if name in words]
+        return cls(**known(cls, words) | {name: Augmentation(**known(Augmentation, words[name])) for name in names})
 
     def steps_per_epoch(self, faces: int) -> int:
         """Steps of an epoch: by default those in which it shows each of so many faces `repeats` times."""
         if self.epoch_steps:
             return self.epoch_steps
         return max(1, round(faces * self.repeats / (self.batch_size * self.fused))) * self.fused
+
+    def augmentation_at(self, step: int, steps_per_epoch: int) -> Augmentation:
+        """The augmentation of a training step, counted from 0 over all epochs."""
+        final_epochs = round(self.final_fraction * self.epochs)
+        final = step >= (self.epochs - final_epochs) * steps_per_epoch
+        return self.final_augmentation if final else self.augmentation
 
 
 # Rendered faces are turned, lit, covered and blurred already.
@@ -122,6 +134,9 @@ SMALL_MOVES = Augmentation(
     noise=0.0,
     occlusion=0.0,
 )
+
+# Never mirrored, and close to what a network is shown when it is used.
+FINAL_AUGMENTATION = replace(SMALL_MOVES, flip=0.0)
 
 STILL = Augmentation(
     rotation=0.0,
@@ -153,6 +168,10 @@ RECIPES = {
                augmentation=SMALL_MOVES),
         Recipe("faces", 112, epochs=80, batch_size=32, learning_rate=2e-3, repeats=4, warm_up=0.03, decay="cosine",
                weight_decay=1e-4, ema=0.05, epsilon=1e-10, dropout=0.0, head_scale=0.05, mean_face=True),
+        # from weights that were trained on faces already
+        Recipe("faces_from_weights", 112, epochs=30, batch_size=32, learning_rate=1e-3, repeats=4, warm_up=0.03,
+               decay="cosine", weight_decay=1e-4, ema=0.05, epsilon=1e-10, dropout=0.0, head_scale=0.05, mean_face=True,
+               final_fraction=0.4),
         # not yet measured on a GPU
         Recipe("gpu", 224, epochs=40, batch_size=128, learning_rate=2e-3, repeats=32, warm_up=0.05, decay="cosine",
                weight_decay=1e-4, ema=0.05, epsilon=1e-10, dropout=0.0, head_scale=0.05, mean_face=True, fused=10),

@@ -73,7 +73,8 @@ class Train:
         save_path: folder of the run.
         method: a name of methods.METHODS. recipe: a name of recipes.RECIPES, or a row; the data set's own by default.
         crop: a name of config.CROPS. data_dir: the data root.
-        epochs, input_size, batch_size, learning_rate, head: replace the recipe's own; a head is "pooled" or "spatial".
+        epochs, input_size, batch_size, learning_rate, head, final_fraction: replace the recipe's own; a head is
+            "pooled" or "spatial".
         precision: a Keras dtype policy, or "auto": bfloat16 where there is a GPU, float32 elsewhere (on a CPU it gains
             nothing).
         seed: of weights, order and moves.
@@ -106,6 +107,7 @@ class Train:
         batch_size: int | None = None,
         learning_rate: float | None = None,
         head: str | None = None,
+        final_fraction: float | None = None,
         precision: str = "auto",
         faces: int | None = None,
         also: Sequence[DatasetName | str] = (),
@@ -120,6 +122,7 @@ class Train:
         self.seed, self.faces, self.records, self.workers = seed, faces, records, workers
         self.also = [dataset_of(name) for name in also]
         asked = {"epochs": epochs, "input_size": input_size, "batch_size": batch_size, "learning_rate": learning_rate}
+        asked["final_fraction"] = final_fraction
         asked["spatial"] = None if head is None else row_of(HEADS, head, "head")
         named = recipe if isinstance(recipe, Recipe) else recipe_of(self.dataset, recipe)
         self.recipe = dataclasses.replace(named, **_given(asked))
@@ -445,6 +448,11 @@ def parse_options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--batch-size", type=int, help="instead of the recipe's")
     parser.add_argument("--learning-rate", type=float, help="instead of the recipe's")
     parser.add_argument("--head", choices=[*HEADS], help="instead of the recipe's: pooled features alone, or maps too")
+    parser.add_argument(
+        "--final-fraction",
+        type=float,
+        help="fraction of the epochs, at the end, with light augmentation and no mirroring",
+    )
     parser.add_argument("--seed", type=int, default=SEED, help="of weights, moves and order")
     parser.add_argument("--crop", default=DEFAULT_CROP, choices=sorted(CROPS), help="the region the network sees")
     parser.add_argument("--data-dir", default=DATA_DIR, help="the data root")

@@ -62,6 +62,15 @@ def test_a_flip_mirrors_image_and_partners(faces):
     assert np.abs(other[:, :, 1:] - image[:, :, :0:-1]).max() < 0.02  # mirrored about 24, the middle of the crop
 
 
+def test_the_last_epochs_have_an_augmentation_of_their_own(faces):
+    recipe = dataclasses.replace(SMALL, epochs=10, final_fraction=0.3, final_augmentation=STILL)
+    batches = TrainingBatches(faces, CROPS["square"], recipe, encode_regression, 1)
+    still, plain = batches_of(faces, augmentation=STILL), batches_of(faces)
+    first = 7 * batches.steps_per_epoch
+    np.testing.assert_array_equal(batches[first - 1][0], plain[first - 1][0])
+    np.testing.assert_array_equal(batches[first][0], still[first][0])
+
+
 def test_images_are_float_in_unit_range(faces):
     images, targets = batches_of(faces)[0]
     assert images.dtype == targets.dtype == np.float32

@@ -290,7 +290,8 @@ def test_seeds_of_rendered_splits_never_meet():
 @real("300W")
 def test_real_300w_counts():
     faces = {part.path: list(read_part(W300, part, REAL / "300W")) for part in find_parts(W300, REAL / "300W")[0]}
-    assert len(faces["afw"]) == 337 and len(faces["helen/trainset"]) == 870 and len(faces["helen/testset"]) == 165
+    for path, read in faces.items():
+        assert len(read) == len(list((REAL / "300W" / path).glob("*.pts"))) > 0, path
     assert all(isinstance(face, RawFace) for part in faces.values() for face in part)
 
 

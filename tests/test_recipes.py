@@ -16,11 +16,17 @@ from run_settings import different_settings, in_todays_words, read_record
         ({"warm_up": 0.1}, "warm_up belongs to the decay 'cosine'. Received it with 'constant'"),
         ({"decay": "cosine", "inverse": 1e-6}, "inverse belongs to the decay 'inverse'. Received it with 'cosine'"),
         ({"decay": "inverse"}, "the decay 'inverse' needs a number"),
+        ({"final_fraction": 1.5}, "final_fraction must be between 0 and 1. Received 1.5"),
     ],
 )
 def test_a_rate_that_would_not_be_as_the_row_says_is_refused(words, message):
     with pytest.raises(ValueError, match=message):
         Recipe("mine", 64, epochs=1, batch_size=2, learning_rate=1e-3, **words)
+
+
+def test_a_stored_recipe_is_read_back():
+    recipe = dataclasses.replace(RECIPES["faces_from_weights"], final_fraction=0.2)
+    assert Recipe.of_words(json.loads(json.dumps(dataclasses.asdict(recipe)))) == recipe
 
 
 def test_a_factor_of_the_features_has_another_name_than_the_kind_of_head(tmp_path):
