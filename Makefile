@@ -19,7 +19,7 @@ train: .venv/requirements.stamp
 	.venv/bin/python train.py
 
 demo: .venv/requirements-demo.stamp
-	.venv/bin/python web_demo.py
+	.venv/bin/python -m inference.web_demo
 
 test: .venv/requirements-dev.stamp
 	.venv/bin/ruff check .

@@ -22,8 +22,15 @@ import keras
 import numpy as np
 from keras import ops
 
-from config import ACR_LAMBDA, PACKAGE, PCA_EPOCHS, PCA_STARTS
+from config import (
+    ACR_LAMBDA,
+    PACKAGE,
+)
 from pca_utility import ShapeModel
+
+PCA_STARTS = (0, 16, 31, 71, 101)  # first epoch of each percentage
+PCA_EPOCHS = 150  # of this many epochs
+
 
 CONSTANTS = ("continuous", "published", "tangent")
 _SAME = 1e-6  # a largest departure below this is rounding: the face is its own Smooth-Face, and nothing is hard

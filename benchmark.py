@@ -27,14 +27,17 @@ import os
 import sys
 from collections.abc import Sequence
 
-from benches.config import STEP_METHODS
-from benches.inference import inference
-from benches.losses import bench_losses
-from benches.speed import step_times, throughput
-from config import CROPS, DATA_DIR, DEFAULT_CROP, NETWORKS, SEED, TITLES, ModelArch
+from benchmarks.config import STEP_METHODS
+from benchmarks.inference_speed import inference
+from benchmarks.loss_speed import step_times
+from benchmarks.losses import bench_losses
+from benchmarks.training_speed import throughput
+from cnn_model import NETWORKS
+from config import CROPS, DATA_DIR, DEFAULT_CROP, SEED, ModelArch
+from face_datasets.catalogue import TITLES
 from methods import METHODS
-from recipes import RECIPES
 from train import SAMPLERS
+from training.recipes import RECIPES
 
 
 def losses(options: argparse.Namespace) -> None:

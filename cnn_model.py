@@ -1,33 +1,75 @@
-"""The networks, and the one door to weights files.
+"""The networks: the table NETWORKS, what builds them, and the transfer of weights.
 
-`CNNModel().get_model` builds a network of `config.NETWORKS` from scratch: image / 255 in, 2N numbers out. The layers
-are those of `keras.applications`, without the scaling that Keras puts in front of EfficientNet, or of `pixelwise.vgg`,
+`CNNModel().get_model` builds a network of NETWORKS from scratch: image / 255 in, 2N numbers out. The layers
+are those of `keras.applications`, without the scaling that Keras puts in front of EfficientNet, or of `networks.vgg`,
 and under them global average pooling, dropout and a linear layer. `backbone` builds the layers without these.
-
-`load_model` reads a `.keras` file (keras_file.py) or an old whole-model `.h5` (legacy_h5.py), and executes nothing
-found in either. `find_weights` finds the file that a path means, `settings_of` how it was trained.
 """
 
-import json
 import os
-import textwrap
-import warnings
-from pathlib import Path
+from dataclasses import dataclass
 
 import keras
 
-from config import CROPS, EXPORT_SUFFIXES, LEGACY_CROP, SETTINGS_FILE, WEIGHTS_DIR, Network, network_of
-from keras_file import read_keras
-from legacy_h5 import read_legacy_h5
-from pixelwise.vgg import vgg19
-from spatial_head import MAPS_LAYER, mean_places
+from config import (
+    ModelArch,
+    get_row,
+)
+from networks.spatial_head import MAPS_LAYER, soft_argmax_branch
+from networks.vgg import vgg19
+from networks.weights import load_model
 
-LEGACY_SUFFIXES = (".h5", ".hdf5")
-READERS = {".keras": read_keras, **dict.fromkeys(LEGACY_SUFFIXES, read_legacy_h5)}
-LEGACY_SETTINGS = {"method": "l2", "crop": LEGACY_CROP}
-LEGACY_FOLDER = "ACRLoss"  # the original keeps its weights below this folder; ours lie with or without it
+
+@dataclass(frozen=True)
+class Network:
+    """One network: its backbone, its head, and the name its weights are stored under.
+
+    The head is global average pooling, dropout, and a linear layer of 2N outputs (He-uniform). `head_scale` multiplies
+    the pooled features before that layer, and with it both what the head says at the start and what a step changes of
+    it.
+    `spatial` adds the places that maps on the backbone give (networks/spatial_head.py).
+
+    application: the Keras application that is its backbone; None for one of ours (networks/vgg.py, ace_net/model.py).
+    taps: its layers at an eighth and a sixteenth of the input, where heads that make maps take their shortcuts; none
+        where it has no use without its own head.
+    width: factor on every channel count of pixelwise/, of its backbone and of its heads.
+    """
+
+    arch: ModelArch
+    application: str | None
+    dropout: float
+    stem: str
+    taps: tuple[str, ...]
+    input_size: int = 224
+    head_scale: float = 1.0
+    width: float = 1.0
+    spatial: bool = False
+
+
+NETWORKS = {
+    network.arch: network
+    for network in (
+        Network(ModelArch.MNV2, "MobileNetV2", dropout=0.1, stem="mnv2", taps=("block_5_add", "block_12_add")),
+        Network(ModelArch.EFNB0, "EfficientNetB0", dropout=0.5, stem="EF_0", taps=("block3b_add", "block5c_add")),
+        Network(ModelArch.EFNB3, "EfficientNetB3", dropout=0.5, stem="EF_3", taps=("block3c_add", "block5e_add")),
+        Network(ModelArch.RN50, "ResNet50", dropout=0.1, stem="rn50", taps=("conv3_block4_out", "conv4_block6_out")),
+        Network(ModelArch.DN121, "DenseNet121", dropout=0.1, stem="dn121", taps=("pool3_relu", "pool4_relu")),
+        Network(ModelArch.VGG19, None, dropout=0.1, stem="vgg19", taps=("pool3", "pool4")),
+        Network(ModelArch.VGG19S, None, dropout=0.1, stem="vgg19s", taps=("pool3", "pool4"), width=0.25),
+        Network(ModelArch.ACE, None, dropout=0.0, stem="ace", taps=(), input_size=256),
+    )
+}
+
+
+def get_network(arch: "ModelArch | str") -> Network:
+    """The row of a network, by member or its string.
+
+    Raises:
+        ValueError: no such network.
+    """
+    return get_row(NETWORKS, arch, "network")
+
+
 _LINEAR, _SCALE = "landmarks", "head_scale"  # names of layers
-LONGEST_REASON = 500  # characters of an error that a broken file causes; Keras prints whole configurations
 
 
 class CNNModel:
@@ -50,7 +92,7 @@ class CNNModel:
         Raises:
             ValueError: no such network.
         """
-        network = arch if isinstance(arch, Network) else network_of(arch)
+        network = arch if isinstance(arch, Network) else get_network(arch)
         size = input_size or network.input_size
         image = keras.Input((size, size, 3), name="image")  # (batch, size, size, 3)
         trunk = backbone(network, image, batch_norm)
@@ -62,7 +104,7 @@ class CNNModel:
             output_len, kernel_initializer="he_uniform", dtype="float32", name=_LINEAR
         )(features)
         if network.spatial:
-            places = mean_places(trunk, network.taps, output_len // 2, batch_norm)
+            places = soft_argmax_branch(trunk, network.taps, output_len // 2, batch_norm)
             landmarks = keras.layers.Add(dtype="float32", name="sum")([landmarks, places])
         return keras.Model(image, landmarks, name=str(network.arch))
 
@@ -110,7 +152,7 @@ def take_weights(model: keras.Model, path: str | os.PathLike) -> None:
     """Puts the weights of a file into a network of the same build, whatever its input size.
 
     Where the file's network regresses other landmarks, the layers that say them (the linear head, and the maps of
-    spatial_head.py) are left as they are. Both have the spatial head, or neither.
+    networks/spatial_head.py) are left as they are. Both have the spatial head, or neither.
 
     Raises:
         ValueError: the file is of another network, or cannot be read; see `load_model`.
@@ -141,111 +183,3 @@ def _shapes(layer: keras.layers.Layer) -> list[tuple[int, ...]]:
 # --------------------------------------------------------------------------------------------------------------------
 # Weights files
 # --------------------------------------------------------------------------------------------------------------------
-
-
-def load_model(path) -> keras.Model:
-    """Open a weights file: `.keras`, or a whole-model `.h5` that Keras 2 wrote. Nothing found in the file is executed.
-
-    Classes registered under "acr" must have been imported before (`import methods` does).
-
-    Returns:
-        The model, not compiled.
-
-    Raises:
-        FileNotFoundError: no such file; the message lists the weights files near it.
-        ValueError: the file is no weights file, is damaged, or holds something that is not known here.
-    """
-    path = find_weights(path)
-    if path.suffix not in READERS:
-        raise ValueError(f"{path}: unknown kind of weights file. Received {path.suffix!r}; .keras or .h5 is right")
-    try:
-        return READERS[path.suffix](path)
-    except Exception as error:  # a broken file can make h5py, zipfile, json or Keras raise anything
-        reason = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
-        reason = textwrap.shorten(reason, LONGEST_REASON)  # one line
-        raise ValueError(f"{path}: cannot be read as a model: {reason}") from error
-
-
-def find_weights(path) -> Path:
-    """The weights file that `path` means.
-
-    The path itself, or else the same path with or without the folder `ACRLoss`, or else, with a warning that says so,
-    the `.keras` file of the same stem.
-
-    Raises:
-        FileNotFoundError: none of them exists; the message lists the weights files there are.
-    """
-    path = Path(path)
-    spellings = _spellings(path)
-    for spelling in spellings:
-        if spelling.is_file():
-            return spelling
-    if path.suffix in LEGACY_SUFFIXES:
-        for spelling in spellings:
-            converted = spelling.with_suffix(".keras")
-            if converted.is_file():
-                warnings.warn(f"{path} does not exist; {converted} is read instead", stacklevel=2)
-                return converted
-    raise FileNotFoundError(f"{path}: no such weights file; {_weights_near(path)}")
-
-
-def _spellings(path) -> list[Path]:
-    """The path, and the path with or without the folder `ACRLoss`."""
-    parts = path.parts
-    if LEGACY_FOLDER in parts:
-        return [path, Path(*(part for part in parts if part != LEGACY_FOLDER))]
-    return [path, *(Path(*parts[:i], LEGACY_FOLDER, *parts[i:]) for i in range(bool(path.anchor), len(parts)))]
-
-
-def _weights_near(path) -> str:
-    """The weights files in the nearest folder that exists, three levels deep, and in the project's own, as a phrase."""
-    near = next((folder for folder in (path, *path.parents) if folder.is_dir()), Path())
-    files = list(Path(WEIGHTS_DIR).rglob("*"))
-    if near != Path(near.anchor):
-        files += [file for pattern in ("*", "*/*", "*/*/*") for file in near.glob(pattern)]
-    suffixes = (".keras", *LEGACY_SUFFIXES, *EXPORT_SUFFIXES.values())
-    found = sorted({str(file) for file in files if file.suffix in suffixes})
-    return f"there are: {', '.join(found)}" if found else f"there are none in {near} and {WEIGHTS_DIR}"
-
-
-def settings_of(path) -> dict:
-    """How a weights file was trained: the "settings" that train.py wrote, with "method", "crop" and more.
-
-    X.json beside the file X.keras or X.h5 holds them, or else, for a .keras file, settings.json in its folder. An .h5
-    file without one is the original's: `LEGACY_SETTINGS`, where only "method" and "crop" are known. Of a .keras file
-    without either nothing is known, and the dict is empty.
-
-    Raises:
-        FileNotFoundError: no such weights file.
-        ValueError: the JSON is broken, or names no crop that is known.
-    """
-    weights = find_weights(path)
-    file = record_of(weights)
-    if file is None:
-        return dict(LEGACY_SETTINGS) if weights.suffix in LEGACY_SUFFIXES else {}
-    return parse_settings(file.read_bytes(), file)
-
-
-def record_of(weights: Path) -> Path | None:
-    """The JSON file that says how a weights file was trained, see `settings_of`; None where there is none."""
-    beside = [weights.with_suffix(".json")]
-    if weights.suffix not in LEGACY_SUFFIXES:
-        beside.append(weights.parent / SETTINGS_FILE)
-    return next((candidate for candidate in beside if candidate.is_file()), None)
-
-
-def parse_settings(record: str | bytes, source: str | os.PathLike) -> dict:
-    """The "settings" of a run's record, JSON text that came from `source`.
-
-    Raises:
-        ValueError: the JSON is broken, or names no crop that is known.
-    """
-    try:
-        settings = json.loads(record)["settings"]
-        method, crop = settings["method"], settings["crop"]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        right = '{"settings": {"method": ..., "crop": ..., ...}}'
-        raise ValueError(f"{source}: cannot be read as settings. Received {error!r}; {right} is right") from error
-    if not isinstance(method, str) or not isinstance(crop, str) or crop not in CROPS:
-        raise ValueError(f"{source}: unknown method or crop. Received {method!r}, {crop!r}; crops: {list(CROPS)}")
-    return settings

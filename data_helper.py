@@ -32,31 +32,34 @@ from config import (
     CROPS,
     DATA_DIR,
     DEFAULT_CROP,
-    EVALUATED_SPLITS,
     INDEX_FILE,
     INDEX_VERSION,
     JOURNAL_FILE,
-    LABEL_COPIES,
-    LEAST_RENDER_SIZE,
     SEED,
     SETTINGS_FILE,
     STORED_FACE,
-    TITLES,
-    VALIDATION_SHARE,
-    Dataset,
     DatasetName,
+    get_crop,
+)
+from face_datasets.catalogue import (
+    EVALUATED_SPLITS,
+    MIN_RENDER_SIZE,
+    TITLES,
+    VALIDATION_FRACTION,
+    Dataset,
     Part,
-    crop_of,
-    dataset_of,
+    get_dataset,
     truth_file,
 )
-from face_readers import BadFace, RawFace, find_parts, read_part
-from image_utility import crop_matrix, mirror_landmarks, sample_geometry, to_targets, transform
-from metrics import BOX
-from pca_utility import labels_folder
-from recipes import recipe_of
-from safe_files import folder_lock, replace_file, write_text, write_texts
-from stored_faces import finished_entries, read_journal, store_records
+from face_datasets.normalisers import BOX
+from face_datasets.readers import Annotation, SkippedFace, find_parts, read_part
+from face_datasets.stored_faces import finished_entries, read_journal, store_records
+from pca_utility import labels_folder, normalised_labels
+from training.recipes import get_recipe
+from utils.files import folder_lock, replace_file, write_text, write_texts
+
+AUGMENTED_COPIES = 4  # moved copies of each training face in the normalised labels
+
 
 LABELS_FILE, MADE_FROM_FILE = "labels.npy", "made_from.json"
 REASONS_SHOWN = 10  # how many skipped faces the summary names
@@ -66,7 +69,7 @@ def prepare(
     dataset_name: str,
     raw_dir: str | os.PathLike | None = None,
     data_dir: str | os.PathLike = DATA_DIR,
-    copies: int = LABEL_COPIES,
+    copies: int = AUGMENTED_COPIES,
     crop: str = DEFAULT_CROP,
     seed: int = SEED,
     extra: bool = False,
@@ -102,8 +105,8 @@ def prepare(
         BlockingIOError: another run is preparing the same data set in the same place, and `wait` is False.
         OSError: the data root cannot be written; a previous index stays valid.
     """
-    dataset = _resized(dataset_of(dataset_name), faces, size)
-    crop_of(crop)
+    dataset = _resized(get_dataset(dataset_name), faces, size)
+    get_crop(crop)
     if records is not None and (records < 0 or (records and not dataset.rendered)):
         raise ValueError(f"only rendered faces can be chosen in number. Received {records} records of {dataset.title}")
     if copies < 0 or (workers is not None and workers < 1):
@@ -150,7 +153,7 @@ def _resized(dataset: Dataset, faces: int | None, size: int | None) -> Dataset:
         return dataset
     if not dataset.rendered:
         raise ValueError(f"only rendered faces can be chosen in number and size. Received {asked} for {dataset.title}")
-    least = {"faces": 1, "size": LEAST_RENDER_SIZE}
+    least = {"faces": 1, "size": MIN_RENDER_SIZE}
     for name, value in asked.items():
         if value < least[name]:
             raise ValueError(f"{name} is too small. Received {value}; {least[name]} or more is right")
@@ -167,20 +170,22 @@ def prepare_embedded(data_dir: str | os.PathLike = DATA_DIR, crop: str = DEFAULT
     prepare(DatasetName.synthetic, data_dir=data_dir, wait=True, **{**options, "crop": crop})
 
 
-def _read_faces(dataset: Dataset, parts: list[Part], raw_dir) -> tuple[list[RawFace], list[BadFace]]:
+def _read_faces(dataset: Dataset, parts: list[Part], raw_dir) -> tuple[list[Annotation], list[SkippedFace]]:
     """All faces of the parts in order, and those that cannot be used."""
     faces = [face for part in parts for face in read_part(dataset, part, raw_dir)]
-    return [f for f in faces if isinstance(f, RawFace)], [f for f in faces if isinstance(f, BadFace)]
+    return [f for f in faces if isinstance(f, Annotation)], [f for f in faces if isinstance(f, SkippedFace)]
 
 
-def _split_faces(dataset: Dataset, raw_faces: list[RawFace], entries: list[dict]) -> tuple[list[dict], list[BadFace]]:
+def _split_faces(
+    dataset: Dataset, raw_faces: list[Annotation], entries: list[dict]
+) -> tuple[list[dict], list[SkippedFace]]:
     """Gives every stored face its split; faces that cannot be used, or would leak into training, are dropped.
 
     Returns:
         The index's faces in order, and the dropped ones with their reasons.
     """
     pairs = list(zip(raw_faces, entries, strict=True))
-    bad = [BadFace(raw.image, entry["reason"], raw.part) for raw, entry in pairs if "reason" in entry]
+    bad = [SkippedFace(raw.image, entry["reason"], raw.part) for raw, entry in pairs if "reason" in entry]
     stored = [(raw, entry["face"]) for raw, entry in pairs if "face" in entry]
     tested = {raw.photo for raw in raw_faces if raw.part.split != "train"}
     held_out = set()
@@ -191,11 +196,11 @@ def _split_faces(dataset: Dataset, raw_faces: list[RawFace], entries: list[dict]
     for raw, face in stored:
         split = raw.part.split
         if split == "train" and raw.photo in tested:
-            bad.append(BadFace(raw.image, f"photo {raw.photo} is also in the test set", raw.part))
+            bad.append(SkippedFace(raw.image, f"photo {raw.photo} is also in the test set", raw.part))
             continue
         if split == "train" and raw.photo in held_out:
             if not raw.part.validation:
-                bad.append(BadFace(raw.image, f"photo {raw.photo} is held out for validation", raw.part))
+                bad.append(SkippedFace(raw.image, f"photo {raw.photo} is held out for validation", raw.part))
                 continue
             split = "validation"
         faces.append({**face, "split": split})
@@ -209,7 +214,7 @@ def _held_out(photos: list[str], count: int) -> set[str]:
     hardly on which faces of this part are there.
     """
     faces = Counter(photos)
-    room = min(count, int(VALIDATION_SHARE * len(photos)))
+    room = min(count, int(VALIDATION_FRACTION * len(photos)))
     chosen = set()
     for photo in sorted(faces, key=lambda name: hashlib.sha256(name.encode()).hexdigest()):
         if faces[photo] <= room:
@@ -221,27 +226,6 @@ def _held_out(photos: list[str], count: int) -> set[str]:
 # --------------------------------------------------------------------------------------------------------------------
 # Labels, truth, index
 # --------------------------------------------------------------------------------------------------------------------
-
-
-def normalised_labels(landmarks: np.ndarray, dataset: Dataset, crop: str, copies: int, seed: int) -> np.ndarray:
-    """Training landmarks (n, points, 2) in image pixels as a network's targets, upright and moved.
-
-    Returns:
-        float32 (n * (1 + copies), 2 * points): every face upright in its crop, then `copies` times every face moved.
-        The moves are those of the data set's own recipe, so that the shape model does not take rotation for difficulty.
-    """
-    recipe = recipe_of(dataset)
-    size = recipe.input_size
-    matrices = np.stack([crop_matrix(CROPS[crop], face, size) for face in landmarks])  # (n, 2, 3)
-    upright = transform(landmarks, matrices)  # (n, points, 2)
-    rng = np.random.default_rng(seed)
-    blocks = [upright]
-    for _ in range(copies):
-        matrices, flips = sample_geometry(rng, len(upright), recipe.augmentation, size)
-        moved = transform(upright, matrices)
-        moved[flips] = mirror_landmarks(moved[flips], dataset.layout)
-        blocks.append(moved)
-    return to_targets(np.concatenate(blocks), size).astype(np.float32)
 
 
 def _write_labels(folder: Path, dataset: Dataset, faces: list[dict], options: dict) -> bool:
@@ -262,12 +246,21 @@ def _write_labels(folder: Path, dataset: Dataset, faces: list[dict], options: di
         **{name: options[name] for name in ("crop", "copies", "seed")},
         "faces": len(landmarks),
         "landmarks": hashlib.sha256(landmarks.tobytes()).hexdigest(),
-        "augmentation": dataclasses.asdict(recipe_of(dataset).augmentation),
+        "augmentation": dataclasses.asdict(get_recipe(dataset).augmentation),
     }
     text = json.dumps(made_from, indent=1) + "\n"
     if labels_path.exists() and _holds(note_path, text):
         return False
-    labels = normalised_labels(landmarks, dataset, crop, options["copies"], options["seed"])
+    recipe = get_recipe(dataset)
+    labels = normalised_labels(
+        landmarks,
+        dataset.layout.partners,
+        get_crop(crop),
+        recipe.input_size,
+        recipe.augmentation,
+        options["copies"],
+        options["seed"],
+    )
     note_path.unlink(missing_ok=True)
     (labels_dir / SETTINGS_FILE).unlink(missing_ok=True)  # the note's name in older versions
     replace_file(labels_path, lambda beside: np.save(beside, labels, allow_pickle=False))
@@ -279,7 +272,7 @@ def _publish(folder: Path, index: dict) -> bool:
     """Writes the truth files and the index where they differ from what is there; says whether anything did."""
     texts = {}
     for split in EVALUATED_SPLITS:
-        names = ["image", "landmarks", "subsets"] + ["box"] * (dataset_of(index["dataset"]).normaliser == BOX)
+        names = ["image", "landmarks", "subsets"] + ["box"] * (get_dataset(index["dataset"]).normaliser == BOX)
         truth = [{name: face[name] for name in names} for face in index["faces"] if face["split"] == split]
         if truth:
             texts[folder / truth_file(split)] = json.dumps(truth) + "\n"
@@ -297,7 +290,7 @@ def _holds(path: Path, text: str) -> bool:
     return path.exists() and path.read_text(encoding="utf-8") == text
 
 
-def _remove_superseded(folder: Path, raw_faces: list[RawFace], entries: list[dict]) -> None:
+def _remove_superseded(folder: Path, raw_faces: list[Annotation], entries: list[dict]) -> None:
     """Deletes stored faces whose source or annotation has changed since; the new index no longer names them.
 
     Faces of parts that were left out this time stay, so that --extra can come and go without doing them again.
@@ -357,7 +350,7 @@ def main(arguments: list[str] | None = None) -> int:
     add("--dataset", required=True, help=f"one of {TITLES}")
     add("--raw", help="folder of the unpacked data set (not for synthetic)")
     add("--out", "--data-dir", dest="data_dir", default=DATA_DIR, help="data root (default: %(default)s)")
-    add("--copies", type=int, default=LABEL_COPIES, help="moved copies of each face in the normalised labels")
+    add("--copies", type=int, default=AUGMENTED_COPIES, help="moved copies of each face in the normalised labels")
     add("--crop", default=DEFAULT_CROP, choices=sorted(CROPS), help="crop of the normalised labels")
     add("--seed", type=int, default=SEED, help="seed of the moved copies")
     add("--extra", action="store_true", help="also take extra training parts (300W: helen_recovered)")

@@ -20,15 +20,15 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from config import EVALUATION_BATCH, EXPORT_SUFFIXES, SEED, crop_of, dataset_of, row_of
+from config import ANCHORS, CONTOURS, EVALUATION_BATCH, EXPORT_SUFFIXES, SEED, get_crop, get_row
+from evaluation.evaluator import scorer
+from face_datasets.catalogue import get_dataset
+from face_datasets.face_dataset import Faces, crop_batches, load_faces
 from image_utility import invert, longer_side, shrink, transform
-from landmark_layouts import ANCHORS, CONTOURS
-from methods import method_of
-from photos.confidence import calibration_path
-from prepared_faces import Faces, crop_batches, load_faces
-from runtime import FORMATS, LandmarkNetwork, description_path, keras_model, load_network
-from safe_files import replace_file, write_json, write_text
-from test import scorer
+from inference.confidence import calibration_path
+from inference.network import FORMATS, LandmarkNetwork, description_path, keras_model, load_network
+from methods import get_method
+from utils.files import replace_file, write_json, write_text
 
 CALIBRATION_FACES = 128  # training faces that int8 takes its ranges from
 RENDERED_CHECK_FACES = 128  # where there is no data root
@@ -87,8 +87,8 @@ def export(
         ValueError: unknown format, precision or ending, weights that do not say how they were trained, a check without
             true landmarks, or one that failed.
     """
-    out, limits = Path(out), row_of(PRECISIONS, precision, "precision")
-    suffix = row_of(EXPORT_SUFFIXES, format, "format")
+    out, limits = Path(out), get_row(PRECISIONS, precision, "precision")
+    suffix = get_row(EXPORT_SUFFIXES, format, "format")
     if out.suffix != suffix:
         raise ValueError(f"{out} has the wrong ending for {format}. Received {out.suffix!r}; {suffix!r} is right")
     if keras.backend.backend() != "tensorflow":
@@ -122,7 +122,7 @@ def export(
 
 def describe(network: LandmarkNetwork, precision: str) -> dict:
     """What must be known to use the exported network without this project, in words and numbers."""
-    size, method = network.input_size, method_of(network.method)
+    size, method = network.input_size, get_method(network.method)
     return {
         "settings": {**network.settings, "dataset": network.dataset},
         "weights": network.path.name,
@@ -132,7 +132,7 @@ def describe(network: LandmarkNetwork, precision: str) -> dict:
             "region": "the face's landmark box, grown by these shares of its width and height on each side and by "
             "`pixels` image pixels; its longer side is taken for both where `square` is true; around the mean landmark "
             "in place of the box's centre where `centre` is centroid; both sides times `scale`",
-            **dataclasses.asdict(crop_of(network.crop)),
+            **dataclasses.asdict(get_crop(network.crop)),
             "resize": f"the region to {size} x {size} pixels, bilinear, the image's edge pixels repeated outside it",
             "range": "divide 8-bit values by 255",
         },
@@ -167,7 +167,7 @@ def _calibration(network: LandmarkNetwork, data_dir: str | os.PathLike | None) -
     else:
         faces = load_faces(data_dir, network.dataset, "train", network.input_size)
         faces = faces.sample(min(CALIBRATION_FACES, len(faces)), SEED)
-    images, _ = next(crop_batches(faces, crop_of(network.crop), network.input_size, len(faces)))
+    images, _ = next(crop_batches(faces, get_crop(network.crop), network.input_size, len(faces)))
     return images
 
 
@@ -179,7 +179,7 @@ def render_faces(dataset_name: str, first_seed: int, count: int, input_size: int
     """
     from synthetic_faces import render_face
 
-    dataset = dataset_of(dataset_name)
+    dataset = get_dataset(dataset_name)
     images, landmarks, matrices = [], [], []
     for seed in range(first_seed, first_seed + count):
         face = render_face(seed)
@@ -227,7 +227,7 @@ def compare(
         faces; NME^AC of contours) and their ratio "nme_ratio". All are None but "faces" where an output is no finite
         number.
     """
-    method, crop, size = method_of(network.method), crop_of(network.crop), network.input_size
+    method, crop, size = get_method(network.method), get_crop(network.crop), network.input_size
     outputs, points, matrices = ([], []), ([], []), []
     for images, moved in crop_batches(faces, crop, size, EVALUATION_BATCH):
         for some, found, raw in zip((network, exported), points, outputs, strict=True):
@@ -288,7 +288,7 @@ def _table(report: dict, out: Path) -> str:
         lines.append(f"  shift of a landmark   {shift}{_at_most(most.get('shift'))}")
     if check["map_shift"] is not None:
         lines.append(f"  shift of a map        {check['map_shift']:.6f} of its range{_at_most(most['map_shift'])}")
-    measure = "NME^AC" if method_of(report["postprocessing"]["method"]).contours else "NME"
+    measure = "NME^AC" if get_method(report["postprocessing"]["method"]).contours else "NME"
     lines.append(
         f"  {measure:<22}{check['nme']:.3f} %, Keras {check['nme_keras']:.3f} %, "
         f"ratio {check['nme_ratio']:.4f}{_at_most(most['nme_ratio'])}"

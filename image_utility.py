@@ -1,17 +1,44 @@
-"""Images and the matrices that move them: crop, shrink, warp, move, recolour, cover.
+"""Images and the matrices that move them: crop, shrink, warp, move, color_jitter, cover.
 
 Everything geometric is one 2x3 matrix that maps (x, y, 1) of a source to 0-based pixels of a destination. The same
 matrix moves the image (`warp`) and its landmarks (`transform`), and its inverse brings predictions back.
 """
 
 import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
 from config import SEED, Crop
-from landmark_layouts import Layout
-from recipes import BLUR_REACH, NOISE_ROOM, Augmentation
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Ranges of the random moves of a training face; probabilities in [0, 1]."""
+
+    rotation: float = 30.0  # degrees, uniform to both sides
+    scale: tuple[float, float] = (0.85, 1.2)  # size of the face in the crop; log-uniform
+    shift: float = 0.06  # share of the crop's side, uniform, x and y apart
+    flip: float = 0.5
+    brightness: float = 0.25  # factor 1 +- this
+    contrast: float = 0.3
+    gamma: float = 0.4  # exponent 2 ** (+- this)
+    colour: float = 0.15  # per-channel factor 1 +- this
+    grey: float = 0.15  # probability of a colourless face
+    blur: float = 0.15  # probability of a Gaussian blur
+    blur_sigma: tuple[float, float] = (0.5, 1.5)  # pixels at an input of `blur_input`, grows with the input
+    blur_input: int = 112
+    noise: float = 0.15  # probability of Gaussian noise
+    noise_sigma: tuple[float, float] = (2.0, 12.0)  # grey levels of 255
+    occlusion: float = 0.4  # probability of a covering rectangle
+    occlusion_side: tuple[float, float] = (0.1, 0.45)  # shares of the crop's side
+
+
+BLUR_REACH = 3  # standard deviations to each side of a pixel that its blur takes in
+NOISE_ROOM = 128  # places to each side from which a face's part of the noise plane is taken
+
 
 # --------------------------------------------------------------------------------------------------------------------
 # Matrices
@@ -186,7 +213,7 @@ def warp(image: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
 # --------------------------------------------------------------------------------------------------------------------
 
 
-def sample_geometry(
+def sample_affine(
     rng: np.random.Generator, count: int, augmentation: Augmentation, size: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Random rotation, scale, shift and mirroring about the crop's centre.
@@ -200,10 +227,10 @@ def sample_geometry(
     scale = np.exp(rng.uniform(low, high, count))
     shift = rng.uniform(-augmentation.shift, augmentation.shift, (count, 2))
     flips = rng.random(count) < augmentation.flip
-    return move_matrices(rotation, scale, shift, flips, size), flips
+    return affine_matrices(rotation, scale, shift, flips, size), flips
 
 
-def move_matrices(
+def affine_matrices(
     rotation: np.ndarray, scale: np.ndarray, shift: np.ndarray, flips: np.ndarray, size: int
 ) -> np.ndarray:
     """Matrices (count, 2, 3) that mirror, rotate and scale about a crop's centre, and shift, in this order.
@@ -221,12 +248,12 @@ def move_matrices(
     return np.concatenate([linear, offset[..., None]], axis=-1)
 
 
-def mirror_landmarks(landmarks: np.ndarray, layout: Layout) -> np.ndarray:
+def mirror_landmarks(landmarks: np.ndarray, partners: Sequence[int]) -> np.ndarray:
     """Landmarks (..., points, 2) of a mirrored image, named as the mirror image names them."""
-    return landmarks[..., list(layout.partners), :]
+    return landmarks[..., list(partners), :]
 
 
-DISTURBANCE = np.dtype(
+PHOTOMETRIC = np.dtype(
     [
         ("grey", np.bool_),  # a colourless face
         ("gamma", np.float32),  # exponent of the levels, which run from 0 to 1
@@ -243,9 +270,9 @@ DISTURBANCE = np.dtype(
 )  # of one face: all that leaves its landmarks where they are
 
 
-def sample_disturbances(rng: np.random.Generator, count: int, augmentation: Augmentation, size: int) -> np.ndarray:
-    """Random light, colour, blur, noise and cover of faces in crops of `size`: (count,) of type DISTURBANCE."""
-    drawn = np.zeros(count, DISTURBANCE)
+def sample_photometric(rng: np.random.Generator, count: int, augmentation: Augmentation, size: int) -> np.ndarray:
+    """Random light, colour, blur, noise and cover of faces in crops of `size`: (count,) of type PHOTOMETRIC."""
+    drawn = np.zeros(count, PHOTOMETRIC)
     drawn["grey"] = rng.random(count) < augmentation.grey
     drawn["gamma"] = 2 ** rng.uniform(-augmentation.gamma, augmentation.gamma, count)
     drawn["contrast"] = 1 + rng.uniform(-augmentation.contrast, augmentation.contrast, count)
@@ -270,18 +297,18 @@ def sample_disturbances(rng: np.random.Generator, count: int, augmentation: Augm
 def noise_plane(size: int) -> np.ndarray:
     """Gaussian noise of sigma 1, (size + NOISE_ROOM, size + NOISE_ROOM, 3) float32, the same one every time.
 
-    A face takes the part of it that DISTURBANCE names, so that every sampler and backend adds the same noise.
+    A face takes the part of it that PHOTOMETRIC names, so that every sampler and backend adds the same noise.
     """
     side = size + NOISE_ROOM
     return np.random.default_rng(SEED).standard_normal((side, side, 3), np.float32)
 
 
-def disturb(image: np.ndarray, disturbance: np.void) -> np.ndarray:
-    """uint8 (size, size, 3) under one face's DISTURBANCE: recoloured, blurred, noisy and covered, in this order."""
-    return occlude(degrade(recolour(image, disturbance), disturbance), disturbance)
+def apply_photometric(image: np.ndarray, disturbance: np.void) -> np.ndarray:
+    """uint8 (size, size, 3) under one face's PHOTOMETRIC: recoloured, blurred, noisy and covered, in this order."""
+    return occlude(blur_and_noise(color_jitter(image, disturbance), disturbance), disturbance)
 
 
-def recolour(image: np.ndarray, disturbance: np.void) -> np.ndarray:
+def color_jitter(image: np.ndarray, disturbance: np.void) -> np.ndarray:
     """Light and colour of uint8 (height, width, 3): no colour where it is grey, then one table for each channel."""
     if disturbance["grey"]:
         image = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
@@ -291,7 +318,7 @@ def recolour(image: np.ndarray, disturbance: np.void) -> np.ndarray:
     return cv2.LUT(image, table.reshape(1, 256, 3))
 
 
-def degrade(image: np.ndarray, disturbance: np.void) -> np.ndarray:
+def blur_and_noise(image: np.ndarray, disturbance: np.void) -> np.ndarray:
     """Blur and sensor noise of uint8 (size, size, 3)."""
     if disturbance["blur"]:
         radius = int(np.ceil(BLUR_REACH * disturbance["blur"]))
@@ -315,3 +342,8 @@ def occlude(image: np.ndarray, disturbance: np.void) -> np.ndarray:
     covered = image.copy()
     covered[top:bottom, left:right] = patch
     return covered
+
+
+def to_network(images: np.ndarray) -> np.ndarray:
+    """uint8 (..., 3) as the networks take it: float32 in [0, 1]."""
+    return np.multiply(images, np.float32(1 / 255), dtype=np.float32)

@@ -14,39 +14,43 @@ import numpy as np
 
 from ace_net import targets
 from ace_net.config import HEAT_EMPHASES, HEAT_EMPHASIS, OUTSIDE, ROOT
-from ace_net.contours import OUTLINE_LAYOUT, outlines_of
 from ace_net.decode import decode_landmarks, decode_outlines
+from ace_net.face_outlines import outlines_of
 from ace_net.losses import ACELoss, HeatLoss
 from ace_net.model import heatmap_network
+from ace_net.outlines import OUTLINE_LAYOUT
 from acr_loss import ACRLoss, PercentageSchedule
-from anisotropic_loss import AnisotropicLoss
-from cnn_model import CNNModel, linear_head
+from cnn_model import CNNModel, Network
 from config import (
     ACR_LAMBDA,
-    ACR_UNIT,
     ANISOTROPY,
-    ANISOTROPY_ABLATION,
-    LOSS_INPUT,
+    LOSS_REFERENCE_SIZE,
     PCA_PERCENTAGES,
     SEED,
-    Dataset,
     DatasetName,
-    Network,
-    row_of,
+    get_crop,
+    get_row,
 )
-from data_helper import normalised_labels
-from face_batches import MovedBatches
+from face_datasets.catalogue import (
+    Dataset,
+)
+from face_datasets.face_dataset import Faces, read_index
+from face_datasets.layouts import Layout
 from image_utility import from_targets, to_targets
-from landmark_layouts import Layout
-from pca_utility import ShapeModel, fit_eigenbases, labels_folder
+from losses.anisotropic import AnisotropicLoss
+from losses.regression import L1Loss, L2Loss, SmoothL1Loss, WingLoss
+from pca_utility import ShapeModel, fit_eigenbases, labels_folder, normalised_labels
 from pixelwise.adversary import Adversarial
 from pixelwise.cascade import build_cascade, set_mean_face
-from pixelwise.decode import decode_last_stage, map_decoders, window_reach
+from pixelwise.decode import decode_last_stage, map_decoders, window_radius
 from pixelwise.losses import AdaptiveWingLoss, DistanceLoss, DistributionLoss, HeatmapLoss, HybridLoss, PixelwiseLoss
 from pixelwise.model import build_direct, build_maps
-from point_losses import L1Loss, L2Loss, SmoothL1Loss, WingLoss
-from pose_balance import mean_of_bins, pose_bins
-from prepared_faces import Faces, read_index
+from training.batches import AugmentedBatches
+from training.initialisation import init_bias_at_mean_face, init_bias_at_pose_mean, no_init
+from training.recipes import get_recipe
+
+ACR_UNIT = 10.0  # pixels of a crop of LOSS_REFERENCE_SIZE: the error that the method acr_pixels counts as 1
+ANISOTROPY_ABLATION = ((1.0, 1.0), (3.0, 1.0), (9.0, 3.0))  # other pairs that are compared
 
 
 def build_regression(network: Network, dataset: Dataset, input_size: int, batch_norm: float) -> keras.Model:
@@ -90,7 +94,10 @@ def make_upright_acr_loss(data_dir: str | os.PathLike, dataset: Dataset, crop: s
     """
     faces = read_index(data_dir, dataset)["faces"]
     landmarks = np.array([face["landmarks"] for face in faces if face["split"] == "train"])  # (faces, points, 2)
-    labels = normalised_labels(landmarks, dataset, crop, copies=0, seed=SEED)  # (faces, 2 * points)
+    recipe = get_recipe(dataset)
+    labels = normalised_labels(
+        landmarks, dataset.layout.partners, get_crop(crop), recipe.input_size, recipe.augmentation, copies=0, seed=SEED
+    )  # (faces, 2 * points)
     return ACRLoss([ShapeModel(percentage).fit(labels) for percentage in PCA_PERCENTAGES], **options)
 
 
@@ -102,28 +109,6 @@ def always(make: Callable[[], keras.losses.Loss]) -> Callable[..., keras.losses.
 def make_anisotropic_loss(a: float, b: float) -> Callable[..., AnisotropicLoss]:
     """What makes the anisotropic loss with these freedoms along and across curves for any data set."""
     return lambda data_dir, dataset, crop: AnisotropicLoss(dataset.layout.neighbours, dataset.layout.corners, a, b)
-
-
-def start_at_mean_face(model: keras.Model, batches: MovedBatches) -> None:
-    """Starts the head's bias at the mean target of the training faces, where the recipe says so."""
-    if batches.recipe.mean_face:
-        linear_head(model).bias.assign(batches.encode(batches.landmarks, batches.size).mean(axis=0))
-
-
-def leave_as_built(model: keras.Model, batches: MovedBatches) -> None:
-    """Leaves a new network as it is, whatever the recipe says: maps have no mean face to start at, and a head whose
-    bias is 0 learns the face itself."""
-
-
-def start_at_bins(model: keras.Model, batches: MovedBatches) -> None:
-    """Starts the head's bias at the mean target of the pose bins, so that the rest learns the displacement from it.
-
-    This is the same as displacement targets with the mean added behind the network: errors are differences, Adam sees
-    nothing but gradients, and biases do not decay. But the weights then hold all that a prediction needs, and the loss
-    still gets the face itself, whose tangents it takes.
-    """
-    bins = pose_bins(batches.faces.landmarks, batches.faces.dataset.pose_mode)
-    linear_head(model).bias.assign(mean_of_bins(batches.encode(batches.landmarks, batches.size), bins))
 
 
 def build_landmark_heatmaps(network: Network, dataset: Dataset, input_size: int, batch_norm: float) -> keras.Model:
@@ -154,7 +139,7 @@ class Method:
     reach: of the window that `decode` looks at, in pixels to every side of a map's highest one, by the crop's size;
         None where it looks at none that changes with the size.
     maps: predictions are maps, of which highest places are taken, not coordinates.
-    contours: the points are outlines of anchors and contours (ace_net/contours.py), scored by NME^AC.
+    contours: the points are outlines of anchors and contours (ace_net/outlines.py), scored by NME^AC.
     companions: other data sets whose training faces are mixed in, all shown equally often.
     trained(model, dataset): from the compiled model to the one that `fit` trains in its place, a keras.Model with
         `network`, the model itself, and `optimizers`, all whose state a run must keep; None trains the model itself.
@@ -178,7 +163,7 @@ class Method:
     decoders: dict[str, Callable[[np.ndarray, int], np.ndarray]] = field(default_factory=dict)
     reach: Callable[[int], int] | None = None
     trained: Callable[[keras.Model, Dataset], keras.Model] | None = None
-    start: Callable[[keras.Model, MovedBatches], None] = start_at_mean_face
+    start: Callable[[keras.Model, AugmentedBatches], None] = init_bias_at_mean_face
     start_needs_faces: bool = False
     maps: bool = False
     contours: bool = False
@@ -232,8 +217,8 @@ def _maps(background: bool, classes: bool = False, logarithms: bool = False) -> 
         "own_head": True,
         "decode": decoders["subpixel"],
         "decoders": decoders,
-        "reach": window_reach,
-        "start": leave_as_built,
+        "reach": window_radius,
+        "start": no_init,
         "maps": True,
     }
 
@@ -249,13 +234,13 @@ def _heat_losses(
     return always(lambda: [make(alpha=alpha, power=power) for make in (HeatLoss, HeatLoss, fine)])
 
 
-_BINS = {"start": start_at_bins, "start_needs_faces": True}
+_BINS = {"start": init_bias_at_pose_mean, "start_needs_faces": True}
 _ACE = {
     "build": build_contour_heatmaps,
     "own_head": True,
     "points": outlines_of,
     "decode": decode_outlines,
-    "start": leave_as_built,
+    "start": no_init,
     "maps": True,
     "contours": True,
 }
@@ -268,7 +253,7 @@ METHODS = {
         _acr("acr"),
         _acr("acr_upright", make_upright_acr_loss),
         # our smallest change to ACR Loss, see acr_loss.py
-        _acr("acr_pixels", constant="tangent", unit=ACR_UNIT / LOSS_INPUT),
+        _acr("acr_pixels", constant="tangent", unit=ACR_UNIT / LOSS_REFERENCE_SIZE),
         Method("l2", loss=always(L2Loss)),
         Method("l1", loss=always(L1Loss)),
         Method("smooth_l1", loss=always(SmoothL1Loss)),
@@ -276,7 +261,7 @@ METHODS = {
         Method("anisotropic_loss", loss=make_anisotropic_loss(*ANISOTROPY)),  # the loss alone, as all above
         # the anisotropic paper's own method, and the other rows of its Table 4
         Method("anisotropic", loss=make_anisotropic_loss(*ANISOTROPY), **_BINS, balance=min),
-        Method("anisotropic_direct", loss=make_anisotropic_loss(*ANISOTROPY), start=leave_as_built),
+        Method("anisotropic_direct", loss=make_anisotropic_loss(*ANISOTROPY), start=no_init),
         Method("anisotropic_displacement", loss=make_anisotropic_loss(*ANISOTROPY), **_BINS),
         Method("anisotropic_replicate", loss=make_anisotropic_loss(*ANISOTROPY), **_BINS, balance=max),
         *(
@@ -308,7 +293,7 @@ METHODS = {
             own_head=True,
             encode=targets.encode_landmarks,
             decode=decode_landmarks,
-            start=leave_as_built,
+            start=no_init,
             maps=True,
         ),
         Method("line", loss=_heat_losses(HeatLoss), encode=targets.encode_full, **_ACE),
@@ -325,13 +310,13 @@ METHODS = {
 }
 
 
-def method_of(name: str) -> Method:
+def get_method(name: str) -> Method:
     """The row of a method.
 
     Raises:
         ValueError: no such method.
     """
-    return row_of(METHODS, name, "method")
+    return get_row(METHODS, name, "method")
 
 
 def read_by(method: Method, decoder: str | None) -> Method:
@@ -340,4 +325,4 @@ def read_by(method: Method, decoder: str | None) -> Method:
     Raises:
         ValueError: the method has no such decoder.
     """
-    return method if decoder is None else replace(method, decode=row_of(method.decoders, decoder, "decoder"))
+    return method if decoder is None else replace(method, decode=get_row(method.decoders, decoder, "decoder"))

@@ -14,8 +14,26 @@ from pathlib import Path
 
 import numpy as np
 
-from config import CROPS, DATA_DIR, DEFAULT_CROP, PCA_PERCENTAGES, SHAPE_CLIP, TITLES, Dataset, DatasetName, dataset_of
-from safe_files import folder_lock, replace_file, write_text
+from config import (
+    CROPS,
+    DATA_DIR,
+    DEFAULT_CROP,
+    PCA_PERCENTAGES,
+    Crop,
+    DatasetName,
+)
+from face_datasets.catalogue import (
+    TITLES,
+    Dataset,
+    get_dataset,
+)
+from image_utility import Augmentation, crop_matrix, mirror_landmarks, sample_affine, to_targets, transform
+from utils.files import folder_lock, replace_file, write_text
+
+SHAPE_CLIP = 3.0  # shape parameters are clipped to +- this many standard deviations of their mode
+_ROUNDS = 20  # of the Procrustes analysis at most; two or three are enough
+_SETTLED = 1e-8  # change of the mean shape, of size 1, at which it ends
+
 
 _LEARNED = {"mean": 1, "components": 2, "eigenvalues": 1}  # what a shape model learns, and its dimensions
 
@@ -131,7 +149,7 @@ class PCAUtility:
         Raises:
             FileNotFoundError, ValueError: no labels there, or none of this data set; see `load_labels`.
         """
-        dataset, folder = dataset_of(dataset_name), pca_folder(labels_npy_path)
+        dataset, folder = get_dataset(dataset_name), pca_folder(labels_npy_path)
         labels = load_labels(labels_npy_path, dataset)
         with folder_lock(folder):
             return _fit(labels, folder, dataset, pca_percentages)
@@ -261,7 +279,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--crop", default=DEFAULT_CROP, choices=sorted(CROPS), help="the crop the labels were made for")
     options = parser.parse_args(arguments)
     try:
-        dataset = dataset_of(options.dataset)
+        dataset = get_dataset(options.dataset)
         labels_path = labels_folder(options.data_dir, dataset, options.crop)
         for percentage, file in fit_eigenbases(labels_path, dataset).items():
             print(f"{percentage} %: {len(ShapeModel.load(file).components_)} of {dataset.outputs} modes -> {file}")
@@ -269,6 +287,92 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"pca_utility.py: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def normalised_labels(
+    landmarks: np.ndarray,
+    partners: Sequence[int],
+    crop: Crop,
+    size: int,
+    augmentation: Augmentation,
+    copies: int,
+    seed: int,
+) -> np.ndarray:
+    """Training landmarks as a network's targets, upright and augmented.
+
+    The augmentation is that of the training, so that the shape model does not take rotation for difficulty.
+
+    Args:
+        landmarks: (n, points, 2) in image pixels.
+        partners: (points,) the mirror partner of every landmark.
+        crop: a row of config.CROPS.
+        size: side of the crop in pixels.
+        augmentation: of the training's recipe.
+        copies: augmented copies of every face.
+        seed: of the augmentation.
+
+    Returns:
+        float32 (n * (1 + copies), 2 * points): every face upright, then `copies` times every face augmented.
+    """
+    matrices = np.stack([crop_matrix(crop, face, size) for face in landmarks])  # (n, 2, 3)
+    upright = transform(landmarks, matrices)  # (n, points, 2)
+    rng = np.random.default_rng(seed)
+    blocks = [upright]
+    for _ in range(copies):
+        matrices, flips = sample_affine(rng, len(upright), augmentation, size)
+        augmented = transform(upright, matrices)
+        augmented[flips] = mirror_landmarks(augmented[flips], partners)
+        blocks.append(augmented)
+    return to_targets(np.concatenate(blocks), size).astype(np.float32)
+
+
+def align(shapes: np.ndarray) -> np.ndarray:
+    """Shapes (faces, points, 2), each moved, scaled and turned onto the mean of all (generalised Procrustes analysis).
+
+    Returns:
+        (faces, points, 2) around the origin; their mean, scaled to size 1, is what they lie on (size:
+        the root of the sum of squares).
+
+    Raises:
+        ValueError: a face whose landmarks all coincide.
+    """
+    centred = shapes - shapes.mean(axis=1, keepdims=True)
+    sizes = np.linalg.norm(centred, axis=(1, 2))
+    if not sizes.min() > 0:
+        raise ValueError(f"face {int(sizes.argmin())} has no shape. Received landmarks that all coincide")
+    aligned = centred / sizes[:, None, None]
+    mean = aligned[0]
+    for _ in range(_ROUNDS):
+        aligned = _turn(aligned, mean)
+        new = aligned.mean(axis=0)
+        new /= np.linalg.norm(new)
+        change, mean = np.linalg.norm(new - mean), new
+        if change < _SETTLED:
+            break
+    scale = np.sum(aligned * mean, axis=(1, 2), keepdims=True)  # least squares, after the turn
+    return aligned * scale
+
+
+def align_to(shapes: np.ndarray, mean: np.ndarray) -> np.ndarray:
+    """Shapes (faces, points, 2), each moved, scaled and turned to lie best on `mean` (points, 2) around the origin.
+
+    Raises:
+        ValueError: a face whose landmarks all coincide.
+    """
+    centred = shapes - shapes.mean(axis=1, keepdims=True)
+    sizes = np.sum(centred**2, axis=(1, 2), keepdims=True)
+    if not sizes.min() > 0:
+        raise ValueError(f"face {int(sizes.argmin())} has no shape. Received landmarks that all coincide")
+    turned = _turn(centred, mean)
+    return turned * np.sum(turned * mean, axis=(1, 2), keepdims=True) / sizes
+
+
+def _turn(shapes: np.ndarray, mean: np.ndarray) -> np.ndarray:
+    """Shapes (faces, points, 2) around the origin, each rotated, not mirrored, to lie best on `mean` (points, 2)."""
+    planes = shapes[..., 0] + 1j * shapes[..., 1]  # (faces, points); in the plane a rotation is one complex factor
+    factor = planes.conj() @ (mean[:, 0] + 1j * mean[:, 1])  # (faces,)
+    turned = planes * (factor / np.abs(factor))[:, None]
+    return np.stack([turned.real, turned.imag], axis=-1)
 
 
 if __name__ == "__main__":

@@ -23,16 +23,16 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from ace_net.contours import contour_map_of
-from photos.config import CAMERA
-from photos.face_detector import DETECTORS, BoxesFromFile, detector_of
-from photos.face_tracker import FaceTracker
-from photos.overlay import draw_faces
-from photos.predictor import Face, Predictor
-from photos.result_files import FORMATS, ResultFile
-from photos.video_files import Video, VideoWriter
-from picture_files import read_photo, write_image
-from safe_files import replace_file
+from ace_net.outlines import contour_map_of
+from inference.config import CAMERA
+from inference.face_detector import DETECTORS, BoxesFromFile, get_detector
+from inference.face_tracker import FaceTracker
+from inference.overlay import draw_faces
+from inference.predictor import Face, Predictor
+from inference.result_files import FORMATS, ResultFile
+from inference.video_files import Video, VideoWriter
+from utils.files import replace_file
+from utils.image_files import read_untrusted_image, write_image
 
 PICTURE_BATCH = 4  # pictures in memory at once
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".jp2", ".avif")
@@ -205,7 +205,7 @@ def _read(name: str) -> np.ndarray | Exception:
             os.listdir(name)  # raises where it may not be read
             kinds = ", ".join(PICTURE_SUFFIXES + VIDEO_SUFFIXES)
             raise ValueError(f"{name} is a folder without pictures and videos. Looked for {kinds}")
-        return read_photo(name)
+        return read_untrusted_image(name)
     except (OSError, ValueError) as problem:
         return problem
 
@@ -239,7 +239,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # what is wrong with a file is told by us, once
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", FFMPEG_QUIET)
     try:
-        predictor = Predictor(options.weights, detector_of(options.detector))
+        predictor = Predictor(options.weights, get_detector(options.detector))
         if predictor.network.contours and options.format != "json":
             raise ValueError(
                 f"{predictor.network.path} predicts contours, which are written as JSON; --format json is right"

@@ -21,8 +21,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from checkpoint import Averages, Checkpoint, Snapshots, StopOnNaN, TrainingState, log_csv, settled
-from cnn_model import take_weights
+from cnn_model import NETWORKS, get_network, take_weights
 from config import (
     BEST_FILE,
     CROPS,
@@ -31,37 +30,36 @@ from config import (
     DEFAULT_CROP,
     LAST_FILE,
     LOG_FILE,
-    NETWORKS,
     RUNS_DIR,
     SEED,
     SNAPSHOTS_FILE,
     STATE_FILE,
-    TITLES,
     DatasetName,
     ModelArch,
-    crop_of,
-    dataset_of,
-    network_of,
-    row_of,
+    get_crop,
+    get_row,
 )
 from data_helper import prepare_embedded
-from device_sampler import DeviceSampler
-from distribution import DISTRIBUTE, accelerators, distribution_of, is_chief, worker_lost
-from face_batches import HostSampler, MovedBatches, TrainingBatches
-from face_records import FaceRecords, RecordBatches
-from figures import draw_curves
-from methods import METHODS, method_of
+from evaluation.evaluator import predict_faces, scorer
+from evaluation.plots import draw_curves
+from face_datasets.catalogue import TITLES, get_dataset
+from face_datasets.face_dataset import Faces, load_faces, read_index
+from face_datasets.records import FaceRecords
+from methods import METHODS, get_method
 from pca_utility import labels_digest, labels_folder
-from pose_balance import pose_bins
-from prepared_faces import Faces, load_faces, read_index
-from progress import Progress
-from recipes import ONE_CORE_AN_OPERATION, RECIPES, Recipe, momentum_of, recipe_of
-from run_settings import in_todays_words, open_run
-from safe_files import folder_lock, write_text
-from test import Test, predict_faces, scorer
+from test import Test
+from training.batches import AugmentedBatches, CPUAugmentation, RecordBatches, TrainingBatches
+from training.callbacks import Checkpoint, Progress, Snapshots, StopOnNaN, log_csv, patience_exhausted
+from training.checkpoint import EMAWeights, TrainingState
+from training.device_augmentation import GPUAugmentation
+from training.distribution import DISTRIBUTE, accelerators, get_distribution, is_chief, worker_lost
+from training.pose_balance import pose_bins
+from training.recipes import RECIPES, SINGLE_THREADED_MAX_INPUT, Recipe, get_recipe, momentum_of
+from training.run_record import in_todays_words, open_run
+from utils.files import folder_lock, write_text
 
-HEADS = {"pooled": False, "spatial": True}  # whether maps say where, see spatial_head.py
-SAMPLERS = {"host": HostSampler, "device": DeviceSampler}  # where the moved faces are made
+HEADS = {"pooled": False, "spatial": True}  # whether maps say where, see networks/spatial_head.py
+SAMPLERS = {"host": CPUAugmentation, "device": GPUAugmentation}  # where the moved faces are made
 LEAST = {"epochs": 1, "input_size": 1, "batch_size": 1, "learning_rate": 0, "seed": 0, "faces": 1}
 
 
@@ -116,18 +114,18 @@ class Train:
         records: bool = False,
         distribute: str = "auto",
     ):
-        self.distribution = distribution_of(distribute)  # first of all: TensorFlow must not have computed before
-        self.dataset, self.method, self.crop = dataset_of(dataset_name), method_of(method), crop_of(crop)
+        self.distribution = get_distribution(distribute)  # first of all: TensorFlow must not have computed before
+        self.dataset, self.method, self.crop = get_dataset(dataset_name), get_method(method), get_crop(crop)
         self.data_dir, self.save_path = Path(data_dir), Path(save_path)
         self.seed, self.faces, self.records, self.workers = seed, faces, records, workers
-        self.also = [dataset_of(name) for name in also]
+        self.also = [get_dataset(name) for name in also]
         asked = {"epochs": epochs, "input_size": input_size, "batch_size": batch_size, "learning_rate": learning_rate}
         asked["final_fraction"] = final_fraction
-        asked["spatial"] = None if head is None else row_of(HEADS, head, "head")
-        named = recipe if isinstance(recipe, Recipe) else recipe_of(self.dataset, recipe)
+        asked["spatial"] = None if head is None else get_row(HEADS, head, "head")
+        named = recipe if isinstance(recipe, Recipe) else get_recipe(self.dataset, recipe)
         self.recipe = dataclasses.replace(named, **_given(asked))
         of_head = {name: getattr(self.recipe, name) for name in ("dropout", "head_scale", "spatial")}
-        self.network = dataclasses.replace(network_of(arch), **_given(of_head))
+        self.network = dataclasses.replace(get_network(arch), **_given(of_head))
         if precision == "auto":
             precision = "mixed_bfloat16" if accelerators() else "float32"
         if sampler == "auto":
@@ -143,7 +141,7 @@ class Train:
         for name, least in LEAST.items():
             if numbers[name] is not None and numbers[name] < least:
                 raise ValueError(f"{name} is too small. Received {numbers[name]}; {least} or more is right")
-        row_of(SAMPLERS, self.sampler, "sampler")
+        get_row(SAMPLERS, self.sampler, "sampler")
         if self.network.spatial and method.own_head:
             raise ValueError(
                 f"{method.name} has a head of its own. Received the spatial head; --head pooled leaves it alone"
@@ -234,7 +232,7 @@ class Train:
             model, loss = self.compiled(steps)
         self.distribution.prepare(model)
         network = model.network if self.method.trained else model
-        averages = Averages(network, self._build("float32", steps))
+        averages = EMAWeights(network, self._build("float32", steps))
 
         # State: a resumed run is the same run with some epochs behind it
         state = TrainingState(folder, model)
@@ -266,7 +264,7 @@ class Train:
             *_tensorboard(folder),
             Progress(self.recipe.epochs, steps, done, self.method.measure, self.dataset.normaliser),
         ]
-        unfinished = done < self.recipe.epochs and not settled(state.rows, self.recipe.patience)
+        unfinished = done < self.recipe.epochs and not patience_exhausted(state.rows, self.recipe.patience)
         stopped = None
         try:
             if unfinished:
@@ -293,7 +291,7 @@ class Train:
         """Landmarks (faces, points, 2) in image pixels; mirrored devices each predict all of them."""
         return predict_faces(network, self.method, faces, self.crop)
 
-    def _shown(self, batches: MovedBatches, held_out: Faces) -> dict:
+    def _shown(self, batches: AugmentedBatches, held_out: Faces) -> dict:
         """What the run is shown, for its record: summaries of the faces, of their pose bins, and of the labels whose
         eigenbases the loss looks through."""
         shown = {"train": batches.faces.summary(), "validation": held_out.summary()}
@@ -305,7 +303,7 @@ class Train:
             shown["labels"] = {"sha256": labels_digest(labels, self.dataset)}
         return shown
 
-    def _finish(self, folder: Path, averages: Averages, state: TrainingState) -> None:
+    def _finish(self, folder: Path, averages: EMAWeights, state: TrainingState) -> None:
         """Leaves the present weights, the log and its curves in a folder."""
         averages.update()
         averages.save(folder / LAST_FILE)
@@ -313,7 +311,7 @@ class Train:
             write_text(folder / LOG_FILE, log_csv(state.rows))
             draw_curves(folder / CURVES_FILE, state.rows, self.method.measure, self.dataset.normaliser)
 
-    def batches(self) -> MovedBatches:
+    def batches(self) -> AugmentedBatches:
         """The training faces, moved anew in every batch."""
         shared = {
             "crop": self.crop,
@@ -422,7 +420,7 @@ def _tensorboard(folder: Path) -> list[keras.callbacks.Callback]:
     return [keras.callbacks.TensorBoard(folder / "tensorboard", write_graph=False)]
 
 
-def _one_core_an_operation() -> None:
+def _single_threaded_ops() -> None:
     """Tells TensorFlow, before it computes anything, how to share the cores, unless the user has said it already."""
     os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
     os.environ.setdefault("TF_NUM_INTEROP_THREADS", str(os.cpu_count() or 1))
@@ -490,13 +488,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parse_options(arguments)
     started = time.time()
     try:
-        dataset = dataset_of(options.dataset)
-        stem = f"{dataset.name}_{network_of(options.arch).stem}_{options.method}"
+        dataset = get_dataset(options.dataset)
+        stem = f"{dataset.name}_{get_network(options.arch).stem}_{options.method}"
         save_path = Path(options.save_path or _free_folder(stem))
-        if (options.input_size or recipe_of(dataset, options.recipe).input_size) <= ONE_CORE_AN_OPERATION:
-            _one_core_an_operation()  # before a distribution starts TensorFlow
-        also = [dataset_of(name).name for name in options.also]
-        if DatasetName.synthetic in (dataset.name, *also, *method_of(options.method).companions) and is_chief():
+        if (options.input_size or get_recipe(dataset, options.recipe).input_size) <= SINGLE_THREADED_MAX_INPUT:
+            _single_threaded_ops()  # before a distribution starts TensorFlow
+        also = [get_dataset(name).name for name in options.also]
+        if DatasetName.synthetic in (dataset.name, *also, *get_method(options.method).companions) and is_chief():
             prepare_embedded(options.data_dir, options.crop)  # before the distribution too, at which the others wait
         run = run_of(options, save_path)
         if run.distribution.workers > 1 and not options.save_path:

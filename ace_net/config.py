@@ -1,5 +1,19 @@
 """The numbers of ACE-Net that several of its modules read."""
 
+CONTOUR_TRUTH_FILE = "truth.json"  # the true anchors and contours beside them
+CONTOUR_AUC, FINE_THRESHOLD = 6.0, 1.25  # NME^AC in percent: end of the AUC, and below which a face is aligned finely
+CONTOUR_POINTS = 48  # places for vertices; a contour that fills them all is known everywhere, not at landmarks only
+# Not in any mean: 300W does not annotate them, so that no landmark and no network trained on it alone could have them
+UNCOUNTED_ANCHORS = ("right iris center", "left iris center")
+CONTOUR_PARTS = {  # of a face, for which NME^AC is reported apart: what the names of anchors and contours begin with
+    "eyes": ("right eye ", "left eye "),
+    "nose": ("nose",),
+    "mouth": ("mouth",),
+    "chin": ("chin",),
+    "brows": ("right eyebrow", "left eyebrow"),
+}
+
+
 CONTOUR_WIDTH = 2  # sigma of Eqs. 1 and 2, in pixels of the heatmap; Sec. 5.3
 FINE_STRIDE, COARSE_STRIDE = 2, 8  # of the heatmaps, in pixels of the input; Sec. 5.3, Appendix B
 FAR = 6.0  # D of Eqs. 8 and 10, pixels of the heatmap

@@ -13,11 +13,11 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components, dijkstra
 
-from ace_net.config import CONTOUR_WIDTH, FINE_STRIDE
-from ace_net.contours import resampled
+from ace_net.config import CONTOUR_POINTS, CONTOUR_WIDTH, FINE_STRIDE
 from ace_net.losses import filters
+from ace_net.outlines import resampled
+from config import ANCHORS, CONTOURS
 from image_utility import from_grid
-from landmark_layouts import ANCHORS, CONTOUR_POINTS, CONTOURS
 
 EXTRACTION_WIDTH = 3  # sigma of extraction: predicted ridges are broader than true ones; Sec. 5.3
 

@@ -23,11 +23,19 @@ import keras
 import numpy as np
 from keras import ops
 
-from ace_net.config import CONTOUR_WIDTH, FAR, HEAT_EMPHASIS, LANDMARK_WEIGHT, LINE_SAMPLES, LINE_WEIGHT, ROOT
-from config import PACKAGE
-from landmark_layouts import ANCHORS, CONTOUR_POINTS, CONTOURS
-from maps import masked_mean, safe_sqrt, values_at
-from point_losses import FaceLoss
+from ace_net.config import (
+    CONTOUR_POINTS,
+    CONTOUR_WIDTH,
+    FAR,
+    HEAT_EMPHASIS,
+    LANDMARK_WEIGHT,
+    LINE_SAMPLES,
+    LINE_WEIGHT,
+    ROOT,
+)
+from config import ANCHORS, CONTOURS, PACKAGE
+from losses.base import FaceLoss
+from networks.heatmap_ops import bilinear_sample, masked_mean, safe_sqrt
 
 PERFECT_CONTOURNESS, CONTOURNESS_SCALE = 4.92, 1.5  # of f, Sec. 5.3
 
@@ -124,7 +132,7 @@ def landmark_loss(score, landmarks, weak, perfect=PERFECT_CONTOURNESS, scale=CON
         score: contourness (batch, maps, height, width). landmarks: (batch, maps, n, 3), x, y and 1, or 0 for none.
         weak: (batch, maps). perfect, scale: see `contour_loss`.
     """
-    losses = contour_loss(values_at(score, landmarks[..., :2]), perfect, scale)  # (batch, maps, n)
+    losses = contour_loss(bilinear_sample(score, landmarks[..., :2]), perfect, scale)  # (batch, maps, n)
     return masked_mean(masked_mean(losses, landmarks[..., 2]), weak)
 
 
@@ -138,7 +146,7 @@ def line_loss(score, samples, weak, distance=FAR, perfect=PERFECT_CONTOURNESS, s
     steps = np.arange(-int(distance), int(distance) + 1, dtype=np.float32)
     places = samples[..., None, :2] + steps[:, None] * samples[..., None, 2:]  # (batch, maps, n, steps, 2)
     maps, count = samples.shape[1:3]
-    found = values_at(score, ops.reshape(places, (-1, maps, count * len(steps), 2)))
+    found = bilinear_sample(score, ops.reshape(places, (-1, maps, count * len(steps), 2)))
     best = ops.max(ops.reshape(found, (-1, maps, count, len(steps))), axis=-1)  # (batch, maps, n)
     return masked_mean(ops.mean(contour_loss(best, perfect, scale), axis=-1), weak)
 

@@ -12,8 +12,8 @@ import keras
 from keras import layers, ops
 
 from ace_net.config import COARSE_STRIDE, FINE_STRIDE
-from cnn_model import backbone
-from config import ModelArch, Network
+from cnn_model import Network, backbone
+from config import ModelArch
 
 HEAT_CHANNELS = (16, 32, 64)  # of the small pyramid, at 1/2, 1/4 and 1/8 of the input
 HOURGLASS_DEPTH = 3

@@ -9,9 +9,9 @@ near a line are ever looked at: heat ends at sigma / sqrt(2).
 import numpy as np
 
 from ace_net.config import COARSE_STRIDE, CONTOUR_WIDTH, FAR, FINE_STRIDE, LINE_SAMPLES
-from ace_net.contours import anchors_of, contours_of, known, resampled
+from ace_net.outlines import anchors_of, contours_of, known, resampled
+from config import ANCHORS, CONTOURS
 from image_utility import to_grid
-from landmark_layouts import ANCHORS, CONTOURS
 
 MAPS = len(ANCHORS) + len(CONTOURS)
 
@@ -74,7 +74,7 @@ def _near(pieces: np.ndarray, maps: np.ndarray, shape: tuple, reach: float) -> t
     return place[near], squared[near]
 
 
-def pieces_of(outlines: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def segments(outlines: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The pieces (pieces, 2, 2) of outlines (batch, OUTLINE, 2), anchors among them, and the map of each, (pieces,)."""
     maps = np.arange(len(outlines) * MAPS).reshape(-1, MAPS)
     places, lines = anchors_of(outlines), contours_of(outlines)
@@ -100,7 +100,7 @@ def full_targets(outlines: np.ndarray, size: int, stride: int) -> np.ndarray:
         float32 (batch, side * side * MAPS + MAPS): heatmaps, and 1 for every map that is annotated.
     """
     side = size // stride
-    pieces, maps = pieces_of(to_grid(outlines, stride))
+    pieces, maps = segments(to_grid(outlines, stride))
     heat = heatmaps(pieces, maps, (len(outlines), side, side, MAPS))
     return np.concatenate([heat.reshape(len(heat), -1), annotated(outlines)], axis=1)
 
@@ -119,7 +119,7 @@ def weak_targets(outlines: np.ndarray, size: int, stride: int) -> np.ndarray:
     lines = contours_of(grid)
     here = np.isfinite(lines).all(axis=-1)  # (batch, contours, vertices)
     weak = (here.sum(axis=-1) > 1) & ~here.all(axis=-1)  # (batch, contours)
-    pieces, maps = pieces_of(grid)
+    pieces, maps = segments(grid)
     is_weak = np.pad(weak, ((0, 0), (len(ANCHORS), 0)))  # (batch, MAPS)
     of_weak = is_weak.reshape(-1)[maps]
     shape = (batch, side, side, MAPS)

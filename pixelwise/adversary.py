@@ -7,9 +7,9 @@ that a detector with a discriminator takes as many steps on as many faces as one
 import keras
 from keras import layers, ops
 
-from pixelwise.losses import class_places
+from networks.vgg import dense_block
+from pixelwise.losses import class_soft_argmax
 from pixelwise.targets import from_pixels, to_pixels
-from pixelwise.vgg import dense_block
 
 DISCRIMINATOR_UNITS = (128, 128)
 DISCRIMINATOR_RATE = 1e-4  # of its Adam, the paper's
@@ -27,7 +27,7 @@ def build_discriminator(outputs: int, batch_norm: float = 0.9) -> keras.Model:
 
 def shapes_of(log_probabilities):
     """The shape (batch, 2 * points), flat targets, that a classifying network's output stands for, with a gradient."""
-    return from_pixels(class_places(log_probabilities), log_probabilities.shape[1])
+    return from_pixels(class_soft_argmax(log_probabilities), log_probabilities.shape[1])
 
 
 def discriminator_loss(true_logits, found_logits):

@@ -9,16 +9,21 @@ other. What a stage corrects is a constant to it, so no stage is trained by the 
 Coordinates are flat targets throughout: shares of the crop's side, from its centre, with the sign turned.
 """
 
+from typing import TYPE_CHECKING
+
 import keras
 import numpy as np
 from keras import layers, ops
 
-from cnn_model import backbone
-from config import PACKAGE, Dataset, Network
-from face_batches import MovedBatches
+from cnn_model import Network, backbone
+from config import PACKAGE
+from face_datasets.catalogue import Dataset
 from image_utility import from_grid
-from maps import cut, values_at
-from pixelwise.vgg import conv_block, dense_block, scaled
+from networks.heatmap_ops import bilinear_sample, cut
+from networks.vgg import conv_block, dense_block, scaled
+
+if TYPE_CHECKING:
+    pass
 
 STAGES, INPUT_SIDE, DROPOUT = 3, 112, 0.5  # of the paper; the side in pixels
 CHANNELS, CONVOLUTIONS, FEATURES = (64, 128, 256, 512), 2, 256  # of a stage; max-pooling after each pair
@@ -46,7 +51,7 @@ def build_cascade(network: Network, dataset: Dataset, input_size: int, batch_nor
     return keras.Model(image, stages, name=f"{network.stem}_cascade")
 
 
-def set_mean_face(model: keras.Model, batches: MovedBatches) -> None:
+def set_mean_face(model: keras.Model, batches: "AugmentedBatches") -> None:
     """Gives a new cascade the mean of the training faces, not moved."""
     model.get_layer("mean_face").face.assign(batches.encode(batches.landmarks, batches.size).mean(axis=0))
 
@@ -121,7 +126,7 @@ class Realign(layers.Layer):
         moved = _move(landmarks, pose)  # (batch, points, 2)
         line = _line_as_targets(side, self.input_size)
         grid = np.stack([np.tile(line, side), np.repeat(line, side)], axis=-1)  # (side * side, 2), row by row
-        places = _move_back(ops.convert_to_tensor(grid)[None], pose)
+        places = _inverse_similarity(ops.convert_to_tensor(grid)[None], pose)
         seen = _warp(image, side * (float(line[0]) - places))
         across, down = (ops.convert_to_tensor(line)[None, :, None] - moved[:, None, :, k] for k in (0, 1))
         squares = ops.square(across)[:, None, :, :] + ops.square(down)[:, :, None, :]  # (batch, side, side, points)
@@ -144,7 +149,7 @@ class Restore(layers.Layer):
     def call(self, inputs):
         landmarks, pose = inputs
         shape = (-1, landmarks.shape[1] // 2, 2)
-        return ops.reshape(_move_back(ops.reshape(landmarks, shape), pose), (-1, landmarks.shape[1]))
+        return ops.reshape(_inverse_similarity(ops.reshape(landmarks, shape), pose), (-1, landmarks.shape[1]))
 
     def compute_output_spec(self, inputs):
         return keras.KerasTensor(inputs[0].shape, "float32")
@@ -174,7 +179,7 @@ def _move(points, pose):
     return ops.stack([a * x - b * y, b * x + a * y], axis=-1) + pose[:, None, 2:]
 
 
-def _move_back(points, pose):
+def _inverse_similarity(points, pose):
     """The inverse of `_move`; points (batch or 1, n, 2)."""
     a, b = pose[:, None, 0], pose[:, None, 1]
     size = ops.maximum(a * a + b * b, 1e-6)
@@ -186,5 +191,5 @@ def _move_back(points, pose):
 def _warp(image, places):
     """The image (batch, side, side, 1) at places (batch, side * side, 2), pixels; bilinear, edge pixels repeated."""
     side = image.shape[1]
-    seen = values_at(ops.reshape(image, (-1, 1, side, side)), places[:, None])  # (batch, 1, side * side)
+    seen = bilinear_sample(ops.reshape(image, (-1, 1, side, side)), places[:, None])  # (batch, 1, side * side)
     return ops.reshape(seen, (-1, side, side, 1))

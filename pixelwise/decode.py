@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from config import LOSS_INPUT
+from config import LOSS_REFERENCE_SIZE
 from image_utility import from_targets
 from pixelwise.targets import MAP_SIGMA
 
@@ -42,9 +42,9 @@ def map_decoders(background: bool, logarithms: bool) -> dict[str, Callable[[np.n
     return {"subpixel": subpixel, "argmax": argmax}
 
 
-def window_reach(side: int) -> int:
+def window_radius(side: int) -> int:
     """How far the sub-pixel window of maps of this side reaches, in whole pixels to every side of the highest one."""
-    return math.ceil(WINDOW_SIGMAS * MAP_SIGMA * side / LOSS_INPUT)
+    return math.ceil(WINDOW_SIGMAS * MAP_SIGMA * side / LOSS_REFERENCE_SIZE)
 
 
 def decode_last_stage(stages: np.ndarray, size: int) -> np.ndarray:
@@ -70,7 +70,7 @@ def _highest(maps: np.ndarray) -> np.ndarray:
 def _mean_in_window(maps: np.ndarray, middle: np.ndarray, logarithms: bool) -> np.ndarray:
     """The weighted mean place around `middle` (batch, points, 2), in pixels of the maps."""
     side = maps.shape[1]
-    reach = window_reach(side)
+    reach = window_radius(side)
     steps = np.arange(-reach, reach + 1)
     columns, rows = (middle[..., axis, None] + steps for axis in (0, 1))  # (batch, points, window)
     face = np.arange(maps.shape[0])[:, None, None, None]

@@ -1,7 +1,8 @@
 """The losses of the heatmap approaches (Hsu et al., Sec. 2.2 and 3) and Adaptive Wing loss.
 
-Targets are flat landmark targets (batch, 2 * points), shares of the crop's side, as regression has them; each loss
-makes its maps or class indices from them in the graph. Pixels are those of a crop of LOSS_INPUT, at every input: the
+Targets are flat landmark targets (batch, 2 * points) in normalised coordinates, as regression has them; each loss
+makes its maps or class indices from them in the graph. Pixels are those of a crop of LOSS_REFERENCE_SIZE, at every
+input: the
 paper's 3 pixels of a Gaussian and its weight of the distance are meant for 224, and half the pixels of half the crop
 are the same share of the face. Another unit of the distance would scale the hybrid's beta.
 
@@ -14,18 +15,18 @@ import types
 import keras
 from keras import ops
 
-from config import LOSS_INPUT, PACKAGE
-from maps import masked_mean, safe_sqrt, soft_argmax
+from config import LOSS_REFERENCE_SIZE, PACKAGE
+from losses.base import FaceLoss
+from networks.heatmap_ops import masked_mean, safe_sqrt, soft_argmax
 from pixelwise.targets import MAP_SIGMA, first_of_pixel, log_gaussians, outer, pixel_indices, to_pixels
-from point_losses import FaceLoss
 
-HYBRID_BETA = 0.25  # weight of the distance, in pixels of a crop of LOSS_INPUT, beside the cross-entropy
-SHARPNESS = 2.0  # power of a class's probabilities of which its place is the mean, see `class_places`
+HYBRID_BETA = 0.25  # weight of the distance, in pixels of a crop of LOSS_REFERENCE_SIZE, beside the cross-entropy
+SHARPNESS = 2.0  # power of a class's probabilities of which its place is the mean, see `class_soft_argmax`
 ADAPTIVE_WING = types.MappingProxyType({"omega": 14.0, "theta": 0.5, "epsilon": 1.0, "alpha": 2.1})  # its authors' own
 ADAPTIVE_WING_WEIGHT, ADAPTIVE_WING_MASK = 10.0, 0.2  # weight of the pixels near a landmark; least height that is near
 
 
-def distance(y_true, y_pred, image_size=LOSS_INPUT):
+def distance(y_true, y_pred, image_size=LOSS_REFERENCE_SIZE):
     """Mean distance of a landmark to its truth, in pixels of a crop of `image_size` (Eq. 1).
 
     Args:
@@ -45,7 +46,7 @@ def _length(vectors):
     return safe_sqrt(ops.sum(ops.square(vectors), axis=-1))
 
 
-def distribution(y_true, y_pred, sigma=MAP_SIGMA, image_size=LOSS_INPUT):
+def distribution(y_true, y_pred, sigma=MAP_SIGMA, image_size=LOSS_REFERENCE_SIZE):
     """Sum over landmarks of KL(Gaussian || softmax over the pixels of the map): the distribution model.
 
     The Gaussian is normalised over the pixels there are. It is a product of two factors, so that neither it nor its
@@ -62,7 +63,7 @@ def distribution(y_true, y_pred, sigma=MAP_SIGMA, image_size=LOSS_INPUT):
     return ops.sum(negative_entropy - expected + ops.logsumexp(logits, axis=(1, 2)), axis=-1)
 
 
-def heatmap(y_true, y_pred, sigma=MAP_SIGMA, image_size=LOSS_INPUT):
+def heatmap(y_true, y_pred, sigma=MAP_SIGMA, image_size=LOSS_REFERENCE_SIZE):
     """Sum of squared differences to Gaussians of height 1 and to a map of the background: the heatmap regression model.
 
     The background is 1 less the highest of the Gaussians.
@@ -87,7 +88,7 @@ def adaptive_wing(
     weight=ADAPTIVE_WING_WEIGHT,
     mask=ADAPTIVE_WING_MASK,
     sigma=MAP_SIGMA,
-    image_size=LOSS_INPUT,
+    image_size=LOSS_REFERENCE_SIZE,
 ):
     """Adaptive Wing loss (Wang et al., ICCV 2019, Eq. 3) with its weighted loss map, the mean over pixels and maps.
 
@@ -143,7 +144,7 @@ def pixelwise(y_true, y_pred):
     return -(landmarks + others) / 2
 
 
-def class_places(log_probabilities, sharpness=SHARPNESS):
+def class_soft_argmax(log_probabilities, sharpness=SHARPNESS):
     """Where the landmarks' classes lie: the soft-argmax of their probabilities, raised to the power `sharpness`.
 
     The cross-entropy hardly minds a probability of 1e-4 at every pixel of the background. But 12,544 of them weigh more
@@ -158,22 +159,22 @@ def class_places(log_probabilities, sharpness=SHARPNESS):
     return soft_argmax(sharpness * log_probabilities[..., :-1])
 
 
-def hybrid(y_true, y_pred, beta=HYBRID_BETA, image_size=LOSS_INPUT, sharpness=SHARPNESS):
+def hybrid(y_true, y_pred, beta=HYBRID_BETA, image_size=LOSS_REFERENCE_SIZE, sharpness=SHARPNESS):
     """Cross-entropy plus beta times the mean distance of the landmarks that lie in the crop (Eq. 3, alpha = 1).
 
-    A landmark's place is that of `class_places`. The published code takes the argmax, through which no gradient passes,
-    so that its distance trains nothing.
+    A landmark's place is that of `class_soft_argmax`. The published code takes the argmax, through which no gradient
+    passes, so that its distance trains nothing.
 
     Args:
         y_pred: see `pixelwise`. beta: for a distance in pixels of a crop of `image_size`. sharpness: see
-            `class_places`.
+            `class_soft_argmax`.
     """
     y_pred = ops.convert_to_tensor(y_pred)
     side = y_pred.shape[1]
     truth = to_pixels(y_true, side)
     _, inside = pixel_indices(truth, side)
     present = ops.cast(inside, y_pred.dtype)
-    distances = image_size / side * _length(truth - class_places(y_pred, sharpness))  # (batch, points)
+    distances = image_size / side * _length(truth - class_soft_argmax(y_pred, sharpness))  # (batch, points)
     return pixelwise(y_true, y_pred) + beta * masked_mean(distances, present)
 
 
@@ -183,7 +184,7 @@ class DistanceLoss(FaceLoss):
 
     function = staticmethod(distance)
 
-    def __init__(self, image_size=LOSS_INPUT, name="distance", **kwargs):
+    def __init__(self, image_size=LOSS_REFERENCE_SIZE, name="distance", **kwargs):
         super().__init__(name, {"image_size": image_size}, **kwargs)
 
 
@@ -193,7 +194,7 @@ class DistributionLoss(FaceLoss):
 
     function = staticmethod(distribution)
 
-    def __init__(self, sigma=MAP_SIGMA, image_size=LOSS_INPUT, name="distribution", **kwargs):
+    def __init__(self, sigma=MAP_SIGMA, image_size=LOSS_REFERENCE_SIZE, name="distribution", **kwargs):
         super().__init__(name, {"sigma": sigma, "image_size": image_size}, **kwargs)
 
 
@@ -203,7 +204,7 @@ class HeatmapLoss(FaceLoss):
 
     function = staticmethod(heatmap)
 
-    def __init__(self, sigma=MAP_SIGMA, image_size=LOSS_INPUT, name="heatmap", **kwargs):
+    def __init__(self, sigma=MAP_SIGMA, image_size=LOSS_REFERENCE_SIZE, name="heatmap", **kwargs):
         super().__init__(name, {"sigma": sigma, "image_size": image_size}, **kwargs)
 
 
@@ -222,7 +223,7 @@ class AdaptiveWingLoss(FaceLoss):
         weight=ADAPTIVE_WING_WEIGHT,
         mask=ADAPTIVE_WING_MASK,
         sigma=MAP_SIGMA,
-        image_size=LOSS_INPUT,
+        image_size=LOSS_REFERENCE_SIZE,
         name="adaptive_wing",
         **kwargs,
     ):
@@ -247,5 +248,5 @@ class HybridLoss(FaceLoss):
 
     function = staticmethod(hybrid)
 
-    def __init__(self, beta=HYBRID_BETA, image_size=LOSS_INPUT, sharpness=SHARPNESS, name="hybrid", **kwargs):
+    def __init__(self, beta=HYBRID_BETA, image_size=LOSS_REFERENCE_SIZE, sharpness=SHARPNESS, name="hybrid", **kwargs):
         super().__init__(name, {"beta": beta, "image_size": image_size, "sharpness": sharpness}, **kwargs)

@@ -6,10 +6,10 @@ Every head takes a row of config.NETWORKS. With VGG19 the networks are those of 
 import keras
 from keras import layers
 
-from cnn_model import backbone
-from config import Dataset, Network
-from maps import cut
-from pixelwise.vgg import dense_block, scaled
+from cnn_model import Network, backbone
+from face_datasets.catalogue import Dataset
+from networks.heatmap_ops import cut
+from networks.vgg import dense_block, scaled
 
 SHORTCUT_KERNEL = 4  # of the deconvolutions to the two shortcuts, stride 2
 LAST_KERNEL, LAST_STRIDE = 16, 8  # of the deconvolution to the input's size

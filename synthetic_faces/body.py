@@ -20,7 +20,7 @@ def ears(head: Head, skin: np.ndarray) -> list[Sheet]:
     paint = (skin * [0.97, 0.82, 0.78]) * shade[..., None]
     sheets = []
     for side in (-1, 1):
-        row = head.row_of(0.2)
+        row = head.get_row(0.2)
         root = head.base(row, side * np.radians(99))
         back, up, out = np.array([side * 0.5, 0, -0.87]), np.array([0, 1.0, -0.12]), np.array([side, 0, 0.3])
         lobe = 1 - 0.25 * np.clip(np.sin(angle), 0, 1)
@@ -47,7 +47,7 @@ def body(
 
     angle, t = np.meshgrid(np.radians(np.linspace(-125, 125, 61)), np.linspace(0, 1, 24))
     radius = person.neck * (1 + 0.06 * person.weight)
-    side_row = head.row_of(head.chin - 0.85)
+    side_row = head.get_row(head.chin - 0.85)
     row = np.where(np.cos(angle) > 0, side_row + (1.56 - side_row) * np.cos(angle) ** 2, side_row)
     jaw = head.base(row, np.sign(angle) * np.pi / 2) * INSIDE - [0, 0.09, 0]  # it begins inside the face
     ring = np.stack(

@@ -6,19 +6,19 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from landmark_layouts import ANCHORS
+from config import ANCHORS
 from synthetic_faces.camera import Camera
-from synthetic_faces.contours import Truth
-from synthetic_faces.covers import put_before, put_on_glasses
+from synthetic_faces.camera_effects import background, develop
+from synthetic_faces.ground_truth import Truth
 from synthetic_faces.head import Head
 from synthetic_faces.light import Light
+from synthetic_faces.occluders import put_before, put_on_glasses
 from synthetic_faces.parameters import FaceParameters, draw_parameters
-from synthetic_faces.photograph import background, develop
 from synthetic_faces.scene import build, render
 
 OVERSAMPLING = 1.25
 FULL_DETAIL = 256  # pixels; smaller pictures need less paint, larger ones more
-LEAST_DETAIL, MOST_DETAIL = 0.5, 2.5
+MIN_DETAIL, MAX_DETAIL = 0.5, 2.5
 HIDDEN_BY = 0.07  # head units: what lies this far behind the nearest surface cannot be seen
 
 
@@ -107,7 +107,7 @@ def _photograph(head: Head, parameters: FaceParameters, size: int) -> tuple[np.n
     """The picture of a face that is not mirrored, and how near the surface is that each sample of it sees."""
     rng = np.random.default_rng(parameters.texture_seed)
     side = round(OVERSAMPLING * size)
-    detail = float(np.clip(size / FULL_DETAIL, LEAST_DETAIL, MOST_DETAIL))
+    detail = float(np.clip(size / FULL_DETAIL, MIN_DETAIL, MAX_DETAIL))
     camera, look = Camera.of(parameters.pose), parameters.look
     behind = background(parameters, rng, side)
     light = Light.of(parameters, behind.mean(axis=(0, 1)), rng)

@@ -65,7 +65,7 @@ class Head:
     # The base
     # ----------------------------------------------------------------------------------------------------------------
 
-    def row_of(self, y: np.ndarray) -> np.ndarray:
+    def get_row(self, y: np.ndarray) -> np.ndarray:
         """Height y to the section's angle: -pi/2 at the crown, pi/2 under the chin."""
         y = np.asarray(y, float)
         down = np.clip((y - MIDDLE) / (self.chin - MIDDLE), 0, 1) ** (self.person.jaw / 2)
@@ -73,7 +73,7 @@ class Head:
         return np.arcsin(down) - np.arcsin(up)
 
     def height(self, row: np.ndarray) -> np.ndarray:
-        """The inverse of `row_of`."""
+        """The inverse of `get_row`."""
         s = np.abs(np.sin(row))
         below = MIDDLE + (self.chin - MIDDLE) * s ** (2 / self.person.jaw)
         above = MIDDLE - (MIDDLE - self.person.crown) * s ** (1 / 1.15)

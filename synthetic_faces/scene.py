@@ -5,15 +5,15 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from synthetic_faces.accessories import worn
 from synthetic_faces.body import body, ears
 from synthetic_faces.camera import Camera
 from synthetic_faces.colours import colours
+from synthetic_faces.face_texture import paint_face
 from synthetic_faces.head import Head
 from synthetic_faces.light import Light, illuminate, shadow_map
 from synthetic_faces.parameters import FaceParameters
 from synthetic_faces.raster import Sheet, sample, seen_pixels
-from synthetic_faces.skin import paint_face
-from synthetic_faces.worn import worn
 
 PAINT_ROWS, PAINT_COLUMNS = 350, 318  # of the face's texture
 NOTHING = -1e3  # nearness where no sheet is

@@ -10,11 +10,12 @@ import pytest
 from raw_faces import write_face
 
 import data_helper
-from config import CROPS, dataset_of
+from config import CROPS
+from face_datasets.catalogue import get_dataset
 from image_utility import crop_matrix, to_targets, transform
 from pca_utility import fit_eigenbases
-from safe_files import write_json
 from synthetic_faces import render_face
+from utils.files import write_json
 
 PARTS = {"afw": 6, "helen/trainset": 12, "helen/testset": 4, "ibug": 2}
 
@@ -42,7 +43,7 @@ def prepared_300w(raw_300w, tmp_path_factory) -> Path:
     """A data root with that 300W prepared and its eigenbases fitted. Tests must not write to it."""
     data_dir = tmp_path_factory.mktemp("data")
     data_helper.prepare("300W", raw_300w, data_dir, workers=1)
-    fit_eigenbases(data_dir / "w300" / "normalized_labels", dataset_of("300W"))
+    fit_eigenbases(data_dir / "w300" / "normalized_labels", get_dataset("300W"))
     return data_dir
 
 
@@ -50,7 +51,7 @@ def prepared_300w(raw_300w, tmp_path_factory) -> Path:
 def tiny(monkeypatch) -> None:
     """Every method builds the tiny network."""
     import methods
-    from benches.tiny_method import build_tiny
+    from tests.robustness.tiny_network import build_tiny
 
     for name, method in methods.METHODS.items():
         monkeypatch.setitem(methods.METHODS, name, dataclasses.replace(method, build=build_tiny))
@@ -64,12 +65,12 @@ def weights(tmp_path_factory) -> Path:
     """
     import keras
 
-    from benches.tiny_method import build_tiny
+    from tests.robustness.tiny_network import build_tiny
 
     keras.utils.set_random_seed(3)
     side = 32
     folder = tmp_path_factory.mktemp("weights")
-    dataset = dataset_of("300W")
+    dataset = get_dataset("300W")
     model = build_tiny(None, dataset, side, 0.99)
     dense = model.layers[-1]
     kernel, _ = dense.get_weights()

@@ -11,14 +11,10 @@ import pytest
 from gradients import gradient
 from keras import ops
 
-import config
 import data_helper
 import predict
 import test as evaluation
 import train
-import web_demo
-from ace_net import measure, sheet
-from ace_net.contours import OUTLINE, contour_map_of, vertices
 from ace_net.decode import ridge_map
 from ace_net.losses import (
     ACELoss,
@@ -33,13 +29,17 @@ from ace_net.losses import (
     terms,
 )
 from ace_net.model import heatmap_network
+from ace_net.outlines import OUTLINE, contour_map_of, vertices
 from ace_net.targets import MAPS, encode_weak, full_targets, heatmaps, weak_targets
-from benches import contours
-from config import Part, network_of
-from landmark_layouts import CONTOURS, LAYOUT_68
-from picture_files import write_image
+from benchmarks import ace_net_sheet, ace_net_tables, ace_net_terms
+from cnn_model import get_network
+from config import CONTOURS
+from face_datasets.catalogue import DATASETS, Part
+from face_datasets.layouts import LAYOUT_68
+from inference import web_demo
 from synthetic_faces import render_face
 from synthetic_faces.face import shape_of
+from utils.image_files import write_image
 
 SIGMA = 2
 
@@ -213,16 +213,16 @@ def multiply_adds(model: keras.Model) -> int:
 
 def test_three_sets_of_maps_in_two_fifths_of_a_billion_multiply_adds():
     """Above the 0.5 GFLOPs of the issue where a multiply-add counts as two: 0.73."""
-    model = heatmap_network(network_of("ACE-Net"), MAPS, 256, 0.99)
+    model = heatmap_network(get_network("ACE-Net"), MAPS, 256, 0.99)
     assert [output.shape[1:] for output in model.outputs] == [(32, 32, 25), (32, 32, 25), (128, 128, 25)]
     assert multiply_adds(model) == pytest.approx(0.364e9, rel=0.01) and model.count_params() == 1_018_811
 
 
 def test_the_backbone_is_replaceable():
-    model = heatmap_network(network_of("mobileNetV2"), MAPS, 64, 0.99)
+    model = heatmap_network(get_network("mobileNetV2"), MAPS, 64, 0.99)
     assert [output.shape[1:] for output in model.outputs] == [(8, 8, 25), (8, 8, 25), (32, 32, 25)]
     with pytest.raises(ValueError, match="multiple of 64"):
-        heatmap_network(network_of("ACE-Net"), MAPS, 112, 0.99)
+        heatmap_network(get_network("ACE-Net"), MAPS, 112, 0.99)
 
 
 def test_the_small_network_regresses_no_landmarks():
@@ -236,7 +236,7 @@ def test_outlines_have_no_centroid_to_crop_around():
 
 
 def test_terms_on_perfect_heatmaps(capsys):
-    assert measure.main([]) == 0
+    assert ace_net_terms.main([]) == 0
     printed = capsys.readouterr().out.splitlines()
     assert printed[0].split() == ["heat", "far", "landmark", "line"] and len(printed) == 3
     for line in printed[1:]:
@@ -250,10 +250,10 @@ def data_dir(prepared_300w, tmp_path_factory):
     folder = tmp_path_factory.mktemp("ace")
     shutil.copytree(prepared_300w / "w300", folder / "w300")
     few = dataclasses.replace(
-        config.DATASETS["synthetic"], parts=(Part("train", "train", 10), Part("test", "test", 4)), render_size=96
+        DATASETS["synthetic"], parts=(Part("train", "train", 10), Part("test", "test", 4)), render_size=96
     )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(config.DATASETS, "synthetic", few)
+        patch.setitem(DATASETS, "synthetic", few)
         data_helper.prepare("synthetic", data_dir=folder, workers=1)
         yield folder
 
@@ -316,7 +316,7 @@ def test_ace_net_trains_on_real_and_rendered_faces_and_is_evaluated(data_dir, tm
     drawn, told, rows = web_demo.align(str(tmp_path / "face.png"), weights, "whole-image", contours=True)
     assert drawn.shape == (200, 200, 3) and f"{len(rows)} landmarks" in told and len(rows) == len(face["landmarks"])
 
-    assert measure.main(["--weights", weights, "--data-dir", str(data_dir), "--batches", "1"]) == 0
+    assert ace_net_terms.main(["--weights", weights, "--data-dir", str(data_dir), "--batches", "1"]) == 0
     printed = capsys.readouterr().out.splitlines()[-5:]
     names, *rows = [line.split() for line in printed]
     assert " ".join(names) == "coarse 1 coarse 2 heat far landmark line"
@@ -324,7 +324,7 @@ def test_ace_net_trains_on_real_and_rendered_faces_and_is_evaluated(data_dir, tm
     sizes = {" ".join(row[:2]): [float(word) for word in row[2:]] for row in rows}
     assert all(min(sizes[f"{state}, real"][3:]) > 0 for state in ("new", "trained"))
     assert all(sizes[f"{state}, rendered"][3:] == [0, 0, 0] for state in ("new", "trained"))  # nothing weak on them
-    assert sheet.main(["--out", str(tmp_path / "sheet.png"), "--weights", weights]) == 0
+    assert ace_net_sheet.main(["--out", str(tmp_path / "sheet.png"), "--weights", weights]) == 0
     assert (tmp_path / "sheet.png").is_file()
 
 
@@ -367,7 +367,7 @@ def test_true_landmarks_joined_are_nearer_with_splines_and_with_all_68(data_dir,
     assert nme["interp", True] < nme["line", True]
 
     capsys.readouterr()
-    assert contours.main([str(tmp_path / "line0"), str(tmp_path / "interp0")]) == 0
+    assert ace_net_tables.main([str(tmp_path / "line0"), str(tmp_path / "interp0")]) == 0
     head, _, *rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in capsys.readouterr().out.splitlines()]
     assert [row[0] for row in rows] == ["line0", "interp0"]
     assert [row[head.index("eyes")] for row in rows] == [f"{nme[curve, False]:.2f}" for curve in ("line", "interp")]
@@ -392,7 +392,7 @@ def test_rows_that_do_not_belong_in_one_table_are_errors(tmp_path, capsys):
         (evaluated(tmp_path / "null", parts=None), "Received AttributeError"),
         (str(tmp_path / "none"), "none holds no evaluation"),
     ):
-        assert contours.main([ours, other]) == 1
+        assert ace_net_tables.main([ours, other]) == 1
         assert reason in capsys.readouterr().err
-    assert contours.main([ours]) == 0
+    assert ace_net_tables.main([ours]) == 0
     assert capsys.readouterr().out.splitlines()[-1] == "| ours | 2.00 | 0.7000 | 0.1000 | 1.0000 |  |"

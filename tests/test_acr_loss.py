@@ -121,22 +121,22 @@ def test_a_unit_must_be_above_zero():
 
 
 def test_the_changed_acr_measures_ten_pixels(prepared_300w):
-    from config import dataset_of
+    from face_datasets.catalogue import get_dataset
     from methods import METHODS
 
-    loss = METHODS["acr_pixels"].loss(prepared_300w, dataset_of("300W"), "square")
+    loss = METHODS["acr_pixels"].loss(prepared_300w, get_dataset("300W"), "square")
     assert (loss.constant, loss.unit * 224) == ("tangent", pytest.approx(10))
-    plain = METHODS["acr"].loss(prepared_300w, dataset_of("300W"), "square")
+    plain = METHODS["acr"].loss(prepared_300w, get_dataset("300W"), "square")
     assert (plain.constant, plain.unit) == ("continuous", 1.0)
 
 
 def test_upright_eigenbases_know_nothing_of_rotation(prepared_300w):
     """They are those of labels without moved copies, so a turned face is harder by them than by the moved ones."""
-    from config import dataset_of
+    from face_datasets.catalogue import get_dataset
+    from face_datasets.face_dataset import read_index
     from methods import METHODS
-    from prepared_faces import read_index
 
-    dataset = dataset_of("300W")
+    dataset = get_dataset("300W")
     upright, moved = (METHODS[name].loss(prepared_300w, dataset, "square") for name in ("acr_upright", "acr"))
     train = [face["landmarks"] for face in read_index(prepared_300w, dataset)["faces"] if face["split"] == "train"]
     assert len(train) > len(upright.shape_models[0].components_)

@@ -4,15 +4,14 @@ import keras
 import numpy as np
 import pytest
 
-import config
-from anisotropic_loss import AnisotropicLoss, anisotropic_loss, tangents
-from config import dataset_of
-from figures import draw_ellipses
-from landmark_layouts import LAYOUT_19, LAYOUT_29, LAYOUT_68, LAYOUT_98, Chain
-from methods import METHODS
-from picture_files import read_image
-from point_losses import l2
+from evaluation.plots import draw_ellipses
+from face_datasets.catalogue import get_dataset
+from face_datasets.layouts import LAYOUT_19, LAYOUT_29, LAYOUT_68, LAYOUT_98, Chain
+from losses.anisotropic import AnisotropicLoss, anisotropic_loss, tangents
+from losses.regression import l2
+from methods import ANISOTROPY_ABLATION, METHODS
 from synthetic_faces import render_face
+from utils.image_files import read_image
 
 LAYOUTS = {layout.points: layout for layout in (LAYOUT_19, LAYOUT_29, LAYOUT_68, LAYOUT_98)}
 
@@ -169,11 +168,11 @@ def test_the_class_is_the_function_and_survives_its_configuration():
 
 def test_the_rows_have_the_published_and_the_compared_freedoms(prepared_300w):
     def freedoms(name):
-        loss = METHODS[name].loss(prepared_300w, dataset_of("300W"), "square")
+        loss = METHODS[name].loss(prepared_300w, get_dataset("300W"), "square")
         return loss.constants["a"], loss.constants["b"]
 
     assert freedoms("anisotropic") == (5, 3)
-    for a, b in config.ANISOTROPY_ABLATION:
+    for a, b in ANISOTROPY_ABLATION:
         assert freedoms(f"anisotropic_{a:g}_{b:g}") == (a, b)
 
 

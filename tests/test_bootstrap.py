@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from benches.bootstrap import paired_differences
-from benches.config import SMALLEST_BOOTSTRAP
+from benchmarks.bootstrap import paired_differences
+from benchmarks.config import SMALLEST_BOOTSTRAP
 
 
 def test_a_constant_difference_is_certain():

@@ -1,15 +1,15 @@
-"""photos/calibrate.py: what a patch covers, what a fit finds, and who judges whom."""
+"""evaluation/calibrate.py: what a patch covers, what a fit finds, and who judges whom."""
 
 import dataclasses
 
 import numpy as np
 import pytest
 
-from config import dataset_of
-from photos import calibrate
-from photos.confidence import Calibration
-from photos.config import COVER_SHARE
-from prepared_faces import Faces, load_faces
+from evaluation import calibrate
+from face_datasets.catalogue import get_dataset
+from face_datasets.face_dataset import Faces, load_faces
+from inference.confidence import Calibration
+from inference.config import COVER_SHARE
 
 SIDE = 120
 COUNT = 5
@@ -20,7 +20,7 @@ def flat_faces(landmarks):
     images = [np.full((SIDE, SIDE, 3), 20 + 30 * number, np.uint8) for number in range(len(landmarks))]
     still, none = np.tile(np.eye(2, 3), (len(landmarks), 1, 1)), [()] * len(landmarks)
     names = [f"{number}.jpg" for number in range(len(landmarks))]
-    return Faces(dataset_of("300W"), "validation", names, images, landmarks, still, none, [])
+    return Faces(get_dataset("300W"), "validation", names, images, landmarks, still, none, [])
 
 
 @pytest.mark.parametrize("low, high", [(30, 90), (-25, 60), (70, 150)])
@@ -81,7 +81,7 @@ def test_each_half_is_judged_by_the_fit_on_the_other():
     spreads, right = np.empty((2, 4000, 3)), np.empty((2, 4000, 3), bool)
     for world, calibration in enumerate((TRUE, other)):
         spreads[:, worlds == world], right[:, worlds == world] = drawn(rng, (2, 2000), calibration)
-    judged = calibrate.judge_halves(spreads, right)
+    judged = calibrate.cross_validated_confidence(spreads, right)
     for world, calibration in enumerate((other, TRUE)):
         expected = calibration.confidence(spreads[:, worlds == world])
         np.testing.assert_allclose(judged[:, worlds == world], expected, atol=0.05)
@@ -97,7 +97,7 @@ def test_both_halves_hold_faces_and_neighbours_stay_together(count, monkeypatch)
 
     monkeypatch.setattr(calibrate, "fit", remember)
     spreads = np.tile(np.arange(count, dtype=float)[:, None], (2, 1, 3))
-    calibrate.judge_halves(spreads, spreads > 0)
+    calibrate.cross_validated_confidence(spreads, spreads > 0)
     assert sorted(seen[0] + seen[1]) == list(range(count)) and abs(len(seen[0]) - len(seen[1])) <= max(1, count // 10)
     cuts = sum((number in seen[0]) != (number + 1 in seen[0]) for number in range(count - 1))
     assert cuts == min(10, count) - 1
@@ -116,11 +116,11 @@ def test_errors_are_divided_by_the_data_set_s_own_normaliser(weights, prepared_3
     boxed = dataclasses.replace(
         faces, dataset=dataclasses.replace(faces.dataset, normaliser="box"), boxes=np.tile([0, 0, 80, 20], (2, 1))
     )
-    monkeypatch.setattr(calibrate, "dataset_of", lambda name: boxed.dataset)
+    monkeypatch.setattr(calibrate, "get_dataset", lambda name: boxed.dataset)
     monkeypatch.setattr(calibrate, "load_faces", lambda *given: boxed)
     errors = np.random.default_rng(4).choice([1, 1.9, 2.1, 4], (2, 68))
     copies = boxed.landmarks[:, None] + np.stack([errors - 0.5, errors + 0.5], axis=1)[..., None] * (0, 1)
-    monkeypatch.setattr(calibrate, "see_copies", lambda *given: copies)
+    monkeypatch.setattr(calibrate, "predict_views", lambda *given: copies)
     measured = calibrate.calibrate(str(tmp_path / "tiny.keras"), "300W", str(prepared_300w))
     assert measured["normaliser"] == "box"
     share = measured["mean confidence, and share that is right"]["open faces"][1]

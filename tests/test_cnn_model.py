@@ -10,9 +10,9 @@ import pytest
 from keras import layers
 from small_networks import TOLERANCE, images_for, predict, randomise
 
-import config
-from cnn_model import LEGACY_SETTINGS, CNNModel, find_weights, head_scale, load_model, settings_of
+from cnn_model import NETWORKS, CNNModel, head_scale
 from config import ModelArch
+from networks.weights import LEGACY_SETTINGS, find_weights, load_model, settings_of
 
 # --------------------------------------------------------------------------------------------------------------------
 # The networks
@@ -36,7 +36,7 @@ def test_parameters_and_head(arch, output_len, parameters):
     assert model.count_params() == parameters
     assert model.input_shape == (None, 224, 224, 3) and model.output_shape == (None, output_len)
     assert [layer.name for layer in model.layers[-3:]] == ["pool", "dropout", "landmarks"]
-    assert model.get_layer("dropout").rate == config.NETWORKS[arch].dropout
+    assert model.get_layer("dropout").rate == NETWORKS[arch].dropout
     kernel = model.get_layer("landmarks").kernel.numpy()
     he_uniform = np.sqrt(6 / len(kernel))
     assert 0.95 * he_uniform < np.abs(kernel).max() <= he_uniform
@@ -45,7 +45,7 @@ def test_parameters_and_head(arch, output_len, parameters):
 
 
 def test_a_row_of_its_own_changes_the_head():
-    network = dataclasses.replace(config.NETWORKS[ModelArch.MNV2], dropout=0.3, head_scale=0.1)
+    network = dataclasses.replace(NETWORKS[ModelArch.MNV2], dropout=0.3, head_scale=0.1)
     model = CNNModel().get_model(network, 136, input_size=64)
     assert model.get_layer("dropout").rate == 0.3
     plain = CNNModel().get_model(ModelArch.MNV2, 136, input_size=64)
@@ -59,7 +59,7 @@ def test_a_row_of_its_own_changes_the_head():
 @pytest.mark.parametrize("arch", [ModelArch.RN50, ModelArch.DN121])
 def test_features_are_those_of_keras_own_application(arch):
     model = randomise(CNNModel().get_model(arch, 38, input_size=64, batch_norm=0.9))
-    application = getattr(keras.applications, config.NETWORKS[arch].application)
+    application = getattr(keras.applications, NETWORKS[arch].application)
     original = application(include_top=False, weights=None, input_shape=(64, 64, 3), pooling="avg")
     assert model.count_params() == original.count_params() + (original.output_shape[1] + 1) * 38
     original.set_weights(model.get_weights()[:-2])  # all but the head's kernel and bias

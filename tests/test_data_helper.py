@@ -16,20 +16,20 @@ import cv2
 import numpy as np
 import pytest
 
-import config
 import image_utility
-import picture_files
-import safe_files
-import stored_faces
-from config import CROPS, STORED_FACE, VALIDATION_SHARE, dataset_of
-from data_helper import main, normalised_labels, prepare
-from pca_utility import fit_eigenbases
-from picture_files import read_image
-from stored_faces import store_region
+from config import CROPS, STORED_FACE
+from data_helper import main, prepare
+from face_datasets import stored_faces
+from face_datasets.catalogue import DATASETS, VALIDATION_FRACTION, get_dataset
+from face_datasets.stored_faces import store_region
+from pca_utility import fit_eigenbases, normalised_labels
+from training.recipes import get_recipe
+from utils import files, image_files
+from utils.image_files import read_image
 
 ROOT = Path(__file__).parents[1]
 REAL = Path(os.environ.get("FACE_DATA", ROOT / "../shared/data"))
-W300 = dataset_of("300W")
+W300 = get_dataset("300W")
 
 
 def face_shape(rng, width=160, height=120):
@@ -173,7 +173,7 @@ def test_index_truth_and_faces(raw, out, capsys):
     assert index["dataset"] == "300W" and len(index["faces"]) == 27 and not index["skipped"]
     assert {"part": "ibug", "count": 135} in index["missing"]
     for face in index["faces"]:
-        stored = picture_files.read_image(folder / face["file"])
+        stored = image_files.read_image(folder / face["file"])
         landmarks, matrix = np.array(face["landmarks"]), np.array(face["matrix"])
         moved = image_utility.transform(landmarks, matrix)
         assert (moved >= 0).all() and (moved <= len(stored) - 1).all()
@@ -199,7 +199,7 @@ def test_landmarks_outside_the_picture_stay_and_are_counted(raw, out, capsys):
 def test_validation_is_a_small_share_chosen_by_photo_alone(raw, out, tmp_path):
     splits = split_of(run(raw, out))
     held_out = {image for image, split in splits.items() if split == "validation"}
-    assert len(held_out) == int(VALIDATION_SHARE * 20)
+    assert len(held_out) == int(VALIDATION_FRACTION * 20)
     assert all(image.startswith("helen/trainset/") for image in held_out)
     assert split_of(run(raw, tmp_path / "other", seed=99)) == splits
     (raw / "afw/200_1.jpg").unlink()
@@ -227,17 +227,24 @@ def test_one_photo_never_lies_on_two_sides(raw, out):
 # ------------------------------------------------------------------------------------------------------ labels
 
 
+def labels_of(landmarks, crop, copies, seed):
+    recipe = get_recipe(W300)
+    return normalised_labels(
+        landmarks, W300.layout.partners, CROPS[crop], recipe.input_size, recipe.augmentation, copies, seed
+    )
+
+
 def test_labels_of_upright_faces_follow_the_convention():
     landmarks = np.zeros((1, 68, 2)) + (100, 60)
     landmarks[0, 0], landmarks[0, 1] = (50, 40), (150, 80)  # box 100 x 40; with 10 % and squared 120 around (100, 60)
-    labels = normalised_labels(landmarks, W300, "square", copies=0, seed=1)
+    labels = labels_of(landmarks, "square", copies=0, seed=1)
     assert labels.shape == (1, 136) and labels.dtype == np.float32
     np.testing.assert_allclose(labels[0, :4], [50 / 120, 20 / 120, -50 / 120, -20 / 120], atol=1e-6)
 
 
 def test_moved_labels_are_the_upright_ones_turned_and_mirrored():
     landmarks = np.random.default_rng(2).uniform(0, 100, (40, 68, 2))
-    labels = normalised_labels(landmarks, W300, "square", copies=2, seed=3).reshape(3, 40, 68, 2)
+    labels = labels_of(landmarks, "square", copies=2, seed=3).reshape(3, 40, 68, 2)
     partners = list(W300.layout.partners)
     mirrored = 0
     for upright, *copies in zip(*labels, strict=True):
@@ -284,7 +291,7 @@ def test_labels_with_the_note_of_an_older_version_are_made_anew_once_and_alike(r
 
 @pytest.mark.parametrize("crop", sorted(CROPS))
 def test_every_crop_has_labels(raw, out, crop):
-    labels = normalised_labels(np.random.default_rng(4).uniform(0, 100, (3, 68, 2)), W300, crop, 1, 1)
+    labels = labels_of(np.random.default_rng(4).uniform(0, 100, (3, 68, 2)), crop, 1, 1)
     assert np.isfinite(labels).all() and np.abs(labels).max() < 1.5
 
 
@@ -417,7 +424,7 @@ def test_full_disk_leaves_the_previous_index_valid(raw, out, monkeypatch, capsys
         if fail_in == "write_image":
             patch.setattr(stored_faces, "write_image", full)
         else:
-            patch.setattr(safe_files.os, "replace", full)
+            patch.setattr(files.os, "replace", full)
         capsys.readouterr()
         assert main(["--dataset", "300W", "--raw", str(raw), "--out", str(out), "--workers", "1", "--copies", "1"]) == 1
     assert capsys.readouterr().err.strip().splitlines() == [
@@ -447,9 +454,9 @@ def test_second_preparation_into_one_folder_is_refused(raw, out, capsys):
 @pytest.fixture
 def few_rendered(monkeypatch):
     """The rendered data set with three test faces of 32 pixels."""
-    dataset = config.DATASETS["synthetic"]
+    dataset = DATASETS["synthetic"]
     parts = (dataset.parts[0], dataclasses.replace(dataset.parts[1], count=3))
-    monkeypatch.setitem(config.DATASETS, "synthetic", dataclasses.replace(dataset, parts=parts, render_size=32))
+    monkeypatch.setitem(DATASETS, "synthetic", dataclasses.replace(dataset, parts=parts, render_size=32))
 
 
 def test_rendered_faces_are_prepared_with_all_that_is_known(few_rendered, out):

@@ -14,11 +14,11 @@ import pytest
 
 import data_helper
 from config import CROPS
-from distribution import distribution_of, is_chief
-from face_batches import TrainingBatches
+from face_datasets.face_dataset import load_faces
 from methods import encode_regression
-from prepared_faces import load_faces
-from recipes import RECIPES
+from training.batches import TrainingBatches
+from training.distribution import get_distribution, is_chief
+from training.recipes import RECIPES
 
 ROOT = Path(__file__).parent.parent
 LIMIT = 3000  # seconds after which something hangs, however busy the machine is
@@ -28,15 +28,16 @@ LIMIT = 3000  # seconds after which something hangs, however busy the machine is
 START = """
 import dataclasses, sys
 sys.path[:0] = ['.']
-import keras, recipes, train
-from benches import tiny_method
+import keras, train
+from training import recipes
+from tests.robustness import tiny_network
 recipes.RECIPES['faces'] = dataclasses.replace(recipes.RECIPES['faces'], epsilon=1e-3)
 devices, words = int(sys.argv[1]), sys.argv[2:]
 if devices > 1 and keras.backend.backend() == 'tensorflow':
     import tensorflow as tf
     processor = tf.config.list_physical_devices('CPU')[0]
     tf.config.set_logical_device_configuration(processor, [tf.config.LogicalDeviceConfiguration()] * devices)
-tiny_method.install()
+tiny_network.install()
 keras.layers.Dropout.call = lambda self, inputs, training=False: inputs
 sys.exit(train.main(words))
 """
@@ -179,15 +180,15 @@ def test_the_chief_is_known_before_a_distribution_is_made(monkeypatch):
 
 def test_what_cannot_be_spread(monkeypatch):
     with pytest.raises(ValueError, match="unknown distribution. Received 'wide'; known: auto, none, data_parallel"):
-        distribution_of("wide")
-    assert distribution_of("auto").replicas == 1
+        get_distribution("wide")
+    assert get_distribution("auto").replicas == 1
     monkeypatch.setenv("TF_CONFIG", "[")
     with pytest.raises(ValueError, match="TF_CONFIG describes no cluster"):
-        distribution_of("auto")
+        get_distribution("auto")
 
 
 def test_a_batch_that_cannot_be_cut(monkeypatch):
-    distribution = distribution_of("none")
+    distribution = get_distribution("none")
     distribution.replicas = 3
     with pytest.raises(ValueError, match="multiple of the 3 devices. Received 32; --batch-size 33 is right"):
         distribution.check(32)

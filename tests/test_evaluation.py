@@ -1,4 +1,4 @@
-"""test.py and figures.py on faces made here: prediction, mapping back, the files written, and the errors."""
+"""test.py and plots.py on faces made here: prediction, mapping back, the files written, and the errors."""
 
 import json
 import subprocess
@@ -10,15 +10,18 @@ import numpy as np
 import pytest
 
 import config
-import figures
 import metrics
 import test as evaluation
+from evaluation import plots
+from evaluation.evaluator import predict_faces
+from face_datasets.catalogue import get_dataset
+from face_datasets.face_dataset import Faces
+from face_datasets.normalisers import normaliser_distance
 from image_utility import mirror_landmarks, to_targets, transform
-from methods import method_of
-from picture_files import write_image
-from prepared_faces import Faces
+from methods import get_method
+from utils.image_files import write_image
 
-COFW = config.dataset_of("COFW")
+COFW = get_dataset("COFW")
 SQUARE = config.CROPS["square"]
 SIZE = 32  # of the network's input
 COUNT = 5
@@ -61,7 +64,7 @@ class FakeModel:
 
 
 def predict(model, faces, **options):
-    return evaluation.predict_faces(model, method_of("l2"), faces, SQUARE, **options)
+    return predict_faces(model, get_method("l2"), faces, SQUARE, **options)
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -81,7 +84,7 @@ def test_nme_of_a_known_error_in_the_crop():
     faces = make_faces()
     landmarks = crop_landmarks(faces)[0] + (1.0, 0.0)
     model = FakeModel(lambda images: np.repeat(landmarks[None], len(images), axis=0))
-    distance = metrics.normaliser_distance(faces.landmarks, COFW.layout, "inter-ocular")
+    distance = normaliser_distance(faces.landmarks, COFW.layout, "inter-ocular")
     nmes = metrics.nme(predict(model, faces), faces.landmarks, distance)
     np.testing.assert_allclose(nmes, 100 * 1.2 / SIZE / 0.5, rtol=1e-6)
 
@@ -99,7 +102,7 @@ def test_every_batch_has_one_shape_and_every_face_one_prediction():
 def test_flip_reads_the_mirrored_crop_with_partners():
     faces = make_faces()
     truth = crop_landmarks(faces)[0]
-    mirrored = mirror_landmarks(truth * (-1, 1) + (SIZE - 1, 0), COFW.layout)
+    mirrored = mirror_landmarks(truth * (-1, 1) + (SIZE - 1, 0), COFW.layout.partners)
     for image in faces.images:
         image[:] = 0
         image[:, :30] = 255  # the left half is bright
@@ -283,10 +286,10 @@ def is_png(path):
 def test_figures_are_written_whole(tmp_path):
     faces = make_faces()
     result = metrics.evaluate(faces.landmarks + 1, faces.landmarks, COFW, faces.subsets)
-    figures.draw_ced(tmp_path / "ced.png", np.full(COUNT, 30.0), {"full": np.ones(COUNT, bool)}, result)
+    plots.draw_ced(tmp_path / "ced.png", np.full(COUNT, 30.0), {"full": np.ones(COUNT, bool)}, result)
     rows = [{"epoch": 0, "loss": 0.1, "val_nme": 20.0}]
-    figures.draw_curves(tmp_path / "new" / "curves.png", rows, "NME", "inter-ocular")
-    figures.draw_worst(
+    plots.draw_curves(tmp_path / "new" / "curves.png", rows, "NME", "inter-ocular")
+    plots.draw_worst(
         tmp_path / "worst.png", faces.images[:1], faces.landmarks, faces.landmarks, ["one face"], COFW.layout, "title"
     )
     assert all(is_png(tmp_path / name) for name in ("ced.png", "new/curves.png", "worst.png"))
@@ -295,5 +298,5 @@ def test_figures_are_written_whole(tmp_path):
 
 def test_figures_do_not_touch_pyplot():
     """Importing pyplot would choose a backend for the notebook that imports us."""
-    code = "import sys, figures; sys.exit('matplotlib.pyplot' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], cwd=Path(figures.__file__).parent).returncode == 0
+    code = "import sys, evaluation.plots; sys.exit('matplotlib.pyplot' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=Path(plots.__file__).parent).returncode == 0

@@ -16,20 +16,22 @@ from small_networks import randomise
 import benchmark
 import export as exporting
 from ace_net.config import FINE_STRIDE
-from ace_net.contours import OUTLINE_LAYOUT
 from ace_net.decode import EXTRACTION_WIDTH
-from cnn_model import CNNModel
-from config import CROPS, EXPORT_SUFFIXES, PACKAGE, dataset_of, network_of
+from ace_net.outlines import OUTLINE_LAYOUT
+from cnn_model import CNNModel, get_network
+from config import CROPS, EXPORT_SUFFIXES, PACKAGE
 from export import PRECISIONS, Precision, export, render_faces
-from methods import method_of
-from photos.confidence import calibration_of
-from pixelwise import cascade, vgg
-from pixelwise.decode import window_reach
-from prepared_faces import to_network
-from runtime import FORMATS, description_path, load_network
-from safe_files import write_json
-from softmax_means import Operation, softmax_means
-from spatial_head import MAP_STRIDE, MeanPlace
+from face_datasets.catalogue import get_dataset
+from image_utility import to_network
+from inference.confidence import calibration_of
+from inference.network import FORMATS, description_path, load_network
+from inference.quantization import Operation, soft_argmax_operations
+from methods import get_method
+from networks import vgg
+from networks.spatial_head import MAP_STRIDE, SoftArgmax
+from pixelwise import cascade
+from pixelwise.decode import window_radius
+from utils.files import write_json
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = {"onnx": ("onnx", "tf2onnx", "onnxruntime"), "litert": ("ai_edge_litert",)}
@@ -206,9 +208,9 @@ def test_means_under_a_softmax_are_followed_to_the_end():
         ("Sum", ["chances"], ["places"]),
         ("Add", ["scaled", "places"], ["landmarks"]),
     ]
-    assert softmax_means([Operation(*node) for node in graph]) == [1, 2, 4, 6, 7]
-    assert softmax_means([Operation(*node) for node in graph if node[0] != "Softmax"]) == []
-    assert softmax_means([Operation("SOFTMAX", [0], [1]), Operation("ADD", [1], [2])]) == [0, 1]
+    assert soft_argmax_operations([Operation(*node) for node in graph]) == [1, 2, 4, 6, 7]
+    assert soft_argmax_operations([Operation(*node) for node in graph if node[0] != "Softmax"]) == []
+    assert soft_argmax_operations([Operation("SOFTMAX", [0], [1]), Operation("ADD", [1], [2])]) == [0, 1]
 
 
 @pytest.mark.parametrize("format", FORMATS)
@@ -218,7 +220,7 @@ def test_int8_leaves_means_under_a_softmax_in_float(tmp_path, format):
     image = keras.Input((SIZE, SIZE, 3))
     features = keras.layers.Conv2D(8, 3, strides=MAP_STRIDE, padding="same", activation="relu")(image)
     sharp = keras.initializers.RandomNormal(stddev=SHARP)
-    places = MeanPlace(SIZE)(keras.layers.Conv2D(68, 1, kernel_initializer=sharp)(features))
+    places = SoftArgmax(SIZE)(keras.layers.Conv2D(68, 1, kernel_initializer=sharp)(features))
     keras.Model(image, places).save(tmp_path / "best.keras")
     settings = {"method": "l1", "crop": "square", "dataset": "300W"}
     write_json(tmp_path / "settings.json", {"settings": settings})
@@ -328,7 +330,7 @@ def test_the_calibration_of_the_confidence_goes_along(tmp_path):
 
 
 def test_exported_files_are_not_timed(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("benches.inference.set_keras_threads", lambda threads: None)
+    monkeypatch.setattr("benchmarks.inference_speed.set_keras_threads", lambda threads: None)
     path = write_onnx(tmp_path / "x.onnx")
     assert benchmark.main(["inference", "--weights", str(path), "--threads", "1"]) == 1
     assert "x.onnx is an exported file already" in capsys.readouterr().err
@@ -377,10 +379,10 @@ def of_maps(tmp_path, monkeypatch):
     def save(method):
         arch, size = MAP_METHODS[method]
         keras.utils.set_random_seed(0)
-        narrow = dataclasses.replace(network_of(arch), width=1 / 16)
+        narrow = dataclasses.replace(get_network(arch), width=1 / 16)
         folder = tmp_path / method
         folder.mkdir()
-        method_of(method).build(narrow, dataset_of("300W"), size, 0.9).save(folder / "best.keras")
+        get_method(method).build(narrow, get_dataset("300W"), size, 0.9).save(folder / "best.keras")
         settings = {"method": method, "crop": "square", "dataset": "300W"}
         write_json(folder / "settings.json", {"settings": settings})
         return folder / "best.keras"
@@ -424,7 +426,7 @@ def test_a_network_of_maps_is_exported(of_maps, tmp_path):
     report = export(of_maps("heatmap"), "onnx", "float32", tmp_path / "x.onnx")
     check, how = report["check"], report["postprocessing"]
     assert check["map_shift"] < 1e-5 and check["nme_ratio"] == pytest.approx(1, abs=1e-4)
-    assert "window that reaches `reach` pixels" in how["decode"] and how["reach"] == window_reach(how["size"])
+    assert "window that reaches `reach` pixels" in how["decode"] and how["reach"] == window_radius(how["size"])
 
 
 @pytest.mark.slow

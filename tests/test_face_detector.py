@@ -1,4 +1,4 @@
-"""face_detector.py and benches/measure_detector.py: boxes of known faces, their correction, every way to get them."""
+"""face_detector.py and benchmarks/detector.py: boxes of known faces, their correction, every way to get them."""
 
 import dataclasses
 import json
@@ -8,25 +8,25 @@ import numpy as np
 import pytest
 from skimage import data
 
-from benches import measure_detector
-from benches.measure_detector import found_face, place_in, shows
-from config import DATASETS, dataset_of
-from face_readers import RawFace
+from benchmarks import detector as detector_benchmark
+from benchmarks.detector import found_face, place_in, shows
+from face_datasets.catalogue import DATASETS, get_dataset
+from face_datasets.readers import Annotation
 from image_utility import overlap
-from photos.config import CASCADES, PASSES, BoxFit
-from photos.face_detector import (
+from inference.config import CASCADES, REFINEMENT_PASSES, BoxFit
+from inference.face_detector import (
     BoxesFromFile,
     CascadeDetector,
-    FoundFace,
+    Detection,
     RawBox,
     WholeImage,
     YuNetDetector,
     _fit,
     _one_each,
-    detector_of,
     fitted_box,
+    get_detector,
 )
-from safe_files import write_json
+from utils.files import write_json
 
 FACE = np.array([178.0, 85, 271, 178])  # of the astronaut, from brows to chin and side to side, drawn by hand
 
@@ -103,7 +103,7 @@ def test_fitted_box_by_hand():
 
 def test_of_overlapping_boxes_the_surest_stays():
     def face(left, score, side=10.0):
-        return FoundFace(np.array([left, 0, left + side, side]), score)
+        return Detection(np.array([left, 0, left + side, side]), score)
 
     kept = _one_each([face(0, 0.5), face(2, 0.9), face(50, 0.3, 20), face(8, 0.8)], 0.3)
     assert [f.score for f in kept] == [0.3, 0.9, 0.8]  # largest first; 0 and 2 overlap by 2/3, 2 and 8 by 1/4
@@ -125,12 +125,12 @@ def test_boxes_from_a_file(tmp_path):
     path = tmp_path / "boxes.json"
     write_json(path, [{"image": "in/a.jpg", "faces": [{"box": [1, 2, 30, 40], "score": 0.5}]}])
     for name in ("in/a.jpg", "elsewhere/a.jpg"):
-        ((box, score, _),) = detector_of(str(path)).detect(EMPTY, 68, name)
+        ((box, score, _),) = get_detector(str(path)).detect(EMPTY, 68, name)
         assert box.tolist() == [1, 2, 30, 40] and score == 0.5
     with pytest.raises(ValueError, match="outside the image"):
-        detector_of(str(path)).detect(EMPTY[:10], 68, "a.jpg")
+        get_detector(str(path)).detect(EMPTY[:10], 68, "a.jpg")
     with pytest.raises(ValueError, match="b.jpg"):
-        detector_of(str(path)).detect(EMPTY, 68, "b.jpg")
+        get_detector(str(path)).detect(EMPTY, 68, "b.jpg")
 
 
 def test_boxes_from_a_file_come_largest_first(tmp_path):
@@ -168,12 +168,12 @@ def test_the_last_part_of_a_name_serves_only_where_one_image_has_it(tmp_path):
 
 def test_unknown_detectors(tmp_path):
     with pytest.raises(ValueError, match="whole-image"):
-        detector_of("dlib")
+        get_detector("dlib")
     with pytest.raises(FileNotFoundError, match="face_detection_yunet"):
-        detector_of(str(tmp_path / "none.onnx"))
+        get_detector(str(tmp_path / "none.onnx"))
     (tmp_path / "bad.onnx").write_bytes(b"no network")
     with pytest.raises(ValueError, match=r"bad\.onnx"):
-        detector_of(str(tmp_path / "bad.onnx"))
+        get_detector(str(tmp_path / "bad.onnx"))
 
 
 def write_yunet(path, side):
@@ -248,7 +248,7 @@ def test_what_counts_as_found():
     assert shows(np.array([0.1, 0.1, 0.8, 0.8])) and not shows(np.array([0.6, 0, 0.8, 0.8]))
     assert not shows(np.array([0, 0, 0.3, 0.3]))  # a box three times as large
     landmarks = np.array([[0.0, 0], [10, 10]])
-    near, far = (FoundFace(np.array(box, np.float64), 1.0) for box in ([1, 1, 11, 11], [30, 30, 40, 40]))
+    near, far = (Detection(np.array(box, np.float64), 1.0) for box in ([1, 1, 11, 11], [30, 30, 40, 40]))
     assert found_face([far, near], landmarks) is near
     assert found_face([far], landmarks) is None and found_face([], landmarks) is None
 
@@ -266,29 +266,29 @@ def test_measuring_prints_the_facts(tmp_path, capsys):
         (folder / f"{number}_1.pts").write_text(f"version: 1\nn_points: 68\n{{\n{moved}\n}}\n")
     (folder / "noise_1.pts").write_text(f"version: 1\nn_points: 68\n{{\n{rows}\n}}\n")
     cv2.imwrite(str(folder / "noise_1.jpg"), np.random.default_rng(0).integers(0, 256, (300, 300, 3), np.uint8))
-    assert measure_detector.main(["--dataset", "300W", "--raw", str(tmp_path)]) == 0
+    assert detector_benchmark.main(["--dataset", "300W", "--raw", str(tmp_path)]) == 0
     told = capsys.readouterr().out
     assert "frontal: 3 of 4 faces found" in told and "width 0.9" in told
-    assert measure_detector.main(["--dataset", "300W", "--raw", str(tmp_path), "--split", "test"]) == 1
+    assert detector_benchmark.main(["--dataset", "300W", "--raw", str(tmp_path), "--split", "test"]) == 1
     assert "no test faces" in capsys.readouterr().err
 
 
 def test_the_cost_of_boxes_is_counted_by_the_set_s_own_normaliser(weights, tmp_path, capsys):
     """A set with boxes, as AFLW's: boxes of twice the side halve every error."""
     cv2.imwrite(str(tmp_path / "a.png"), data.astronaut()[:, :, ::-1])
-    dataset = dataclasses.replace(dataset_of("300W"), normaliser="box")
+    dataset = dataclasses.replace(get_dataset("300W"), normaliser="box")
     landmarks = np.linspace(FACE[:2], FACE[2:], 68)
-    raw = RawFace("a.png", dataset.parts[0], tmp_path / "a.png", None, landmarks, "a.png")
+    raw = Annotation("a.png", dataset.parts[0], tmp_path / "a.png", None, landmarks, "a.png")
     printed = []
     for side in (10, 20):
         boxed = dataclasses.replace(raw, box=(5, 5, 5 + side, 5 + side))
-        measure_detector.compare(dataset, [boxed, boxed], str(weights))
+        detector_benchmark.compare(dataset, [boxed, boxed], str(weights))
         head, *rows = capsys.readouterr().out.splitlines()[1:]
         printed.append([float(row.split()[-2]) for row in rows])
-        assert head.startswith("box NME in %") and len(rows) == 2 * (1 + PASSES)
+        assert head.startswith("box NME in %") and len(rows) == 2 * (1 + REFINEMENT_PASSES)
     np.testing.assert_allclose(printed[0], 2 * np.array(printed[1]), atol=0.03)
     with pytest.raises(ValueError, match="needs a box of every face"):
-        measure_detector.compare(dataset, [boxed, raw], str(weights))
+        detector_benchmark.compare(dataset, [boxed, raw], str(weights))
 
 
 def test_every_data_set_has_a_box():

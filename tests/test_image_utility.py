@@ -4,26 +4,26 @@ import numpy as np
 import pytest
 
 from config import CROPS
+from face_datasets.layouts import LAYOUT_68
 from image_utility import (
-    DISTURBANCE,
+    PHOTOMETRIC,
+    Augmentation,
+    apply_photometric,
     compose,
     crop_matrix,
-    disturb,
     from_grid,
     from_targets,
     invert,
     mirror_landmarks,
     occlude,
-    sample_disturbances,
-    sample_geometry,
+    sample_affine,
+    sample_photometric,
     shrink,
     to_grid,
     to_targets,
     transform,
     warp,
 )
-from landmark_layouts import LAYOUT_68
-from recipes import Augmentation
 
 FACE = np.array([[100.0, 200.0], [300.0, 250.0], [220.0, 400.0], [180.0, 310.0]])  # box 100, 200, 300, 400
 
@@ -104,7 +104,7 @@ def test_image_and_landmarks_move_together():
     rng = np.random.default_rng(2)
     points = np.array([[70.0, 90.0], [150.5, 80.25], [110.0, 160.0]])
     image = spot(240, points)
-    moves, flips = sample_geometry(rng, 20, Augmentation(), 240)
+    moves, flips = sample_affine(rng, 20, Augmentation(), 240)
     assert flips.any() and not flips.all()
     for move in moves:
         moved = warp(image, move, 240)
@@ -115,7 +115,7 @@ def test_image_and_landmarks_move_together():
 
 def test_moves_stay_in_their_ranges():
     ranges = Augmentation(rotation=20, scale=(0.8, 1.1), shift=0.05, flip=0.5)
-    moves, flips = sample_geometry(np.random.default_rng(3), 2000, ranges, 100)
+    moves, flips = sample_affine(np.random.default_rng(3), 2000, ranges, 100)
     linear = moves[:, :, :2].copy()
     scale = np.sqrt(np.abs(np.linalg.det(linear)))
     assert (np.linalg.det(linear) < 0).tolist() == flips.tolist()
@@ -135,7 +135,7 @@ def test_the_same_seed_gives_the_same_face():
     image = np.random.default_rng(4).integers(0, 255, (64, 64, 3), dtype=np.uint8)
 
     def disturbed(seed):
-        return disturb(image, sample_disturbances(np.random.default_rng(seed), 1, ALWAYS, 64)[0])
+        return apply_photometric(image, sample_photometric(np.random.default_rng(seed), 1, ALWAYS, 64)[0])
 
     np.testing.assert_array_equal(disturbed(1), disturbed(1))
     assert (disturbed(1) != disturbed(2)).any()
@@ -143,14 +143,14 @@ def test_the_same_seed_gives_the_same_face():
 
 def test_disturbing_leaves_the_source_alone():
     image = np.full((64, 64, 3), 100, np.uint8)
-    for disturbance in sample_disturbances(np.random.default_rng(0), 8, ALWAYS, 64):
-        disturb(image, disturbance)
+    for disturbance in sample_photometric(np.random.default_rng(0), 8, ALWAYS, 64):
+        apply_photometric(image, disturbance)
     assert (image == 100).all()
 
 
 def test_disturbances_stay_in_their_ranges():
     ranges = Augmentation(grey=0.2, blur=0.3, noise=0.4, occlusion=0.5)
-    drawn = sample_disturbances(np.random.default_rng(6), 4000, ranges, 112)
+    drawn = sample_photometric(np.random.default_rng(6), 4000, ranges, 112)
     covered = drawn["cover"][:, 2] > drawn["cover"][:, 0]
     shares = [drawn["grey"].mean(), (drawn["blur"] > 0).mean(), (drawn["noise"] > 0).mean(), covered.mean()]
     np.testing.assert_allclose(shares, [0.2, 0.3, 0.4, 0.5], atol=0.03)
@@ -165,7 +165,7 @@ def test_disturbances_stay_in_their_ranges():
 
 def test_a_cover_by_hand():
     image = np.arange(4 * 4 * 3, dtype=np.uint8).reshape(4, 4, 3)
-    cover = np.zeros((), DISTURBANCE)
+    cover = np.zeros((), PHOTOMETRIC)
     np.testing.assert_array_equal(occlude(image, cover), image)
     cover["cover"], cover["colour"] = (1, 0, 3, 1), (7, 8, 9)
     expected = image.copy()
@@ -178,7 +178,7 @@ def test_a_cover_by_hand():
 
 def test_a_flip_twice_is_no_flip():
     face = np.random.default_rng(5).uniform(0, 100, (68, 2))
-    np.testing.assert_array_equal(mirror_landmarks(mirror_landmarks(face, LAYOUT_68), LAYOUT_68), face)
+    np.testing.assert_array_equal(mirror_landmarks(mirror_landmarks(face, LAYOUT_68.partners), LAYOUT_68), face)
 
 
 def test_targets_by_hand_and_back():

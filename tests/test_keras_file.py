@@ -11,7 +11,7 @@ from keras import layers
 from keras2_files import HUGE, entry, setting
 from small_networks import images_for, predict
 
-from cnn_model import load_model
+from networks.weights import load_model
 
 
 @keras.saving.register_keras_serializable(package="acr", name="TestTwice")

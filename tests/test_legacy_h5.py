@@ -14,8 +14,9 @@ from keras import layers
 from keras2_files import HUGE, entry, layer_in, setting, write_keras2
 from small_networks import TOLERANCE, images_for, predict, randomise, small_network
 
-from cnn_model import CNNModel, load_model
+from cnn_model import CNNModel
 from config import ModelArch
+from networks.weights import load_model
 
 DATA = Path(os.environ.get("FACE_DATA", Path(__file__).parents[1] / "../shared/data"))
 FIXTURES = DATA.parent / "fixtures/legacy_h5"

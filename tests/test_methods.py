@@ -10,24 +10,23 @@ import pytest
 
 import ace_net.losses
 import acr_loss
-import anisotropic_loss
 import benchmark
 import methods
 import pixelwise.losses
 import pixelwise.targets
-import point_losses
-from ace_net.contours import contour_map_of, vertices
 from ace_net.losses import ACELoss, terms
-from config import dataset_of
+from ace_net.outlines import contour_map_of, vertices
+from face_datasets.catalogue import get_dataset
+from losses import anisotropic, regression
+from losses.base import FaceLoss
 from methods import METHODS
 from pixelwise.cascade import MeanFace
-from point_losses import FaceLoss
 from synthetic_faces.face import shape_of
 from train import Train
 
-W300 = dataset_of("300W")
+W300 = get_dataset("300W")
 POINTS = np.random.default_rng(0).uniform(0, 32, (3, 68, 2))
-LOSSES = (acr_loss, anisotropic_loss, point_losses, pixelwise.losses, pixelwise.targets, ace_net.losses)
+LOSSES = (acr_loss, anisotropic, regression, pixelwise.losses, pixelwise.targets, ace_net.losses)
 FLAT = ("distribution", "heatmap", "adaptive_wing", "pwc", "pwc_disc", "hybrid", "hybrid_disc")  # maps of coordinates
 WEAK = {"sigma": 2, "distance": 6.0, "perfect": 4.92, "scale": 1.5, "landmark_weight": 0.1, "line_weight": 0.1}
 PACKED = ("CONTOUR_POINTS", "LINE_SAMPLES")  # say how targets lie in their array, not how much they cost

@@ -7,9 +7,11 @@ import pytest
 
 import config
 import metrics
+from face_datasets.catalogue import get_dataset
+from face_datasets.normalisers import normaliser_distance
 
-W300 = config.dataset_of("300W")
-COFW = config.dataset_of("COFW")
+W300 = get_dataset("300W")
+COFW = get_dataset("COFW")
 
 
 @pytest.fixture
@@ -33,9 +35,9 @@ def faces_68(rng, count):
 
 def test_normaliser_distance_by_hand(rng):
     truth = faces_68(rng, 3)
-    np.testing.assert_allclose(metrics.normaliser_distance(truth, W300.layout, "inter-ocular"), 50.0)
+    np.testing.assert_allclose(normaliser_distance(truth, W300.layout, "inter-ocular"), 50.0)
     pupils = (143 * 5 + 130) / 6 - 95, (72 * 5 + 120) / 6 - 80  # means of six landmarks, x and y apart
-    np.testing.assert_allclose(metrics.normaliser_distance(truth, W300.layout, "inter-pupil"), np.hypot(*pupils))
+    np.testing.assert_allclose(normaliser_distance(truth, W300.layout, "inter-pupil"), np.hypot(*pupils))
 
 
 @pytest.mark.parametrize(
@@ -49,41 +51,41 @@ def test_normaliser_distance_by_hand(rng):
     ],
 )
 def test_normalisers_are_the_published_points(rng, dataset, name, points):
-    layout = config.dataset_of(dataset).layout
+    layout = get_dataset(dataset).layout
     truth = rng.uniform(0, 200, (4, layout.points, 2))
     expected = np.hypot(*(truth[:, points[0]] - truth[:, points[1]]).T)
-    np.testing.assert_allclose(metrics.normaliser_distance(truth, layout, name), expected)
+    np.testing.assert_allclose(normaliser_distance(truth, layout, name), expected)
 
 
 def test_zero_distance_names_the_face(rng):
     truth = faces_68(rng, 2)
     truth[1, 36] = truth[1, 45]
     with pytest.raises(ValueError, match="ibug/b.jpg.*zero"):
-        metrics.normaliser_distance(truth, W300.layout, "inter-ocular", ["a.jpg", "ibug/b.jpg"])
+        normaliser_distance(truth, W300.layout, "inter-ocular", ["a.jpg", "ibug/b.jpg"])
     with pytest.raises(ValueError, match="number 1"):
-        metrics.normaliser_distance(truth, W300.layout, "inter-ocular")
+        normaliser_distance(truth, W300.layout, "inter-ocular")
 
 
 def test_box_normalisers_by_hand(rng):
     truth = rng.uniform(10, 20, (2, 68, 2))
     truth[:, 0], truth[:, 1] = (0, 5), (40, 95)  # the box around the landmarks: 40 x 90, a square of side 60
     boxes = np.array([[0, 0, 100, 100], [10, 20, 59, 120]], float)  # sides 100 and sqrt(49 * 100)
-    np.testing.assert_allclose(metrics.normaliser_distance(truth, W300.layout, "landmark-box"), [60.0, 60.0])
-    np.testing.assert_allclose(metrics.normaliser_distance(truth, W300.layout, "box", boxes=boxes), [100.0, 70.0])
+    np.testing.assert_allclose(normaliser_distance(truth, W300.layout, "landmark-box"), [60.0, 60.0])
+    np.testing.assert_allclose(normaliser_distance(truth, W300.layout, "box", boxes=boxes), [100.0, 70.0])
     with pytest.raises(ValueError, match="'box' needs a box of every face.*landmark-box"):
-        metrics.normaliser_distance(truth, W300.layout, "box")
+        normaliser_distance(truth, W300.layout, "box")
     boxes[1, 2] = 10  # without width
     with pytest.raises(ValueError, match="box distance of face 'b.jpg' is zero"):
-        metrics.normaliser_distance(truth, W300.layout, "box", ["a.jpg", "b.jpg"], boxes)
+        normaliser_distance(truth, W300.layout, "box", ["a.jpg", "b.jpg"], boxes)
     for wrong in (np.nan, np.inf):
         boxes[1, 2] = wrong
         with pytest.raises(ValueError, match=f"box distance of face 'b.jpg' is {wrong}"):
-            metrics.normaliser_distance(truth, W300.layout, "box", ["a.jpg", "b.jpg"], boxes)
+            normaliser_distance(truth, W300.layout, "box", ["a.jpg", "b.jpg"], boxes)
 
 
 def test_unknown_normaliser(rng):
     with pytest.raises(ValueError, match="inter-galactic.*inter-ocular"):
-        metrics.normaliser_distance(faces_68(rng, 1), W300.layout, "inter-galactic")
+        normaliser_distance(faces_68(rng, 1), W300.layout, "inter-galactic")
 
 
 def test_nme_by_hand(rng):
@@ -186,7 +188,7 @@ def test_official_counts():
     assert W300.subsets.get("validation", {}) == {}
     assert COFW.subsets.get("test", {}) == {"full": 507}
     assert COFW.subsets.get("private", {}) == {}
-    assert config.dataset_of("WFLW").subsets.get("test", {})["make-up"] == 206
+    assert get_dataset("WFLW").subsets.get("test", {})["make-up"] == 206
 
 
 def evaluate_shifted(rng, shifts, subsets, **options):

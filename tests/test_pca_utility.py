@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from config import PCA_PERCENTAGES, DatasetName, dataset_of
+from config import PCA_PERCENTAGES, DatasetName
+from face_datasets.catalogue import get_dataset
 from pca_utility import PCAUtility, ShapeModel, eigenbasis_path, fit_eigenbases, load_labels, pca_folder
-from safe_files import folder_lock
+from utils.files import folder_lock
 
-W300 = dataset_of(DatasetName.w300)
+W300 = get_dataset(DatasetName.w300)
 
 
 @pytest.fixture
@@ -147,11 +148,11 @@ def test_arrays_that_do_not_fit_are_an_error(tmp_path):
 FIT = """
 import sys
 sys.path[:0] = ["."]
-from config import dataset_of
+from config import get_dataset
 from pca_utility import fit_eigenbases
 print("ready", flush=True)
 sys.stdin.readline()
-fit_eigenbases(sys.argv[1], dataset_of("300W"))
+fit_eigenbases(sys.argv[1], get_dataset("300W"))
 """
 
 

@@ -6,16 +6,16 @@ import pytest
 from keras import ops
 from scipy.ndimage import grey_dilation
 
-from config import LOSS_INPUT
+from config import LOSS_REFERENCE_SIZE
 from image_utility import from_targets, to_targets
-from maps import soft_argmax
+from networks.heatmap_ops import soft_argmax
 from pixelwise import losses
-from pixelwise.decode import decode_last_stage, map_decoders, window_reach
+from pixelwise.decode import decode_last_stage, map_decoders, window_radius
 from pixelwise.losses import ADAPTIVE_WING, HYBRID_BETA, SHARPNESS
 from pixelwise.targets import MAP_SIGMA, first_of_pixel, from_pixels, pixel_indices, to_pixels
 
 SIDE, POINTS = 28, 5
-SIGMA = MAP_SIGMA * SIDE / LOSS_INPUT
+SIGMA = MAP_SIGMA * SIDE / LOSS_REFERENCE_SIZE
 
 
 @pytest.fixture
@@ -152,8 +152,8 @@ def test_a_place_does_not_mind_a_thin_background():
     probabilities = np.full((1, 112, 112, 2), 1e-4, np.float32)
     probabilities[0, 80, 30, 0] = 0.8
     log_probabilities = np.log(probabilities)
-    np.testing.assert_allclose(losses.class_places(log_probabilities), [[[30, 80]]], atol=0.02)
-    plain = np.asarray(losses.class_places(log_probabilities, sharpness=1.0))
+    np.testing.assert_allclose(losses.class_soft_argmax(log_probabilities), [[[30, 80]]], atol=0.02)
+    plain = np.asarray(losses.class_soft_argmax(log_probabilities, sharpness=1.0))
     share = 12543e-4 / (12543e-4 + 0.8)  # of the background, whose mean is nearly the middle
     np.testing.assert_allclose(plain[0, 0], [30 + share * 25.5, 80 - share * 24.5], atol=0.02)
 
@@ -164,14 +164,14 @@ def test_hybrid_is_cross_entropy_and_distance_in_pixels_of_224(rng):
     weights = np.exp(log_probabilities[..., :-1].astype(np.float64)) ** SHARPNESS
     weights /= weights.sum(axis=(1, 2), keepdims=True)
     places = np.stack([(weights.sum(axis) * np.arange(SIDE)[:, None]).sum(1) for axis in (1, 2)], axis=-1)
-    distance = np.linalg.norm(places - landmarks, axis=-1).mean(axis=1) * LOSS_INPUT / SIDE
+    distance = np.linalg.norm(places - landmarks, axis=-1).mean(axis=1) * LOSS_REFERENCE_SIZE / SIDE
     expected = np.asarray(losses.pixelwise(targets_of(landmarks), log_probabilities)) + HYBRID_BETA * distance
     np.testing.assert_allclose(losses.hybrid(targets_of(landmarks), log_probabilities), expected, rtol=1e-4)
 
 
 def test_distance_by_hand():
     truth = np.zeros((1, 4), np.float32)
-    found = np.array([[3, 4, 0, 0]], np.float32) / LOSS_INPUT
+    found = np.array([[3, 4, 0, 0]], np.float32) / LOSS_REFERENCE_SIZE
     assert float(losses.distance(truth, found)[0]) == pytest.approx(2.5, rel=1e-5)
     stages = np.stack([found, 3 * found], axis=1)  # (1, 2, 4)
     assert float(losses.distance(truth, stages)[0]) == pytest.approx(5, rel=1e-5)
@@ -233,7 +233,7 @@ def test_argmax_is_the_highest_pixel(rng):
 def test_subpixel_finds_what_lies_between_pixels(rng, logarithms):
     side = 112
     landmarks = rng.uniform(6, side - 7, (2, POINTS, 2))
-    maps = dense_log_gaussians(landmarks, side, MAP_SIGMA * side / LOSS_INPUT).astype(np.float32)
+    maps = dense_log_gaussians(landmarks, side, MAP_SIGMA * side / LOSS_REFERENCE_SIZE).astype(np.float32)
     decoders = map_decoders(background=False, logarithms=logarithms)
     maps = maps if logarithms else np.exp(maps)
     np.testing.assert_allclose(decoders["subpixel"](maps, side), landmarks, atol=0.06)
@@ -252,7 +252,7 @@ def test_subpixel_sees_its_window_alone():
 @pytest.mark.parametrize(("side", "reach"), [(224, 9), (112, 5), (64, 3), (28, 2)])
 def test_the_window_reaches_what_it_says_at_every_size(side, reach):
     """Three sigma are 4.5 pixels of 112: a pixel at 4.5 is part of what the Gaussian says."""
-    assert window_reach(side) == reach
+    assert window_radius(side) == reach
     maps = np.zeros((1, side, side, 2), np.float32)
     maps[0, 12, 12], maps[0, 12, 12 + reach, 0], maps[0, 12, 12 + reach + 1, 1] = 1, 0.5, 0.5
     found = map_decoders(background=False, logarithms=False)["subpixel"](maps, side)

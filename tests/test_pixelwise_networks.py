@@ -9,16 +9,17 @@ import pytest
 from gradients import gradient
 from keras import ops
 
-import config
-from cnn_model import CNNModel, load_model
-from config import ModelArch, dataset_of, network_of
+from cnn_model import NETWORKS, CNNModel, get_network
+from config import ModelArch
+from face_datasets.catalogue import get_dataset
 from methods import METHODS
-from pixelwise import vgg
+from networks import vgg
+from networks.weights import load_model
 from pixelwise.adversary import build_discriminator
 from pixelwise.cascade import MeanFace, Realign, Restore
 
-W300 = dataset_of("300W")
-SMALL = dataclasses.replace(network_of(ModelArch.VGG19S), width=1 / 32)
+W300 = get_dataset("300W")
+SMALL = dataclasses.replace(get_network(ModelArch.VGG19S), width=1 / 32)
 
 
 @pytest.fixture
@@ -51,7 +52,7 @@ def no_draws(monkeypatch):
     ],
 )
 def test_the_networks_are_as_large_as_published(no_draws, method, parameters):
-    model = METHODS[method].build(network_of(ModelArch.VGG19), W300, 224, 0.9)
+    model = METHODS[method].build(get_network(ModelArch.VGG19), W300, 224, 0.9)
     assert trainable(model) == parameters
     if method == "cascaded":
         assert trainable(model.get_layer("stage_1")) == 11_146_312
@@ -69,7 +70,7 @@ def test_maps_are_as_large_as_the_input(shallow, method, size):
 
 
 def test_shortcuts_lie_at_an_eighth_and_a_sixteenth_of_the_input():
-    for arch, row in config.NETWORKS.items():
+    for arch, row in NETWORKS.items():
         if arch in (ModelArch.EFNB3, ModelArch.DN121, ModelArch.VGG19, ModelArch.ACE):  # as relatives; has no taps
             continue
         from cnn_model import backbone
@@ -101,7 +102,7 @@ def test_the_image_is_seen_as_grey(shallow):
 
 
 def test_regression_takes_the_same_backbone(shallow, monkeypatch):
-    monkeypatch.setitem(config.NETWORKS, ModelArch.VGG19S, SMALL)
+    monkeypatch.setitem(NETWORKS, ModelArch.VGG19S, SMALL)
     model = CNNModel().get_model(ModelArch.VGG19S, 136, input_size=32)
     assert model.output_shape == (None, 136)
     assert model.get_layer("pool4").output.shape[1:3] == (2, 2)

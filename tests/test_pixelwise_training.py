@@ -8,20 +8,22 @@ import keras
 import numpy as np
 import pytest
 
-import config
 import test as evaluation
-from benches import shapes
-from checkpoint import Checkpoint, read_snapshots, settled
-from cnn_model import load_model
-from config import ModelArch, dataset_of, network_of
-from methods import METHODS, method_of, read_by
-from pixelwise import cascade, vgg
+from benchmarks import occlusion
+from cnn_model import NETWORKS, get_network
+from config import ModelArch
+from face_datasets.catalogue import get_dataset
+from face_datasets.face_dataset import load_faces
+from methods import METHODS, get_method, read_by
+from networks import vgg
+from networks.weights import load_model
+from pixelwise import cascade
 from pixelwise.adversary import Adversarial, discriminator_loss, face_loss, shapes_of
 from pixelwise.losses import HybridLoss
 from pixelwise.targets import to_pixels
-from prepared_faces import load_faces
-from recipes import RECIPES
 from train import Train
+from training.callbacks import Checkpoint, patience_exhausted, read_snapshots
+from training.recipes import RECIPES
 
 TENSORFLOW = keras.backend.backend() == "tensorflow"
 POINTS, SIDE = 4, 16
@@ -33,8 +35,8 @@ def small(monkeypatch):
     monkeypatch.setattr(vgg, "BLOCKS", ((1, 64),) * 5)
     monkeypatch.setattr(cascade, "CHANNELS", (64,))
     monkeypatch.setattr(cascade, "CONVOLUTIONS", 1)
-    narrow = dataclasses.replace(network_of(ModelArch.VGG19S), width=1 / 16)
-    monkeypatch.setitem(config.NETWORKS, ModelArch.VGG19S, narrow)
+    narrow = dataclasses.replace(get_network(ModelArch.VGG19S), width=1 / 16)
+    monkeypatch.setitem(NETWORKS, ModelArch.VGG19S, narrow)
 
 
 def run_of(prepared, folder, method, **changes):
@@ -149,7 +151,7 @@ def test_killed_and_resumed_with_both_networks_is_never_stopped(prepared_300w, t
 
     best = load_model(tmp_path / "whole/best.keras")
     assert best.name == "vgg19s_maps"  # the detector alone
-    detector = method_of("hybrid").build(network_of(ModelArch.VGG19S), dataset_of("300W"), 32, 0.9)
+    detector = get_method("hybrid").build(get_network(ModelArch.VGG19S), get_dataset("300W"), 32, 0.9)
     assert [weight.shape for weight in best.weights] == [weight.shape for weight in detector.weights]
 
 
@@ -176,7 +178,7 @@ def test_runs_are_evaluated_by_both_decoders_and_on_covered_faces(prepared_300w,
     assert len(entries) == 6 and np.isfinite([entry["landmarks"] for entry in entries]).all()
 
     words = ["--runs", str(tmp_path / "runs"), "--data-dir", str(prepared_300w), "--out", str(tmp_path / "shapes")]
-    assert shapes.main(words) == 0
+    assert occlusion.main(words) == 0
     with open(tmp_path / "shapes/table.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["entry"] for row in rows] == [
@@ -200,19 +202,19 @@ def test_runs_of_several_input_sizes_are_not_compared(prepared_300w, tmp_path, c
     for size in (32, 40):
         run_of(prepared_300w, tmp_path / "runs" / str(size), "l2", epochs=1, input_size=size).train()
     words = ["--runs", str(tmp_path / "runs"), "--data-dir", str(prepared_300w), "--out", str(tmp_path / "out")]
-    assert shapes.main(words) == 1
+    assert occlusion.main(words) == 1
     assert "one input size can be compared. Received 32 32, 40 40" in capsys.readouterr().err
 
 
 def test_no_runs_is_an_error(prepared_300w, tmp_path, capsys):
     words = ["--runs", str(tmp_path), "--data-dir", str(prepared_300w), "--out", str(tmp_path / "out")]
-    assert shapes.main(words) == 1
+    assert occlusion.main(words) == 1
     assert "no trained run below" in capsys.readouterr().err
 
 
 def test_distance_to_the_space_of_faces(prepared_300w):
     faces = load_faces(prepared_300w, "300W", "train")
-    space = shapes.FaceSpace(faces.landmarks, faces.dataset.layout)
+    space = occlusion.FaceSpace(faces.landmarks, faces.dataset.layout)
     turn = 3 * np.array([[0.6, -0.8], [0.8, 0.6]])
     here = space.distance(faces.landmarks)
     np.testing.assert_allclose(space.distance(faces.landmarks @ turn.T + 40), here, rtol=1e-6)  # pose is no matter
@@ -226,8 +228,8 @@ def test_distance_to_the_space_of_faces(prepared_300w):
 
 def test_settled_by_hand():
     rows = [{"epoch": epoch, "val_nme": nme} for epoch, nme in enumerate((5.0, 4.0, 4.5, 4.1), start=1)]
-    assert not settled(rows, None) and not settled([], 1)
-    assert not settled(rows, 3) and settled(rows, 2)
+    assert not patience_exhausted(rows, None) and not patience_exhausted([], 1)
+    assert not patience_exhausted(rows, 3) and patience_exhausted(rows, 2)
 
 
 def test_a_run_ends_early_and_stays_ended(prepared_300w, tmp_path, monkeypatch):

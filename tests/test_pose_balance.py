@@ -10,21 +10,24 @@ import pytest
 
 import methods
 import train
-from benches.losses import strip
-from benches.tiny_method import build_tiny
-from checkpoint import read_snapshots
-from config import CROPS, dataset_of
-from face_batches import TrainingBatches
-from figures import draw_strip
-from landmark_layouts import LAYOUT_68
-from methods import encode_regression, method_of, start_at_bins
-from picture_files import read_image
-from pose_balance import align, mean_of_bins, pose_bins
-from prepared_faces import load_faces
-from recipes import RECIPES
-from test import predict_faces
+from benchmarks.comparison_plots import draw_strip
+from benchmarks.losses import strip
+from config import CROPS
+from evaluation.evaluator import predict_faces
+from face_datasets.catalogue import get_dataset
+from face_datasets.face_dataset import load_faces
+from face_datasets.layouts import LAYOUT_68
+from methods import encode_regression, get_method
+from pca_utility import align
+from tests.robustness.tiny_network import build_tiny
+from training.batches import TrainingBatches
+from training.callbacks import read_snapshots
+from training.initialisation import init_bias_at_pose_mean
+from training.pose_balance import mean_of_bins, pose_bins
+from training.recipes import RECIPES
+from utils.image_files import read_image
 
-W300 = dataset_of("300W")
+W300 = get_dataset("300W")
 SMALL = dataclasses.replace(RECIPES["quick"], input_size=32, batch_size=4)
 
 
@@ -168,7 +171,7 @@ def test_a_network_without_features_predicts_the_mean_of_the_bins(faces):
     batches = batches_of(faces)
     model = build_tiny(None, W300, 32, 0.9)
     model.layers[-1].kernel.assign(np.zeros(model.layers[-1].kernel.shape))
-    start_at_bins(model, batches)
+    init_bias_at_pose_mean(model, batches)
     expected = mean_of_bins(encode_regression(batches.landmarks, 32), pose_bins(faces.landmarks, 0))
     np.testing.assert_allclose(model.predict_on_batch(batches[0][0])[0], expected, atol=1e-6)
 
@@ -178,7 +181,7 @@ def test_a_network_without_features_predicts_the_mean_face_where_the_recipe_says
     model = build_tiny(None, W300, 32, 0.9)
     for mean_face, expected in ((False, 0.0), (True, encode_regression(batches.landmarks, 32).mean(axis=0))):
         batches.recipe = dataclasses.replace(batches.recipe, mean_face=mean_face)
-        method_of("acr").start(model, batches)
+        get_method("acr").start(model, batches)
         np.testing.assert_allclose(model.layers[-1].bias.numpy(), expected, atol=1e-7)
 
 
@@ -191,12 +194,12 @@ def test_the_bias_is_the_same_as_displacement_targets(faces):
         dense = [keras.layers.Dense(16, "relu"), keras.layers.Dense(W300.outputs)]
         model = keras.Sequential([keras.Input((32, 32, 3)), keras.layers.Flatten(), *dense])
         if at_mean:
-            start_at_bins(model, batches)
+            init_bias_at_pose_mean(model, batches)
             mean = keras.ops.convert_to_numpy(model.layers[-1].bias)
         shift = 0.0 if at_mean else mean
         optimizer = keras.optimizers.AdamW(2e-3, weight_decay=1e-2)
         optimizer.exclude_from_weight_decay(var_names=["bias"])
-        loss = method_of("anisotropic").loss(None, W300, "square")
+        loss = get_method("anisotropic").loss(None, W300, "square")
 
         def of_displacements(true, predicted, loss=loss, shift=shift):
             return loss(true + shift, predicted + shift)  # tangents are those of the face, not of its displacement
@@ -284,7 +287,7 @@ def test_the_last_snapshot_is_of_the_trained_weights(tiny, prepared_300w, tmp_pa
     snapshots = read_snapshots(tmp_path / "run/snapshots.json")
     held_out = load_faces(prepared_300w, "300W", "validation", 32)
     model = keras.saving.load_model(tmp_path / "run/last.keras", compile=False)
-    predicted = predict_faces(model, method_of("l1"), held_out, CROPS["square"])
+    predicted = predict_faces(model, get_method("l1"), held_out, CROPS["square"])
     face = held_out.names.index(snapshots["image"])
     np.testing.assert_allclose(snapshots["epochs"][2], predicted[face], atol=1e-3)
 

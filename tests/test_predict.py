@@ -18,8 +18,11 @@ from PIL import Image
 from skimage import data
 
 import predict
-from benches.tiny_method import build_tiny
-from config import CROPS, dataset_of
+from config import CROPS
+from evaluation.calibrate import calibrate
+from face_datasets.catalogue import get_dataset
+from face_datasets.face_dataset import load_faces
+from face_datasets.layouts import LAYOUT_29, LAYOUT_68
 from image_utility import (
     box_corners,
     compose,
@@ -31,16 +34,14 @@ from image_utility import (
     to_targets,
     transform,
 )
-from landmark_layouts import LAYOUT_29, LAYOUT_68
-from photos.calibrate import calibrate
-from photos.confidence import Calibration, calibration_of, copy_moves, map_back, spread_of
-from photos.config import COPIES
-from photos.face_detector import FoundFace
-from photos.overlay import draw_faces
-from photos.predictor import Face, Predictor, best_weights
-from picture_files import read_photo
-from prepared_faces import load_faces
-from safe_files import write_json
+from inference.confidence import Calibration, calibration_of, map_back, tta_matrices, tta_std
+from inference.config import COPIES
+from inference.face_detector import Detection
+from inference.overlay import draw_faces
+from inference.predictor import Face, Predictor, best_weights
+from tests.robustness.tiny_network import build_tiny
+from utils.files import write_json
+from utils.image_files import read_untrusted_image
 
 ROOT = Path(__file__).parent.parent
 SIZE = 32
@@ -99,7 +100,7 @@ def mark_predictor():
 
 def test_landmarks_come_back_to_image_pixels_from_a_loose_box():
     image = marks()
-    (faces,) = mark_predictor().align([image], [[FoundFace(np.array([100.0, 60, 190, 140]), 0.9)]])
+    (faces,) = mark_predictor().align([image], [[Detection(np.array([100.0, 60, 190, 140]), 0.9)]])
     np.testing.assert_allclose(faces[0].landmarks[[0, -1]], [(120, 90), (170, 110)], atol=0.4)
     assert faces[0].score == 0.9 and faces[0].confidence is None
     np.testing.assert_array_equal(faces[0].box, [100, 60, 190, 140])
@@ -107,7 +108,7 @@ def test_landmarks_come_back_to_image_pixels_from_a_loose_box():
 
 def test_all_faces_of_all_images_go_through_the_network_together():
     predictor = mark_predictor()
-    box = FoundFace(np.array([100.0, 60, 190, 140]), 1.0)
+    box = Detection(np.array([100.0, 60, 190, 140]), 1.0)
     result = predictor.align([marks()] * 4, [[box, box], [], [box], [box] * 3])
     assert [len(faces) for faces in result] == [2, 0, 1, 3]
     assert predictor.network.batches == [6, 6]  # two passes
@@ -115,8 +116,8 @@ def test_all_faces_of_all_images_go_through_the_network_together():
 
 def test_a_face_is_the_same_alone_and_among_others(predictor):
     astronaut = data.astronaut()
-    box = FoundFace(np.array([180.0, 85, 272, 177]), 1.0)
-    other = FoundFace(np.array([300.0, 200, 400, 320]), 1.0)
+    box = Detection(np.array([180.0, 85, 272, 177]), 1.0)
+    other = Detection(np.array([300.0, 200, 400, 320]), 1.0)
     alone = predictor.align([astronaut], [[box]])[0][0]
     among = predictor.align([marks(), astronaut], [[other], [other, box]])[1][1]
     np.testing.assert_allclose(alone.landmarks, among.landmarks, atol=1e-3)
@@ -146,12 +147,12 @@ def test_broken_weights_are_told():
     predictor = mark_predictor()
     predictor.network.predict = lambda images: np.full((len(images), 29, 2), np.nan)
     with pytest.raises(ValueError, match="not finite"):
-        predictor.align([marks()], [[FoundFace(np.array([100.0, 60, 190, 140]), 1.0)]])
+        predictor.align([marks()], [[Detection(np.array([100.0, 60, 190, 140]), 1.0)]])
 
 
 def test_boxes_in_a_detectors_own_border_are_no_faces():
     predictor = mark_predictor()
-    inside, outside = (FoundFace(np.array(box, np.float64), 1.0) for box in ([-30, 0, 40, 70], [-60, 0, 20, 80]))
+    inside, outside = (Detection(np.array(box, np.float64), 1.0) for box in ([-30, 0, 40, 70], [-60, 0, 20, 80]))
 
     class Given:
         def detect(self, image, points, name=""):
@@ -165,7 +166,7 @@ def test_landmarks_that_leave_the_image_do_not_take_the_crop_along():
     """A network that is lost says a place outside; the second pass still has something to look at."""
     predictor = mark_predictor()
     predictor.network.predict = lambda images: np.linspace(-40, -10, 58).reshape(1, 29, 2).repeat(len(images), 0)
-    (faces,) = predictor.align([marks()], [[FoundFace(np.array([0.0, 0, 40, 40]), 1.0)]])
+    (faces,) = predictor.align([marks()], [[Detection(np.array([0.0, 0, 40, 40]), 1.0)]])
     assert len(faces) == 1 and (faces[0].landmarks < 0).all()
 
 
@@ -229,20 +230,20 @@ def test_overlap():
 def test_copies_of_a_perfect_network_agree():
     """Landmarks moved by each copy's matrix, mirrored names included, all come back to the same place."""
     landmarks = np.random.default_rng(0).uniform(20, 90, (68, 2))
-    matrices = compose(copy_moves(COPIES, 112), np.array([[1.3, 0, -4], [0, 1.3, 7]]))
+    matrices = compose(tta_matrices(COPIES, 112), np.array([[1.3, 0, -4], [0, 1.3, 7]]))
     seen = transform(landmarks, matrices)  # (copies, 68, 2)
     flips = [copy.flip for copy in COPIES]
-    seen[flips] = mirror_landmarks(seen[flips], LAYOUT_68)
+    seen[flips] = mirror_landmarks(seen[flips], LAYOUT_68.partners)
     back = map_back(seen, matrices, LAYOUT_68)
     np.testing.assert_allclose(back, np.broadcast_to(landmarks, back.shape), atol=1e-9)
-    np.testing.assert_allclose(spread_of(back), 0, atol=1e-9)
+    np.testing.assert_allclose(tta_std(back), 0, atol=1e-9)
 
 
 def test_spread_by_hand():
     """Two copies, 2 px apart in x at one landmark; the mean's box is 8 wide and 2 high, its size 4."""
     copies = np.array([[[0.0, 0], [7, 2]], [[0, 0], [9, 2]]])
-    np.testing.assert_allclose(spread_of(copies), [0, 0.25])
-    np.testing.assert_allclose(spread_of(np.stack([copies, copies]) * 3), [[0, 0.25]] * 2)
+    np.testing.assert_allclose(tta_std(copies), [0, 0.25])
+    np.testing.assert_allclose(tta_std(np.stack([copies, copies]) * 3), [[0, 0.25]] * 2)
 
 
 def test_confidence_by_hand_and_through_a_file(tmp_path):
@@ -257,7 +258,7 @@ def test_confidence_by_hand_and_through_a_file(tmp_path):
         calibration_of(tmp_path / "x.keras", 3)
     for text in ("{}", "[" * 100_000, f'{{"error": 5, "slope": {10**400}, "offsets": [1, 2]}}'):
         path.write_text(text)
-        with pytest.raises(ValueError, match="not a calibration.*photos.calibrate"):
+        with pytest.raises(ValueError, match="not a calibration.*evaluation.calibrate"):
             calibration_of(tmp_path / "x.keras", 2)
 
 
@@ -300,7 +301,7 @@ def test_exif_rotation_is_followed(tmp_path, orientation):
         from PIL import ImageOps
 
         upright = np.asarray(ImageOps.exif_transpose(picture))
-    read = read_photo(path)
+    read = read_untrusted_image(path)
     assert read.shape == upright.shape
     assert np.abs(read.astype(int) - upright).max() < 12
 
@@ -318,7 +319,7 @@ def test_unusual_pictures_are_read_as_rgb(tmp_path):
     Image.fromarray(image).convert("CMYK").save(tmp_path / "cmyk.jpg", quality=98)
     cv2.imwrite(str(tmp_path / "deep.png"), grey.astype(np.uint16) * 257)
     for name, (path, expected, tolerance) in cases.items():
-        read = read_photo(path)
+        read = read_untrusted_image(path)
         assert read.dtype == np.uint8 and np.abs(read.astype(int) - expected).max() <= tolerance, name
 
 
@@ -335,7 +336,7 @@ def test_a_bomb_is_not_decoded(tmp_path):
         path = tmp_path / "bomb.png"
         path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(map(png_chunk, (header, data))))
         with pytest.raises(ValueError, match="too large"):
-            read_photo(path)
+            read_untrusted_image(path)
 
 
 def test_wide_pictures_are_read(tmp_path, predictor):
@@ -347,7 +348,7 @@ def test_only_our_own_limit_is_told(tmp_path):
     header = b"IHDR" + struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
     (tmp_path / "bomb.png").write_bytes(b"\x89PNG\r\n\x1a\n" + png_chunk(header) + png_chunk(b"IDAT"))
     with pytest.raises(ValueError, match="At most 100,000,000 pixels are right$"):
-        read_photo(tmp_path / "bomb.png")
+        read_untrusted_image(tmp_path / "bomb.png")
 
 
 BAD = {
@@ -381,7 +382,7 @@ def test_bad_pictures_are_named(tmp_path, name):
     make, message = BAD[name]
     make(tmp_path / name)
     with pytest.raises(ValueError, match=message) as error:
-        read_photo(tmp_path / name)
+        read_untrusted_image(tmp_path / name)
     assert name in str(error.value)
 
 
@@ -520,7 +521,7 @@ def test_what_was_found_serves_as_boxes_again(weights, tmp_path):
 
 def test_weights_that_do_not_serve(tmp_path, capsys, weights):
     assert run(tmp_path / "none.keras", tmp_path, "x.png") == 1
-    model = build_tiny(None, dataset_of("COFW"), SIZE, 0.99)  # 29 landmarks
+    model = build_tiny(None, get_dataset("COFW"), SIZE, 0.99)  # 29 landmarks
     model.save(tmp_path / "other.keras")
     (tmp_path / "other.json").write_text(weights.with_suffix(".json").read_text())  # says 300W
     assert run(tmp_path / "other.keras", tmp_path, "x.png") == 1

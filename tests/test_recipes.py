@@ -5,8 +5,8 @@ import json
 
 import pytest
 
-from recipes import RECIPES, Recipe
-from run_settings import different_settings, in_todays_words, read_record
+from training.recipes import RECIPES, Recipe
+from training.run_record import different_settings, in_todays_words, read_record
 
 
 @pytest.mark.parametrize(

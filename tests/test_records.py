@@ -11,16 +11,16 @@ from tiny_runs import state_of
 
 import data_helper
 import methods
-import record_files
-import stored_faces
 import train
-from benches.tiny_method import build_tiny
-from config import CROPS, dataset_of
-from face_batches import TrainingBatches
-from face_records import FaceRecords, RecordBatches
+from config import CROPS
+from face_datasets import records, stored_faces
+from face_datasets.catalogue import get_dataset
+from face_datasets.face_dataset import load_faces
+from face_datasets.records import FaceRecords
 from methods import encode_regression
-from prepared_faces import load_faces
-from recipes import RECIPES
+from tests.robustness.tiny_network import build_tiny
+from training.batches import RecordBatches, TrainingBatches
+from training.recipes import RECIPES
 
 pytest.importorskip("array_record")
 pytest.importorskip("grain")
@@ -39,7 +39,7 @@ def streamed_300w(raw_300w, tmp_path_factory):
 
 
 def test_records_hold_the_faces_of_the_index(streamed_300w):
-    records = FaceRecords(streamed_300w, dataset_of("300W"), 48)
+    records = FaceRecords(streamed_300w, get_dataset("300W"), 48)
     faces = load_faces(streamed_300w, "300W", "train", 48)
     read = records.read(range(len(records)))
     assert read.names == faces.names and len(list((streamed_300w / "w300/records").glob("*.array_record"))) == 4
@@ -53,7 +53,7 @@ def test_a_streamed_batch_is_the_one_that_memory_would_give(streamed_300w):
     """The same faces in the same order get the same moves, whichever way they come."""
     recipe, encode, faces = SMALL, encode_regression, load_faces(streamed_300w, "300W", "train", 48)
     streamed = RecordBatches(
-        FaceRecords(streamed_300w, dataset_of("300W"), 48), CROPS["square"], recipe, encode, seed=3
+        FaceRecords(streamed_300w, get_dataset("300W"), 48), CROPS["square"], recipe, encode, seed=3
     )
     memory = TrainingBatches(faces, CROPS["square"], recipe, encode, seed=3)
     memory.chosen = streamed.chosen
@@ -64,7 +64,7 @@ def test_a_streamed_batch_is_the_one_that_memory_would_give(streamed_300w):
 
 
 def test_every_streamed_round_shows_every_face_once_and_anew(streamed_300w):
-    batches = RecordBatches(FaceRecords(streamed_300w, dataset_of("300W"), 48), CROPS["square"], SMALL, None, seed=1)
+    batches = RecordBatches(FaceRecords(streamed_300w, get_dataset("300W"), 48), CROPS["square"], SMALL, None, seed=1)
     count = len(batches.faces)
     shown = sum((batches.chosen(step) for step in range(count)), [])  # 4 rounds of n faces in n batches of 4
     rounds = [shown[start : start + count] for start in range(0, 4 * count, count)]
@@ -73,10 +73,10 @@ def test_every_streamed_round_shows_every_face_once_and_anew(streamed_300w):
 
 def test_rendered_records_leave_held_out_faces_out(tmp_path, monkeypatch):
     monkeypatch.setattr(stored_faces, "RECORD_FACES", 4)
-    dataset = dataset_of("synthetic")
+    dataset = get_dataset("synthetic")
     parts = tuple(dataclasses.replace(part, count=6, validation=bool(part.validation)) for part in dataset.parts)
     small = dataclasses.replace(dataset, parts=parts, render_size=48)
-    monkeypatch.setattr(data_helper, "dataset_of", lambda name: small)
+    monkeypatch.setattr(data_helper, "get_dataset", lambda name: small)
     index = data_helper.prepare("synthetic", None, tmp_path, workers=1, records=10)
     held_out = {face["image"] for face in index["faces"] if face["split"] == "validation"}
     records = FaceRecords(tmp_path, dataset, 48)
@@ -129,34 +129,34 @@ def test_records_of_an_older_index_are_refused(raw_300w, tmp_path):
     next(face for face in index["faces"] if face["split"] == "train")["split"] = "validation"
     (tmp_path / "w300/index.json").write_text(json.dumps(index))
     with pytest.raises(ValueError, match="may hold faces that are held out now. .*data_helper.py --dataset 300W"):
-        FaceRecords(tmp_path, dataset_of("300W"), 48)
+        FaceRecords(tmp_path, get_dataset("300W"), 48)
 
 
 def test_more_files_of_records_than_a_process_may_open(streamed_300w, monkeypatch):
     """A file that was read stays open: the limit is raised as far as the system lets it, else an error says so."""
     asked = []
-    monkeypatch.setattr(record_files, "OTHER_FILES", 10)
+    monkeypatch.setattr(records, "OTHER_FILES", 10)
     monkeypatch.setattr(resource, "setrlimit", lambda kind, both: asked.append((kind, both)))
     for soft, hard in ((14, 20), (13, 20)):
         monkeypatch.setattr(resource, "getrlimit", lambda kind, limits=(soft, hard): limits)
-        FaceRecords(streamed_300w, dataset_of("300W"), 48)
+        FaceRecords(streamed_300w, get_dataset("300W"), 48)
     assert asked == [(resource.RLIMIT_NOFILE, (14, 20))]
     monkeypatch.setattr(resource, "getrlimit", lambda kind: (10, 12))
     with pytest.raises(OSError, match="too many files of records. Received 4; this system lets a process open 12"):
-        FaceRecords(streamed_300w, dataset_of("300W"), 48)
+        FaceRecords(streamed_300w, get_dataset("300W"), 48)
 
 
 def test_records_that_are_not_there_or_not_whole(raw_300w, prepared_300w, tmp_path, capsys):
     with pytest.raises(FileNotFoundError, match="data_helper.py --dataset 300W .*--records"):
-        FaceRecords(prepared_300w, dataset_of("300W"), 48)
+        FaceRecords(prepared_300w, get_dataset("300W"), 48)
     data_helper.prepare("300W", raw_300w, tmp_path, workers=1, records=0)
     shard = next((tmp_path / "w300/records").glob("*.array_record"))
     shard.write_bytes(shard.read_bytes()[:70_000])
     with pytest.raises(ValueError, match="records.json"):
-        FaceRecords(tmp_path, dataset_of("300W"), 48)
+        FaceRecords(tmp_path, get_dataset("300W"), 48)
     (tmp_path / "w300/records/records.json").write_text("[]")
     with pytest.raises(ValueError, match="does not list files of records"):
-        FaceRecords(tmp_path, dataset_of("300W"), 48)
+        FaceRecords(tmp_path, get_dataset("300W"), 48)
     assert (
         data_helper.main(["--dataset", "300W", "--raw", str(raw_300w), "--out", str(tmp_path), "--records", "9"]) == 1
     )

@@ -6,25 +6,25 @@ import keras
 import numpy as np
 import pytest
 
-from cnn_model import CNNModel, linear_head, load_model, take_weights
-from config import network_of
+from cnn_model import CNNModel, get_network, linear_head, take_weights
 from image_utility import from_targets, to_targets
-from spatial_head import MAP_CHANNELS, MeanPlace
+from networks.spatial_head import MAP_CHANNELS, SoftArgmax
+from networks.weights import load_model
 from train import Train
 
-SPATIAL = dataclasses.replace(network_of("mobileNetV2"), spatial=True)
+SPATIAL = dataclasses.replace(get_network("mobileNetV2"), spatial=True)
 
 
 def test_one_bright_place_is_the_answer():
     maps = np.zeros((1, 4, 4, 2), np.float32)
     maps[0, 1, 2, 0] = maps[0, 3, 0, 1] = 100
-    places = from_targets(np.asarray(keras.ops.convert_to_numpy(MeanPlace(32, 8)(maps))), 32)  # (1, 2, 2)
+    places = from_targets(np.asarray(keras.ops.convert_to_numpy(SoftArgmax(32, 8)(maps))), 32)  # (1, 2, 2)
     np.testing.assert_allclose(places[0], [[2.5 * 8 - 0.5, 1.5 * 8 - 0.5], [0.5 * 8 - 0.5, 3.5 * 8 - 0.5]], atol=1e-4)
 
 
 def test_a_place_is_the_mean_under_the_softmax():
     maps = np.random.default_rng(1).normal(size=(3, 5, 5, 4)).astype(np.float32)
-    found = keras.ops.convert_to_numpy(MeanPlace(40, 8)(maps))
+    found = keras.ops.convert_to_numpy(SoftArgmax(40, 8)(maps))
     chances = np.exp(maps) / np.exp(maps).sum(axis=(1, 2), keepdims=True)
     pixels = (np.arange(5) + 0.5) * 8 - 0.5  # of the crop
     x, y = np.einsum("bijp,j->bp", chances, pixels), np.einsum("bijp,i->bp", chances, pixels)
@@ -32,7 +32,7 @@ def test_a_place_is_the_mean_under_the_softmax():
 
 
 def test_maps_that_say_nothing_give_the_centre():
-    places = from_targets(keras.ops.convert_to_numpy(MeanPlace(64)(np.zeros((1, 16, 16, 3), np.float32))), 64)
+    places = from_targets(keras.ops.convert_to_numpy(SoftArgmax(64)(np.zeros((1, 16, 16, 3), np.float32))), 64)
     np.testing.assert_allclose(places, 31.5, atol=1e-4)  # between pixels 31 and 32
 
 

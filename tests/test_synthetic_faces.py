@@ -7,13 +7,14 @@ import cv2
 import numpy as np
 import pytest
 
-from config import DATASETS, SYNTHETIC_SEEDS
-from landmark_layouts import ANCHORS, CONTOURS, LAYOUT_29, LAYOUT_68, LAYOUT_98
-from synthetic_faces import contours, draw_parameters, render_face, render_parameters
+from config import ANCHORS, CONTOURS
+from face_datasets.catalogue import DATASETS, SYNTHETIC_SEEDS
+from face_datasets.layouts import LAYOUT_29, LAYOUT_68, LAYOUT_98
+from synthetic_faces import draw_parameters, ground_truth, render_face, render_parameters
 from synthetic_faces.camera import PIVOT, Camera, rotation
 from synthetic_faces.canvas import Canvas
-from synthetic_faces.contours import JAW, LANDMARKS, Truth
 from synthetic_faces.face import subsets_of
+from synthetic_faces.ground_truth import JAW, LANDMARKS, Truth
 from synthetic_faces.head import Head
 from synthetic_faces.light import Light
 from synthetic_faces.raster import Sheet, seen_pixels
@@ -238,7 +239,7 @@ def test_contours_pass_through_their_landmarks(seed):
 def test_contours_are_dense_enough(seed, monkeypatch):
     """Against twenty times as many points, a contour's own lie less than a tenth of a pixel of 256 away."""
     coarse = truth_of(draw_parameters(seed)).contours()
-    monkeypatch.setattr(contours, "POINTS", 1281)
+    monkeypatch.setattr(ground_truth, "POINTS", 1281)
     fine = truth_of(draw_parameters(seed)).contours()
     for name in set(CONTOURS) - {JAW}:
         for point in fine[name][::4, :2]:

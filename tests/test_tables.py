@@ -1,9 +1,9 @@
-"""benches/tables.py: rows as text."""
+"""benchmarks/tables.py: rows as text."""
 
 import csv
 import io
 
-from benches.tables import csv_text, markdown
+from benchmarks.tables import csv_text, markdown
 
 ROWS = [{"entry": "truth", "n": 2}, {"entry": "a, b", "kind": "open", "n": 2, "nme": 0.123456}, {"nme": None, "n": 0}]
 

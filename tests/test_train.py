@@ -19,27 +19,31 @@ from tiny_runs import run_of, state_of
 
 import methods
 import train
-from benches.tiny_method import build_tiny
-from checkpoint import Averages, TrainingState, log_csv
-from cnn_model import load_model, settings_of
-from config import CROPS, DatasetName, ModelArch, dataset_of
+from config import CROPS, DatasetName, ModelArch
 from data_helper import prepare
+from evaluation.evaluator import predict_faces
+from face_datasets.catalogue import get_dataset
+from face_datasets.face_dataset import load_faces
+from face_datasets.normalisers import normaliser_distance
 from image_utility import to_targets
-from metrics import nme, normaliser_distance
+from metrics import nme
+from networks.weights import load_model, settings_of
 from pca_utility import PCAUtility
-from prepared_faces import load_faces
-from recipes import momentum_of
-from safe_files import folder_lock
-from test import predict_faces
+from tests.robustness.tiny_network import build_tiny
+from training.callbacks import log_csv
+from training.checkpoint import EMAWeights, TrainingState
+from training.initialisation import no_init
+from training.recipes import momentum_of
+from utils.files import folder_lock
 
-W300 = dataset_of("300W")
+W300 = get_dataset("300W")
 ROOT = Path(__file__).parent.parent
 
 
 def start(prepared, folder, *words):
     """train.py's own command line, with the tiny network, in a process of its own."""
-    code = "import sys; sys.path[:0] = ['.']; import train; from benches import tiny_method; tiny_method.install(); "
-    code += "sys.exit(train.main())"
+    code = "import sys; sys.path[:0] = ['.']; import train; from tests.robustness import tiny_network; "
+    code += "tiny_network.install(); sys.exit(train.main())"
     command = [sys.executable, "-c", code, "--dataset", "300W", "--data-dir", prepared, "--save-path", folder]
     command += ["--input-size", 32, "--batch-size", 2, "--seed", 3, "--epochs", 4, *words]
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
@@ -74,7 +78,9 @@ def test_a_run_leaves_everything_behind(tiny, prepared_300w, tmp_path, method):
 def test_the_validation_figure_is_that_of_the_weights_on_disk(tiny, prepared_300w, tmp_path):
     validation = run_of(prepared_300w, tmp_path / "run").train()
     faces = load_faces(prepared_300w, "300W", "validation", 32)
-    predicted = predict_faces(load_model(tmp_path / "run/best.keras"), methods.method_of("acr"), faces, CROPS["square"])
+    predicted = predict_faces(
+        load_model(tmp_path / "run/best.keras"), methods.get_method("acr"), faces, CROPS["square"]
+    )
     distance = normaliser_distance(faces.landmarks, faces.dataset.layout, "inter-ocular")
     assert nme(predicted, faces.landmarks, distance).mean() == pytest.approx(validation["nme"], rel=1e-5)
     assert validation["n"] == len(faces)
@@ -197,8 +203,8 @@ def test_every_epoch_adds_to_the_time_on_record(tiny, prepared_300w, tmp_path, m
         return log_csv(rows)
 
     clock = types.SimpleNamespace(monotonic=itertools.count().__next__)
-    monkeypatch.setattr("run_settings.time", clock)
-    monkeypatch.setattr("checkpoint.log_csv", log)  # called last in each epoch
+    monkeypatch.setattr("training.run_record.time", clock)
+    monkeypatch.setattr("training.callbacks.log_csv", log)  # called last in each epoch
     monkeypatch.setattr(train, "scorer", lambda *_: lambda predicted: [float(len(kept))])  # the first is the best
     run_of(prepared_300w, tmp_path / "run").train()
     assert len(kept) == 3 and 0 < kept[0] < kept[1] < kept[2]
@@ -207,7 +213,7 @@ def test_every_epoch_adds_to_the_time_on_record(tiny, prepared_300w, tmp_path, m
 
 def test_the_constants_of_acr_are_those_of_its_loss(prepared_300w):
     for name in ("acr", "acr_upright", "acr_pixels"):
-        method = methods.method_of(name)
+        method = methods.get_method(name)
         config = method.loss(prepared_300w, W300, "square").get_config()
         constants = method.constants(prepared_300w, W300, "square")
         assert constants.pop("percentages") == [model["percentage"] for model in config["shape_models"]]
@@ -247,7 +253,7 @@ def test_every_option_of_the_command_line_reaches_the_run(prepared_300w, tmp_pat
     run = train.run_of(train.parse_options(words.split()), tmp_path / "run")
     assert (run.recipe.name, run.recipe.epochs, run.network.spatial, run.faces, run.workers) == ("quick", 3, True, 9, 2)
     assert (run.crop.name, run.method.name, run.seed, run.sampler) == ("tight", "l1", 4, "device")
-    assert (run.also, run.precision, run.data_dir) == ([dataset_of("synthetic")], "float64", prepared_300w)
+    assert (run.also, run.precision, run.data_dir) == ([get_dataset("synthetic")], "float64", prepared_300w)
     assert run.save_path == tmp_path / "run" and run.dataset.title == "300W"
 
 
@@ -290,7 +296,7 @@ def test_a_nan_stops_the_run_and_names_the_faces(tiny, prepared_300w, tmp_path, 
         targets[0] = np.nan
         return targets
 
-    row = dataclasses.replace(methods.METHODS["l2"], encode=encode, start=methods.leave_as_built)
+    row = dataclasses.replace(methods.METHODS["l2"], encode=encode, start=no_init)
     monkeypatch.setitem(methods.METHODS, "l2", row)
     with pytest.raises(FloatingPointError, match=r"loss is nan at epoch 1, step 0.*(helen/trainset|afw)/"):
         run_of(prepared_300w, tmp_path / "run", method="l2").train()
@@ -398,7 +404,7 @@ def test_a_full_disk_keeps_the_previous_checkpoint(tiny, prepared_300w, tmp_path
     monkeypatch.setattr(np, "savez", full)
     with pytest.raises(OSError, match="No space left"):
         state.save()
-    averages = Averages(model, build_tiny(None, W300, 32, 0.9))
+    averages = EMAWeights(model, build_tiny(None, W300, 32, 0.9))
     monkeypatch.setattr(keras.Model, "save", full)
     with pytest.raises(OSError, match="No space left"):
         averages.save(tmp_path / "run/best.keras")
@@ -411,7 +417,7 @@ def test_the_averages_are_those_of_the_optimizer():
     trained, copy = (keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, use_bias=False)]) for _ in range(2))
     trained.set_weights([np.array([[0.0]])])
     trained.compile(keras.optimizers.SGD(1.0, use_ema=True, ema_momentum=0.5), "mse", jit_compile=False)
-    averages, expected, seen = Averages(trained, copy), None, []
+    averages, expected, seen = EMAWeights(trained, copy), None, []
     for _ in range(3):
         trained.train_on_batch(np.array([[1.0]]), np.array([[1.0]]))
         weight = float(trained.get_weights()[0][0, 0])

@@ -9,17 +9,17 @@ import pytest
 from skimage import data
 
 import predict
-from benches.measure_jitter import KnownBox, jitter, lag, make_clip, motion, track
+from benchmarks.jitter import KnownBox, jitter, lag, make_clip, motion, track
 from config import CROPS
+from face_datasets.layouts import LAYOUT_68
 from image_utility import crop_image, landmark_box, transform
-from landmark_layouts import LAYOUT_68
-from photos.config import CAMERA_RATE, TRACKING
-from photos.face_detector import FoundFace
-from photos.face_tracker import FaceFilter, FaceTracker, OneEuroFilter
-from photos.predictor import Face, Predictor
-from photos.video_files import Video, VideoWriter
-from safe_files import write_json
+from inference.config import CAMERA_RATE, TRACKING
+from inference.face_detector import Detection
+from inference.face_tracker import FaceFilter, FaceTracker, OneEuroFilter
+from inference.predictor import Face, Predictor
+from inference.video_files import Video, VideoWriter
 from synthetic_faces import render_face
+from utils.files import write_json
 
 SIZE = 64
 SEED = 5
@@ -189,7 +189,7 @@ def square(*places, size=(200, 300)):
 
 
 def found(x, y):
-    return FoundFace(np.array([x, y, x + 30, y + 30], np.float64), 1.0)
+    return Detection(np.array([x, y, x + 30, y + 30], np.float64), 1.0)
 
 
 def test_a_face_is_followed_without_the_detector():

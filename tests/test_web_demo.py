@@ -1,4 +1,4 @@
-"""web_demo.py: what the page shows, and, in a real browser, the way from an upload to drawn landmarks."""
+"""inference/web_demo.py: what the page shows, and, in a real browser, the way from an upload to drawn landmarks."""
 
 import shutil
 import signal
@@ -14,9 +14,9 @@ import pytest
 from PIL import Image
 from skimage import data
 
-import web_demo
-from safe_files import write_json
-from web_demo import DEMO_PIXELS
+from inference import web_demo
+from inference.web_demo import DEMO_PIXELS
+from utils.files import write_json
 
 ROOT = Path(__file__).parent.parent
 BROWSER = (
@@ -107,7 +107,7 @@ def served(weights, tmp_path):
     pytest.importorskip("gradio", reason="gradio is not installed (requirements-demo.txt)")
     port, before = free_port(), set(page_folders())
     with open(tmp_path / "log.txt", "w") as log:
-        command = [sys.executable, "web_demo.py", "--weights", str(weights), "--port", str(port)]
+        command = [sys.executable, "inference/web_demo.py", "--weights", str(weights), "--port", str(port)]
         process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)
     try:
         for _ in range(240):

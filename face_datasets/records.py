@@ -1,0 +1,201 @@
+"""Prepared faces as sharded records that are read in a stream, for sets that no memory holds.
+
+    python data_helper.py --dataset synthetic --records 1000000
+    python train.py --records
+
+A record is one line of JSON, the face as the index has it, and its stored JPEG. The files are ArrayRecords (package
+array_record), in which any face can be read at once; Grain draws the order of a round without a table of it. Neither a
+list of faces nor their landmarks are kept, so memory does not grow with the set.
+"""
+
+import hashlib
+import json
+import os
+import types
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from config import RECORDS_DIR
+from face_datasets.catalogue import Dataset
+from face_datasets.face_dataset import Faces, is_face, read_index, shrink_face
+from utils.files import replace_file, write_json
+from utils.image_files import decode_image
+from utils.optional_packages import import_package
+
+
+class FaceRecords:
+    """The training faces of a data set as records, none of them in memory.
+
+    Args:
+        data_dir: the data root. input_size: of the network; stored faces are shrunk for it.
+
+    Raises:
+        FileNotFoundError: there are none; the message names the command.
+        OSError: there are more files than this process may open.
+        ValueError: a file is not whole, or faces were held out after the records had been written.
+        ImportError: the package array_record is not installed.
+    """
+
+    split = "train"
+
+    def __init__(self, data_dir: str | os.PathLike, dataset: Dataset, input_size: int):
+        self.dataset, self.input_size = dataset, input_size
+        folder = records_folder(data_dir, dataset)
+        command = f"python data_helper.py --dataset {dataset.title} --out {data_dir} --records"
+        shards = read_listing(folder, dataset, read_index(data_dir, dataset), command)
+        allow_open(len(shards))  # a file that was read once stays open
+        self._digest = hashlib.sha256(json.dumps({path.name: n for path, n in shards.items()}).encode()).hexdigest()
+        self._source = array_record("array_record_data_source").ArrayRecordDataSource([str(path) for path in shards])
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def summary(self) -> dict:
+        """How many faces, and a digest of the files' names, which follow from their content."""
+        return {"n": len(self), "sha256": self._digest}
+
+    def read(self, chosen: Sequence[int]) -> Faces:
+        """Some of the faces, in memory.
+
+        Raises:
+            ValueError: a record is no face of this data set.
+        """
+        try:
+            records = self._source.__getitems__(list(chosen))
+        except RuntimeError as error:
+            if "Too many open files" in str(error):
+                raise OSError(f"the records of {self.dataset.title} cannot be opened: {error}") from error
+            raise ValueError(f"the records of {self.dataset.title} are damaged: {error}. Prepare them again") from error
+        faces = [self._face(data, i) for i, data in zip(chosen, records, strict=True)]
+        return Faces(
+            dataset=self.dataset,
+            split=self.split,
+            names=[row["image"] for row, _, _ in faces],
+            images=[image for _, image, _ in faces],
+            landmarks=np.array([row["landmarks"] for row, _, _ in faces], np.float64),  # (chosen, points, 2)
+            matrices=np.stack([matrix for _, _, matrix in faces]),  # (chosen, 2, 3)
+            subsets=[()] * len(faces),
+            missing=[],
+        )
+
+    def _face(self, data: bytes, number: int) -> tuple[dict, np.ndarray, np.ndarray]:
+        """The row of a record, its stored image, shrunk, and the matrix from image pixels to that."""
+        header, _, jpeg = data.partition(b"\n")
+        try:
+            row = json.loads(header)
+        except (ValueError, RecursionError):
+            row = None
+        if not is_face(row, self.dataset):
+            raise ValueError(f"record {number} is no face of {self.dataset.title}. Prepare the records again")
+        return row, *shrink_face(decode_image(jpeg, row["image"]), row, self.input_size)
+
+
+RECORDS_FILE = "records.json"  # the list of the files of records
+OTHER_FILES = 256  # that a process may have open besides its records
+PURPOSE, REQUIREMENTS = "reading a set in a stream", "requirements-records.txt"
+
+
+def records_folder(data_dir: str | os.PathLike, dataset: Dataset) -> Path:
+    """Where the records of a data set lie."""
+    return Path(data_dir) / dataset.name / RECORDS_DIR
+
+
+def held_out_digest(index: dict) -> str:
+    """Of the faces that are no training faces: records of an index with others may hold them."""
+    held_out = sorted((face["split"], face["image"]) for face in index["faces"] if face["split"] != "train")
+    return hashlib.sha256(json.dumps(held_out).encode()).hexdigest()
+
+
+def write_listing(folder: Path, index: dict, files: dict[str, int]) -> None:
+    """Writes what makes the records in a folder valid: their files, name -> faces, and what they leave out."""
+    write_json(folder / RECORDS_FILE, {"held_out": held_out_digest(index), "files": files})
+
+
+def read_listing(folder: Path, dataset: Dataset, index: dict, command: str) -> dict[Path, int]:
+    """The files of the records in a folder and the number of faces in each.
+
+    Args:
+        index: of the data set. command: writes the records, for the errors.
+
+    Raises:
+        FileNotFoundError: there are none.
+        ValueError: the list or a file is not whole, or faces have been held out since.
+    """
+    listing = folder / RECORDS_FILE
+    if not listing.is_file():
+        raise FileNotFoundError(f"{dataset.title} has no records: no {listing}. Make them with: {command}")
+    try:
+        content = json.loads(listing.read_bytes())
+        files = {folder / Path(name).name: int(count) for name, count in content["files"].items()}
+        held_out = str(content["held_out"])
+    except (ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
+        raise ValueError(f"{listing} does not list files of records: {error!r}. Make them with: {command}") from error
+    if held_out != held_out_digest(index):
+        raise ValueError(
+            f"{listing} is of another index: its records may hold faces that are held out now. Make them anew with: "
+            f"{command}"
+        )
+    try:
+        wrong = next((path for path, count in files.items() if shard_length(path) != count), None)
+    except ValueError as error:
+        raise ValueError(f"{error}. {listing} names it; remove it, and: {command}") from error
+    if wrong or not files:
+        raise ValueError(f"{wrong or listing} does not hold the faces that {listing} says. Remove it, and: {command}")
+    return files
+
+
+def allow_open(count: int) -> None:
+    """Lets this process have so many files of records open at once, which the system often allows only when asked.
+
+    Raises:
+        OSError: it does not allow as many.
+    """
+    import resource  # POSIX alone has it, and so has array_record
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = count + OTHER_FILES
+    if hard != resource.RLIM_INFINITY and needed > hard:
+        raise OSError(f"too many files of records. Received {count}; this system lets a process open {hard} files")
+    if soft != resource.RLIM_INFINITY and needed > soft:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
+
+
+def write_shard(path: Path, faces: Sequence[tuple[dict, bytes]]) -> None:
+    """Writes faces, (row of the index, JPEG) each, as one file, whole or not at all."""
+    module = array_record("array_record_module")
+
+    def write(beside: Path) -> None:
+        writer = module.ArrayRecordWriter(str(beside), "group_size:1")  # any face can be read alone
+        for row, jpeg in faces:
+            writer.write(json.dumps(row).encode() + b"\n" + jpeg)
+        writer.close()
+        if shard_length(beside) != len(faces):  # the writer says nothing of a full disk
+            raise OSError(f"{path} could not be written whole, perhaps for want of room")
+
+    replace_file(path, write)
+
+
+def shard_length(path: Path) -> int:
+    """How many faces a file holds.
+
+    Raises:
+        ValueError: it is no whole ArrayRecord.
+    """
+    try:
+        reader = array_record("array_record_module").ArrayRecordReader(str(path))
+        count = reader.num_records()
+        reader.close()
+    except RuntimeError as error:
+        raise ValueError(f"{path} is no whole file of records: {error}") from error
+    return count
+
+
+def array_record(module: str) -> types.ModuleType:
+    """A module of the package array_record.
+
+    Raises:
+        ImportError: the package is not installed.
+    """
+    return import_package(f"array_record.python.{module}", PURPOSE, REQUIREMENTS)

@@ -1,0 +1,128 @@
+"""`.keras` files of anybody, read without executing anything found in them, and written smaller.
+
+Keras' safe mode refuses Lambdas, but builds any layer that a file names, of any module it finds, of any size. Here all
+that the archive's configuration names is checked against what is known before Keras sees it.
+
+    metadata.json, config.json      the layers, their settings and what they are called on
+    model.weights.h5                the arrays, read by another process first (utils/sandbox.py)
+"""
+
+import io
+import json
+import zipfile
+
+import h5py
+import keras
+import numpy as np
+
+from config import PACKAGE
+from utils.sandbox import try_hdf5
+
+ARCHIVE = {"metadata.json", "config.json", "model.weights.h5"}
+MODULES = ("keras", "keras.layers", "keras.initializers", "keras.regularizers", "keras.constraints")
+INNER_MODULES = ("keras.src.models.", "keras.src.ops.")  # graphs, and operations such as the sum of two tensors
+VALUES = ("__keras_tensor__", "__tensor__", "__numpy__", "__slice__", "__ellipsis__")  # not classes, only values
+REFUSED = (  # layers of Keras that run code, or read other files, which the model file names
+    "Lambda",
+    "TorchModuleWrapper",
+    "TFSMLayer",
+    "JaxLayer",
+    "FlaxLayer",
+    "StringLookup",
+    "IntegerLookup",
+    "TextVectorization",
+)
+SIZES = ("filters", "units", "kernel_size", "depth_multiplier", "batch_shape")
+MAX_ARCHIVE = 1_000_000_000  # bytes of all that is in it, unpacked; EfficientNet-B3 has 45 million
+MAX_SIZE = 16_384  # of any of these; the widest layer of EfficientNet-B3 has 2304
+
+
+def read_keras(path) -> keras.Model:
+    """Check what the archive declares, then let Keras read it in safe mode, without the training configuration.
+
+    Returns:
+        The model, not compiled.
+
+    Raises:
+        ValueError: no whole .keras archive, a class that is not known or not safe here, or an absurd size. The message
+            does not name the file: `cnn_model.load_model` does.
+        Exception: whatever zipfile, json or Keras make of a broken file.
+    """
+    if not zipfile.is_zipfile(path):
+        raise ValueError("it is not a .keras archive, or it is truncated")
+    with zipfile.ZipFile(path) as archive:
+        if not {"config.json", "model.weights.h5"} <= set(archive.namelist()) <= ARCHIVE:
+            raise ValueError(f"the archive must hold {sorted(ARCHIVE)}. Received {archive.namelist()}")
+        unpacked = sum(member.file_size for member in archive.infolist())
+        if unpacked > MAX_ARCHIVE:
+            raise ValueError(f"it is absurdly large. Received {unpacked} bytes in all; at most {MAX_ARCHIVE} is right")
+        model_config = json.loads(archive.read("config.json"))
+    model_config.pop("compile_config", None)  # never read: compile=False
+    _check_config(model_config)
+    try_hdf5(path, "model.weights.h5")
+    return keras.saving.load_model(path, compile=False, safe_mode=True)
+
+
+def _check_config(value):
+    """Every class named anywhere in the configuration must be known, and no size absurd."""
+    if isinstance(value, list):
+        for item in value:
+            _check_config(item)
+    elif isinstance(value, dict):
+        if "class_name" in value:
+            _check_class(value["class_name"], value.get("module"), value.get("registered_name"))
+        for key, item in value.items():
+            if key in SIZES:
+                _check_size(key, item)
+            _check_config(item)
+
+
+def _check_class(name, module, registered):
+    if name in VALUES:
+        return
+    if name not in (*REFUSED, "function") and isinstance(name, str) and not name.startswith("__"):
+        if str(registered).startswith(f"{PACKAGE}>"):
+            if keras.saving.get_registered_object(registered) is not None:
+                return
+        elif isinstance(module, str) and (module in MODULES or module.startswith(INNER_MODULES)):
+            return
+    raise ValueError(
+        f"it holds a class that is not known or not safe here. Received {module}.{name} ({registered}); "
+        f"layers of Keras, none of {', '.join(REFUSED)}, and classes registered under {PACKAGE!r} are right"
+    )
+
+
+def _check_size(key, value):
+    for size in value if isinstance(value, list) else [value]:
+        if isinstance(size, int) and size > MAX_SIZE:
+            raise ValueError(f"{key} is absurdly large. Received {value}; at most {MAX_SIZE} is right")
+
+
+def write_half(source, path) -> None:
+    """Copies a `.keras` file with its kernels in float16; what has one axis (biases, BatchNorm) stays float32.
+
+    `read_keras` reads it as any other: Keras casts what it reads to the layers' own float32.
+    """
+    with zipfile.ZipFile(source) as archive, zipfile.ZipFile(path, "w") as copy:
+        for name in archive.namelist():
+            data = archive.read(name)
+            copy.writestr(name, _half(data) if name == "model.weights.h5" else data)
+
+
+def _half(weights: bytes) -> bytes:
+    """An HDF5 file of weights with every float32 array of two axes or more in float16."""
+    target = io.BytesIO()
+    with h5py.File(io.BytesIO(weights)) as file, h5py.File(target, "w") as copy:
+
+        def write(name, item):
+            if isinstance(item, h5py.Group):
+                made = copy.require_group(name)
+            else:
+                made = copy.create_dataset(
+                    name, data=item[()].astype(np.float16) if item.dtype == np.float32 and item.ndim > 1 else item[()]
+                )
+            made.attrs.update(item.attrs)
+
+        copy.attrs.update(file.attrs)
+        file.visititems(write)
+    return target.getvalue()

@@ -1,0 +1,445 @@
+"""Outlines, heatmaps, extraction and NME^AC of ACE-Net."""
+
+import json
+import time
+
+import numpy as np
+import pytest
+
+import metrics
+from ace_net.config import FAR
+from ace_net.decode import decode_landmarks, extract, peaks, trace
+from ace_net.face_outlines import rendered_outline
+from ace_net.metrics import distance_to_line, evaluate_outlines, outline_errors, outline_table
+from ace_net.outline_files import Outline
+from ace_net.outlines import OUTLINE_LAYOUT, anchors_of, contour_map_of, contours_of, entry_of, joined, known, vertices
+from ace_net.targets import MAPS, encode_full, encode_weak, far_masks, full_targets, heatmaps, segments, weak_targets
+from config import ANCHORS, CONTOURS
+from face_datasets.catalogue import get_dataset
+from face_datasets.layouts import FRL_FACE, FRL_POINTS, LAYOUT_68, LAYOUT_98, LAYOUT_194, LAYOUT_FRL, SPARSE_LANDMARKS
+from face_datasets.readers import SkippedFace, read_part
+from image_utility import mirror_landmarks, to_grid
+from synthetic_faces.face import shape_of
+
+SIDE = 128
+
+
+@pytest.fixture(scope="module")
+def rendered() -> np.ndarray:
+    """Exact outlines (32, OUTLINE, 2) in the pixels of pictures of 256."""
+    return np.stack([rendered_outline(seed) for seed in range(100, 132)]) * 256 - 0.5
+
+
+@pytest.fixture(scope="module")
+def landmarks() -> np.ndarray:
+    """68 landmarks (32, 68, 2) of the same faces."""
+    return np.stack([shape_of(seed) for seed in range(100, 132)]) * 256 - 0.5
+
+
+@pytest.fixture(scope="module")
+def heat(rendered) -> np.ndarray:
+    return heatmaps(*segments(to_grid(rendered, 2)), (len(rendered), SIDE, SIDE, MAPS))
+
+
+def brute_distance(line: np.ndarray, size: int = SIDE) -> np.ndarray:
+    """The distance (size, size) of every pixel from every piece of a line (n, 2), the smallest of them."""
+    y, x = np.mgrid[:size, :size]
+    pixels = np.stack([x, y], axis=-1).reshape(-1, 2).astype(float)
+    return distance_to_line(pixels, line).reshape(size, size)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Outlines
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("layout", [LAYOUT_68, LAYOUT_98, LAYOUT_FRL])
+def test_a_mirrored_layout_draws_the_mirrored_outline(layout):
+    points = np.random.default_rng(1).uniform(0, 100, (3, layout.points, 2))
+    mirror = points * [-1, 1]
+    one = vertices(mirror_landmarks(mirror, layout.partners), contour_map_of(layout))
+    other = mirror_landmarks(vertices(points, contour_map_of(layout)) * [-1, 1], OUTLINE_LAYOUT.partners)
+    np.testing.assert_allclose(anchors_of(one), anchors_of(other))
+    for line, same in zip(contours_of(one).reshape(-1, 48, 2), contours_of(other).reshape(-1, 48, 2), strict=True):
+        np.testing.assert_allclose(known(line), known(same))
+
+
+def test_mirroring_an_outline_twice_changes_nothing():
+    assert mirror_landmarks(np.arange(OUTLINE_LAYOUT.points)[:, None], OUTLINE_LAYOUT.partners)[:, 0].tolist() == list(
+        OUTLINE_LAYOUT.partners
+    )
+    partners = np.array(OUTLINE_LAYOUT.partners)
+    assert (partners[partners] == np.arange(len(partners))).all()
+
+
+def test_contours_of_68_landmarks_run_from_left_to_right(landmarks):
+    lines = contours_of(vertices(landmarks, contour_map_of(LAYOUT_68)))
+    for name, line in zip(CONTOURS, np.moveaxis(lines, 1, 0), strict=True):
+        axis = 1 if name == "nose ridge" else 0
+        first, last = line[:, 0, axis], np.array([known(face)[-1, axis] for face in line])
+        assert np.mean(first < last) > 0.9, name  # some faces are turned far
+
+
+def test_anchors_lie_at_the_same_landmarks_as_the_renderers(rendered, landmarks):
+    drawn = anchors_of(vertices(landmarks, contour_map_of(LAYOUT_68)))
+    np.testing.assert_array_equal(np.isnan(drawn).any(axis=(0, 2)), ["iris" in name for name in ANCHORS])
+    irises = [i for i, name in enumerate(ANCHORS) if "iris" in name]
+    error = np.linalg.norm(np.delete(drawn - anchors_of(rendered), irises, axis=1), axis=-1)
+    assert error.max() < 0.1
+
+
+def test_the_sparse_landmarks_are_36_their_own_mirror_and_hold_every_anchor():
+    assert len(set(SPARSE_LANDMARKS)) == 36
+    assert {LAYOUT_68.partners[i] for i in SPARSE_LANDMARKS} == set(SPARSE_LANDMARKS)
+    assert set(LAYOUT_68.contour_map.anchors.values()) <= set(SPARSE_LANDMARKS)
+    assert all(len(line) >= 2 for line in LAYOUT_68.contour_map.sparse(SPARSE_LANDMARKS).contours.values())
+
+
+@pytest.mark.parametrize("curve", ["line", "interp"])
+def test_lines_and_splines_keep_every_vertex(landmarks, curve):
+    outlines = vertices(landmarks[:2], contour_map_of(LAYOUT_68))
+    outlines[1, 12:60] = np.nan
+    outlines[1, 12:15] = [[3, 4], [3, 4], [7, 9]]  # two landmarks on each other
+    before, after = (contours_of(some).reshape(-1, 48, 2) for some in (outlines, joined(outlines, curve)))
+    for some, line in zip(before, after, strict=True):
+        assert np.isfinite(line).all()
+        assert distance_to_line(known(some), line).max() < 1e-9
+
+
+def test_a_quadratic_spline_draws_a_parabola_better_than_lines():
+    x = np.linspace(-1, 1, 7)
+    outlines = np.full((1, OUTLINE_LAYOUT.points, 2), np.nan)
+    contours_of(outlines)[0, 12, :7] = np.stack([30 * x, 20 * x**2], axis=-1)
+    fine = np.linspace(-1, 1, 200)
+    truth = np.stack([30 * fine, 20 * fine**2], axis=-1)
+    errors = {
+        curve: distance_to_line(truth, contours_of(joined(outlines, curve))[0, 12]).mean()
+        for curve in ("line", "interp")
+    }
+    assert errors["interp"] < 0.3 * errors["line"]
+
+
+def test_brow_lines_of_wflw_lie_between_the_edges():
+    points = np.zeros((1, 98, 2))
+    points[0, 33:42] = [[0, 5], [10, 2], [20, 0], [30, 0], [40, 2], [40, 6], [30, 5], [20, 5], [10, 5]]
+    line = known(
+        contours_of(vertices(points, contour_map_of(LAYOUT_98)))[0, CONTOURS.index("left eyebrow center-line")]
+    )
+    np.testing.assert_allclose(line, [[0, 5], [10, 3.5], [20, 2.5], [30, 2.5], [40, 4]])
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Heatmaps
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def test_heat_is_that_of_the_exact_distance(rendered, heat):
+    grid = to_grid(rendered, 2)
+    for face, contour in ((3, 12), (7, 2), (20, 9)):
+        distance = brute_distance(contours_of(grid)[face, contour])
+        np.testing.assert_allclose(heat[face, ..., 12 + contour], np.maximum(0, 1 - distance**2 / 2), atol=2e-5)
+    for face, anchor in ((0, 0), (5, 6)):
+        distance = brute_distance(anchors_of(grid)[face, anchor][None])
+        np.testing.assert_allclose(heat[face, ..., anchor], np.maximum(0, 1 - distance**2 / 2), atol=2e-5)
+
+
+def test_long_pieces_and_lines_that_leave_the_map():
+    pieces = np.array([[[-30.0, 5.3], [60.2, 70.9]], [[60.2, 70.9], [300.0, 71.0]]])
+    drawn = heatmaps(pieces, np.array([0, 0]), (1, SIDE, SIDE, 1))[0, ..., 0]
+    distance = brute_distance(np.concatenate([pieces[0], pieces[1, 1:]]))
+    np.testing.assert_allclose(drawn, np.maximum(0, 1 - distance**2 / 2), atol=2e-5)
+    mask = far_masks(pieces, np.array([0, 0]), (1, SIDE, SIDE, 1))[0, ..., 0]
+    sure = np.abs(distance - FAR) > 1e-4
+    np.testing.assert_array_equal(mask[sure], (distance > FAR)[sure])
+
+
+def quickest(function, *arguments, tries: int = 5) -> float:
+    """The least seconds of the processor that a call takes: what else runs on the machine counts little."""
+    times = []
+    for _ in range(tries):
+        started = time.process_time()
+        function(*arguments)
+        times.append(time.process_time() - started)
+    return min(times)
+
+
+@pytest.mark.slow  # the bounds are those of one machine, so that a slower one fails them with the same code
+def test_targets_of_a_batch_take_less_than_50_ms(rendered, landmarks):
+    assert quickest(full_targets, rendered, 256, 2) < 0.05
+    mixed = np.concatenate([rendered[:16], vertices(landmarks[:16], contour_map_of(LAYOUT_68))])  # as in training
+    assert quickest(weak_targets, mixed, 256, 2) < 0.1  # with masks, landmarks and normals of the weak ones
+
+
+def test_irises_of_68_landmarks_are_not_annotated(landmarks):
+    seen = full_targets(vertices(landmarks[:1], contour_map_of(LAYOUT_68)), 256, 8)[0, -MAPS:]
+    assert seen.tolist() == ["iris" not in name for name in (*ANCHORS, *CONTOURS)]
+
+
+def test_contours_known_at_landmarks_only_are_weak(rendered, landmarks):
+    mixed = np.stack([rendered[0], vertices(landmarks[:1], contour_map_of(LAYOUT_68))[0]])
+    packed = weak_targets(mixed, 256, 2)
+    pixels = SIDE * SIDE * MAPS
+    heat = packed[:, :pixels].reshape(2, SIDE, SIDE, MAPS)
+    annotated, weak = packed[:, pixels : pixels + MAPS], packed[:, pixels + MAPS : pixels + MAPS + 13]
+    assert annotated[0].all() and not weak[0].any() and weak[1].all() and not annotated[1, 12:].any()
+    distance = brute_distance(known(contours_of(to_grid(mixed[1], 2))[12]))
+    sure = np.abs(distance - FAR) > 1e-4
+    np.testing.assert_array_equal(heat[1, ..., 24][sure], (distance > FAR)[sure])
+    exact = full_targets(mixed[:1], 256, 2)
+    np.testing.assert_array_equal(heat[0], exact[0, :pixels].reshape(SIDE, SIDE, MAPS))
+    assert [len(part) for part in encode_full(mixed, 256)] == [2, 2, 2]
+    np.testing.assert_array_equal(encode_weak(mixed, 256)[0], encode_full(mixed, 256)[0])
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Extraction
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def drawn_line(line: np.ndarray, sigma: int = 2) -> np.ndarray:
+    pieces = np.stack([line[:-1], line[1:]], axis=1)
+    return heatmaps(pieces, np.zeros(len(pieces), int), (1, SIDE, SIDE, 1), sigma)[0, ..., 0]
+
+
+def both_ways(line: np.ndarray, found: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """How far the true line's points are from what was found, and the other way round."""
+    return distance_to_line(line, found), distance_to_line(found, line)
+
+
+@pytest.mark.parametrize("sigma", [2, 3])
+@pytest.mark.parametrize("radius", [15.0, 30.0, 55.0])
+def test_extracted_arcs_are_right_to_a_tenth_of_a_pixel(radius, sigma):
+    angle = np.linspace(0.3, 2.5, 300)
+    line = np.array([63.3, 61.7]) + radius * np.stack([np.cos(angle), np.sin(angle)], axis=-1)
+    found = trace(drawn_line(line, sigma))
+    for points, errors in zip((line, found), both_ways(line, found), strict=True):
+        ends = np.linalg.norm(points[:, None] - line[[0, -1]], axis=-1).min(axis=1) < 2
+        assert errors[~ends].mean() < 0.05 and errors[~ends].max() < 0.1
+        # The ends are read as those of heat of sigma 2, which networks are taught; broader heat goes on longer
+        assert errors.max() < (0.15 if sigma == 2 else 0.5)
+
+
+@pytest.mark.parametrize("turn", np.linspace(0, np.pi, 8))
+def test_a_line_is_as_long_as_it_was_drawn(turn):
+    along = np.array([np.cos(turn), np.sin(turn)])
+    line = np.array([64.2, 63.6]) + np.linspace(-30, 30, 50)[:, None] * along
+    found = trace(drawn_line(line))
+    assert np.ptp(found @ along) == pytest.approx(60, abs=0.25)
+
+
+def test_most_of_a_face_is_right_to_a_tenth_of_a_pixel(rendered, heat):
+    """Bends that are sharper than the filters, at the nose's bottom and the corners of the mouth, are cut short."""
+    errors = {name: ([], []) for name in CONTOURS}
+    for face, truth in zip(heat[:12], to_grid(rendered[:12], 2), strict=True):
+        found = to_grid(extract(face), 2)
+        for name, line, true in zip(CONTOURS, contours_of(found), contours_of(truth), strict=True):
+            for points, other, kept in zip((true, line), (line, true), errors[name], strict=True):
+                inside = ((points > 2) & (points < SIDE - 3)).all(axis=-1)
+                kept.append(distance_to_line(points[inside], other))
+        apart = np.linalg.norm(anchors_of(found) - anchors_of(truth), axis=-1)
+        inside = ((anchors_of(truth) > 3) & (anchors_of(truth) < SIDE - 4)).all(axis=-1)
+        assert apart[inside].max() < 0.15  # Eq. 12 sums whole pixels: 0.12 at heat of sigma 2, whatever the decoder
+    for name, ways in errors.items():
+        for of_faces in map(np.concatenate, ways):
+            assert of_faces.mean() < 0.06 and np.quantile(of_faces, 0.9) < 0.1, name
+            assert of_faces.max() < 0.7, name
+
+
+@pytest.mark.slow  # as above
+def test_25_maps_take_less_than_30_ms(heat):
+    extract(heat[0])
+    times = []
+    for face in heat[:8]:
+        started = time.process_time()
+        extract(face)
+        times.append(time.process_time() - started)
+    assert np.median(times) < 0.03
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_gap_is_bridged_and_noise_is_not_taken_for_a_contour(seed):
+    line = np.stack([np.linspace(10, 115, 200), 60 + 0.1 * np.linspace(10, 115, 200)], axis=-1)
+    heat = drawn_line(line)
+    heat[:, 50:58] = 0
+    heat += np.random.default_rng(seed).normal(0, 0.02, heat.shape).astype(np.float32)
+    found = trace(heat)
+    for points, errors in zip((line, found), both_ways(line, found), strict=True):
+        beside = np.abs(points[:, 0] - 53.5) < 14  # the gap's ends look like the ends of a line
+        assert errors[~beside].mean() < 0.06 and np.quantile(errors[~beside], 0.95) < 0.12
+        assert errors.max() < 0.6
+    assert np.ptp(found[:, 0]) == pytest.approx(105, abs=1)  # nothing far from the line was joined
+
+
+def test_an_empty_map_gives_no_contour_and_no_anchor():
+    outline = extract(np.zeros((SIDE, SIDE, MAPS), np.float32))
+    assert np.isnan(outline).all()
+    assert set(entry_of(outline, 3)["anchors"].values()) == {None}
+
+
+def test_centres_of_mass_of_landmark_maps(landmarks):
+    maps = heatmaps(*(np.stack([p := to_grid(landmarks[0], 2), p], axis=1), np.arange(68)), (1, SIDE, SIDE, 68), 3)
+    error = np.linalg.norm(decode_landmarks([None, None, maps], 256)[0] - landmarks[0], axis=-1) / 2
+    assert error.max() < 0.1
+
+
+def test_a_centre_of_mass_by_hand():
+    heat = np.zeros((2, 5, 5), np.float32)
+    heat[0, 2, 2], heat[0, 2, 3], heat[0, 1, 2], heat[0, 4, 2] = 4, 2, 1, 3  # the last lies 2 pixels away
+    heat[0, 3, 3] = 3  # farther than 1 pixel, too
+    heat[1, 0, 0], heat[1, 0, 1] = 1, -1  # at the border; below 0 counts nothing
+    np.testing.assert_allclose(peaks(heat, 1), [[2 + 2 / 7, 2 - 1 / 7], [0, 0]])
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# NME^AC
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def outline(anchors: dict, contours: dict) -> Outline:
+    places = np.array([anchors.get(name, (np.nan, np.nan)) for name in ANCHORS], float)
+    return Outline(places, tuple(np.array(contours.get(n, []), float).reshape(-1, 2) for n in CONTOURS))
+
+
+def test_nme_ac_by_hand():
+    eyes = {"left eye outer corner": (0, 0), "right eye outer corner": (100, 0)}
+    chin = {"chin boundary": [(0, 50), (50, 100), (100, 50)]}
+    truth = outline(eyes, chin)
+    moved = outline({**eyes, "left eye outer corner": (3, 4)}, {"chin boundary": [(-10, 48), (110, 48)]})
+    errors = outline_errors(moved, truth)
+    assert errors["left eye outer corner"].tolist() == [5.0]
+    assert errors["chin boundary"].tolist() == [2.0, 52.0, 2.0]
+    evaluation, nmes = evaluate_outlines([moved, truth], [truth, truth], get_dataset("FRL"), [(), ("pose",)])
+    assert nmes.tolist() == [(5 + 0 + 2 + 52 + 2) / 5, 0.0]
+    assert evaluation["parts"] == {"eyes": 1.25, "chin": pytest.approx(28 / 3)}
+    full = evaluation["subsets"]["full"]
+    assert full["auc@6"] == 0.5 and full["share@1.25"] == 0.5 and full["n"] == 2 and full["missing"] == 0
+    assert evaluation["subsets"]["pose"]["nme"] == 0
+
+
+def test_a_missing_contour_counts_the_whole_normaliser():
+    eyes = {"left eye outer corner": (0, 0), "right eye outer corner": (80, 0)}
+    truth = outline(eyes, {"chin boundary": [(10, 50), (50, 90)]})
+    found = outline({"right eye outer corner": (80, 4)}, {})
+    evaluation, nmes = evaluate_outlines([found], [truth], get_dataset("FRL"), [()])
+    assert nmes.tolist() == [(5 + 3 * 100) / 4]
+    full = evaluation["subsets"]["full"]
+    assert (full["missing"], full["nme_found"]) == (0.75, 5.0)
+    nothing, _ = evaluate_outlines([outline({}, {})], [truth], get_dataset("FRL"), [()])
+    assert (nothing["subsets"]["full"]["missing"], nothing["subsets"]["full"]["nme_found"]) == (1.0, None)
+    assert outline_table(nothing).splitlines()[2].split()[-2:] == ["1.0000", "-"]
+
+
+def test_a_point_that_is_an_anchor_counts_once():
+    eyes = {"left eye outer corner": (0, 0), "right eye outer corner": (100, 0)}
+    lid = {"left eye upper lid": [(0, 0), (10, -5), (20, 0)]}
+    errors = outline_errors(outline(eyes, lid), outline(eyes, lid))
+    assert {name: len(values) for name, values in errors.items()} == {**dict.fromkeys(eyes, 1), "left eye upper lid": 2}
+
+
+def test_a_truth_without_eyes_is_an_error():
+    with pytest.raises(ValueError, match="outer corners of the eyes"):
+        outline_errors(outline({}, {}), outline({}, {"chin boundary": [(0, 0)]}))
+
+
+def test_files_of_contours_are_scored(rendered, tmp_path, capsys):
+    entries = [{"image": f"{i}.jpg", **entry_of(face, 4)} for i, face in enumerate(rendered[:3])]
+    truth = tmp_path / "truth.json"
+    truth.write_text(json.dumps(entries))
+    assert metrics.main([str(truth), str(truth), "--dataset", "FRL", "--out", str(tmp_path / "metrics.json")]) == 0
+    assert "NME^AC" in capsys.readouterr().out
+    assert json.loads((tmp_path / "metrics.json").read_text())["subsets"]["full"]["nme"] == 0
+    assert metrics.main([str(truth), str(truth), "--dataset", "FRL", "--normaliser", "inter-pupil"]) == 1
+    assert "one normaliser, inter-ocular" in capsys.readouterr().err
+    (tmp_path / "less.json").write_text(json.dumps(entries[:2]))
+    assert metrics.main([str(tmp_path / "less.json"), str(truth), "--dataset", "FRL"]) == 1
+    assert "lacks 1 faces" in capsys.readouterr().err
+    entries[0]["contours"]["beard"] = []
+    truth.write_text(json.dumps(entries))
+    assert metrics.main([str(truth), str(truth), "--dataset", "FRL"]) == 1
+    assert "beard" in capsys.readouterr().err
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Readers
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def test_templates_are_read(tmp_path):
+    points = np.random.default_rng(3).uniform(0, 600, (FRL_POINTS, 2)).round(3)
+    lines = "\n".join(f"{x:.3f}\t{y:.3f}" for x, y in points)
+    for name in ("001_03", "002_03"):
+        (tmp_path / f"{name}.jpg").write_bytes(b"a picture, not opened yet")
+        (tmp_path / f"{name}.tem").write_text(f"{FRL_POINTS}\n{lines}\n1\n0\n2\n0 0\n")
+    (tmp_path / "002_03.tem").write_text("12\n")
+    (tmp_path / "003_03.tem").write_text(f"{FRL_POINTS}\n{lines}\n")
+    dataset = get_dataset("FRL")
+    good, bad, alone = read_part(dataset, dataset.parts[0], tmp_path)
+    np.testing.assert_array_equal(good.landmarks, points[list(FRL_FACE)])
+    assert good.image == "001_03.jpg" and good.subsets == ("full",)
+    assert isinstance(bad, SkippedFace) and "announces '12' points; expected 189" in bad.reason
+    assert "no picture 003_03.jpg" in alone.reason
+
+
+def helen_face() -> np.ndarray:
+    """194 points: ellipses where HELEN has its outlines, begun anywhere."""
+
+    def ring(x, y, width, height, count, start):
+        angle = start + 2 * np.pi * np.arange(count) / count
+        return np.stack([x + width * np.cos(angle), y + height * np.sin(angle)], axis=-1)
+
+    jaw = np.pi * np.arange(41) / 40
+    nose = np.pi * np.arange(17) / 16
+    return np.concatenate(
+        [
+            np.stack([100 + 80 * np.cos(jaw), 100 + 90 * np.sin(jaw)], axis=-1),
+            np.stack([100 + 20 * np.cos(nose), 120 + 10 * np.sin(nose)], axis=-1),
+            ring(100, 155, 30, 12, 28, 1.0),
+            ring(100, 155, 22, 5, 28, 4.0),
+            ring(135, 90, 15, 7, 20, 2.0),  # the right one first: which comes first is not published
+            ring(65, 90, 15, 7, 20, 0.5),
+            ring(65, 70, 20, 4, 20, 0),
+            ring(135, 70, 20, 4, 20, 0),
+        ]
+    )
+
+
+def test_helen_is_read_and_its_outlines_are_cut_at_their_ends(tmp_path):
+    (tmp_path / "annotation").mkdir()
+    (tmp_path / "testset").mkdir()
+    face = helen_face()
+    rows = "\n".join(f"{x:.6f} , {y:.6f}" for x, y in face)
+    (tmp_path / "testset" / "232194_1.jpg").write_bytes(b"a picture, not opened yet")
+    (tmp_path / "testset" / "3.jpg").write_bytes(b"")
+    (tmp_path / "annotation" / "1.txt").write_text(f"232194_1\n{rows}\n")
+    (tmp_path / "annotation" / "2.txt").write_text(f"of_the_training_set\n{rows}\n")
+    (tmp_path / "annotation" / "3.txt").write_text("3\n1 , 2\n")
+    dataset = get_dataset("HELEN-194")
+    good, bad = read_part(dataset, dataset.parts[0], tmp_path)
+    assert good.image == "testset/232194_1.jpg" and "expected 194" in bad.reason
+    outline = vertices(good.landmarks[None], contour_map_of(LAYOUT_194))[0]
+    anchors, lines = anchors_of(outline), dict(zip(CONTOURS, contours_of(outline), strict=True))
+    for name, x in (("left eye outer corner", 50), ("left eye inner corner", 80), ("right eye outer corner", 150)):
+        assert anchors[ANCHORS.index(name), 0] == pytest.approx(x, abs=0.8)
+    assert anchors[ANCHORS.index("mouth left outer corner"), 0] == pytest.approx(70, abs=0.8)
+    upper, lower = known(lines["mouth upper lip outer"]), known(lines["mouth lower lip outer"])
+    assert upper[:, 1].mean() < 155 < lower[:, 1].mean() and len(upper) + len(lower) == 30
+    assert known(lines["nose bottom boundary"])[:, 1].max() == pytest.approx(130)
+    assert len(known(lines["chin boundary"])) == 41 and not len(known(lines["left eyebrow center-line"]))
+
+
+@pytest.mark.parametrize("degrees", [-35, 20])
+def test_the_outlines_of_a_rolled_face_are_cut_at_the_same_landmarks(degrees):
+    turn = np.radians(degrees)
+    matrix = np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
+    face = helen_face()
+    upright, rolled = vertices(np.stack([face, face @ matrix + [80, 40]]), contour_map_of(LAYOUT_194))
+    np.testing.assert_allclose(rolled, upright @ matrix + [80, 40])
+
+
+def test_a_contour_known_at_one_place_is_no_contour(landmarks):
+    one = vertices(landmarks[:1], contour_map_of(LAYOUT_68))
+    contours_of(one)[0, 5, 1:] = np.nan
+    packed = weak_targets(one, 256, 2)
+    pixels = SIDE * SIDE * MAPS
+    assert packed[0, pixels + MAPS :][:13].tolist() == [1] * 5 + [0] + [1] * 7
+    assert packed[0, pixels + 12 + 5] == 0  # nor is its map annotated

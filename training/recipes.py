@@ -1,0 +1,190 @@
+"""Recipes: everything a training run needs beside its data, network and method, as rows of one table."""
+
+from dataclasses import dataclass, field, fields, replace
+
+from config import get_row
+from face_datasets.catalogue import Dataset
+from image_utility import Augmentation
+
+DECAYS = ("cosine", "constant", "inverse")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything a training run needs beside its data, network and method.
+
+    repeats: how often an epoch shows each face, moved anew each time (the original stored 4 to 10 copies).
+    decay: one of DECAYS, of the learning rate: to 0 along a cosine, none, or divided by 1 + `inverse` x steps.
+    warm_up: share of the steps over which the rate rises from 0, before it falls along a cosine; 0 with other decays.
+    ema: length of the weights' moving average as a share of all steps, 0 for none.
+    batch_norm: length of BatchNorm's moving statistics as a fraction of all steps, at least MIN_AVERAGE_STEPS: 0 means
+        that many steps, a momentum of 0.9. Keras' own momentum of 0.999 is a thousand steps, far too long for a run of a few
+        thousand.
+    epsilon: Adam's. Gradients of losses in sides of the crop are so small that Keras' own 1e-7 holds many weights back.
+    dropout, head_scale: instead of the network's own. Features left out at random are noise in the landmarks, which
+        hides small errors from the loss. Unscaled features start with landmarks all over the picture, elsewhere for
+        every face; and since they are never negative, a step of Adam moves all weights of a coordinate the same way,
+        which throws the whole face about by far more than the errors that are to be learned.
+    spatial: instead of the network's own; whether maps say where, see networks/spatial_head.py.
+    mean_face: whether the head's bias starts at the mean of the training faces.
+    fused: steps that a GPU does between two looks from the host; an epoch is a multiple of it, unless epoch_steps says.
+    final_fraction: of the epochs, those at the end that have `final_augmentation`. The annotation of 300W leans to
+        one side, so a network that sees mirrored faces to the end learns the middle of both.
+    epoch_steps: steps of an epoch, whatever the number of faces. patience: the run ends early after so many epochs in a
+        row that did not lower the validation NME; None never does.
+
+    Raises:
+        ValueError: an unknown decay, or numbers that belong to another one.
+    """
+
+    name: str
+    input_size: int
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    repeats: int = 1
+    warm_up: float = 0.0
+    decay: str = "constant"
+    inverse: float | None = None
+    weight_decay: float = 0.0
+    ema: float = 0.0
+    batch_norm: float = 0.01
+    epsilon: float = 1e-7
+    dropout: float | None = None
+    head_scale: float | None = None
+    spatial: bool | None = None
+    mean_face: bool = False
+    fused: int = 1
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    final_fraction: float = 0.0
+    final_augmentation: Augmentation = field(default_factory=lambda: FINAL_AUGMENTATION)
+    epoch_steps: int | None = None
+    patience: int | None = None
+
+    def __post_init__(self):
+        if self.decay not in DECAYS:
+            raise ValueError(f"unknown decay. Received {self.decay!r}; known: {', '.join(DECAYS)}")
+        for name, decay, given in (
+            ("warm_up", "cosine", self.warm_up != 0),
+            ("inverse", "inverse", self.inverse is not None),
+        ):
+            if given and self.decay != decay:
+                raise ValueError(f"{name} belongs to the decay {decay!r}. Received it with {self.decay!r}")
+        if self.decay == "inverse" and self.inverse is None:
+            raise ValueError("the decay 'inverse' needs a number. Received none; inverse=1e-6, for instance")
+        if not 0 <= self.final_fraction <= 1:
+            raise ValueError(f"final_fraction must be between 0 and 1. Received {self.final_fraction}")
+
+    @classmethod
+    def of_words(cls, words: dict) -> "Recipe":
+        """The recipe that a run stored; names that it does not have are left out, lists are tuples again."""
+
+        def known(row: type, words: dict) -> dict:
+            names = words.keys() & {field.name for field in fields(row)}
+            return {name: tuple(words[name]) if isinstance(words[name], list) else words[name] for name in names}
+
+        names = [name for name in ("augmentation", "final_augmentation") if name in words]
+        return cls(**known(cls, words) | {name: Augmentation(**known(Augmentation, words[name])) for name in names})
+
+    def steps_per_epoch(self, faces: int) -> int:
+        """Steps of an epoch: by default those in which it shows each of so many faces `repeats` times."""
+        if self.epoch_steps:
+            return self.epoch_steps
+        return max(1, round(faces * self.repeats / (self.batch_size * self.fused))) * self.fused
+
+    def augmentation_at(self, step: int, steps_per_epoch: int) -> Augmentation:
+        """The augmentation of a training step, counted from 0 over all epochs."""
+        final_epochs = round(self.final_fraction * self.epochs)
+        final = step >= (self.epochs - final_epochs) * steps_per_epoch
+        return self.final_augmentation if final else self.augmentation
+
+
+# Rendered faces are turned, lit, covered and blurred already.
+LIGHT_AUGMENTATION = Augmentation(
+    rotation=10.0,
+    scale=(0.92, 1.1),
+    shift=0.03,
+    contrast=0.15,
+    gamma=0.2,
+    grey=0.05,
+    blur=0.0,
+    noise=0.0,
+    occlusion=0.0,
+)
+
+# Never mirrored, and close to what a network is shown when it is used.
+FINAL_AUGMENTATION = replace(LIGHT_AUGMENTATION, flip=0.0)
+
+NO_AUGMENTATION = Augmentation(
+    rotation=0.0,
+    scale=(1.0, 1.0),
+    shift=0.0,
+    flip=0.0,
+    brightness=0.0,
+    contrast=0.0,
+    gamma=0.0,
+    colour=0.0,
+    grey=0.0,
+    blur=0.0,
+    noise=0.0,
+    occlusion=0.0,
+)
+
+# What the pixel-wise classification paper names, and nothing else.
+PIXELWISE_AUGMENTATION = replace(NO_AUGMENTATION, rotation=30.0, scale=(0.6, 1.0))
+
+# ACE-Net, Sec. 5.3. It names shift, rotation, mirror, gamma and noise, and no size of the noise. Occlusion, blur and
+# the rest are left out; faces keep their size, since it names no scale.
+ACE_AUGMENTATION = replace(NO_AUGMENTATION, rotation=30.0, shift=0.25, flip=0.5, gamma=0.75, noise=0.5)
+
+RECIPES = {
+    recipe.name: recipe
+    for recipe in (
+        Recipe("quick", 64, epochs=15, batch_size=32, learning_rate=2e-3, repeats=3, warm_up=0.05, decay="cosine",
+               weight_decay=1e-4, ema=0.05, epsilon=1e-10, dropout=0.0, head_scale=0.05, mean_face=True,
+               augmentation=LIGHT_AUGMENTATION),
+        Recipe("faces", 112, epochs=80, batch_size=32, learning_rate=2e-3, repeats=4, warm_up=0.03, decay="cosine",
+               weight_decay=1e-4, ema=0.05, epsilon=1e-10, dropout=0.0, head_scale=0.05, mean_face=True),
+        # from weights that were trained on faces already
+        Recipe("faces_from_weights", 112, epochs=30, batch_size=32, learning_rate=1e-3, repeats=4, warm_up=0.03,
+               decay="cosine", weight_decay=1e-4, ema=0.05, epsilon=1e-10, dropout=0.0, head_scale=0.05, mean_face=True,
+               final_fraction=0.4),
+        # not yet measured on a GPU
+        Recipe("gpu", 224, epochs=40, batch_size=128, learning_rate=2e-3, repeats=32, warm_up=0.05, decay="cosine",
+               weight_decay=1e-4, ema=0.05, epsilon=1e-10, dropout=0.0, head_scale=0.05, mean_face=True, fused=10),
+        # ACE-Net's published rates; batch and epochs are not known
+        Recipe("ace", 256, epochs=100, batch_size=16, learning_rate=2.5e-4, decay="inverse", inverse=1e-6, epsilon=1e-8,
+               augmentation=ACE_AUGMENTATION),
+        # the same in few steps: a higher rate that falls to 0, averaged weights, smaller shifts
+        Recipe("ace_short", 256, epochs=50, batch_size=16, learning_rate=1e-3, warm_up=0.03, decay="cosine", ema=0.05,
+               augmentation=replace(ACE_AUGMENTATION, shift=0.12)),
+        Recipe("original", 224, epochs=150, batch_size=32, learning_rate=1e-3, repeats=4),
+        Recipe("pixelwise", 224, epochs=1000, batch_size=16, learning_rate=1e-4, batch_norm=0.0, epoch_steps=1000,
+               patience=10, augmentation=PIXELWISE_AUGMENTATION),
+        # the paper's moves in few steps
+        Recipe("pixelwise_short", 112, epochs=14, batch_size=32, learning_rate=2e-3, repeats=4, warm_up=0.03,
+               decay="cosine", weight_decay=1e-4, ema=0.05, epsilon=1e-10, dropout=0.0, head_scale=0.05, mean_face=True,
+               augmentation=PIXELWISE_AUGMENTATION),
+    )
+}  # fmt: skip
+
+
+MIN_AVERAGE_STEPS = 10  # steps
+
+# Side of an input in pixels up to which TensorFlow trains faster with several operations at a time, one core for each,
+# than with all cores on one operation: on two cores 12 % at 64 px, nothing at 112 px, and 18 % slower at 224 px.
+SINGLE_THREADED_MAX_INPUT = 64
+
+
+def momentum_of(share: float, steps: int) -> float:
+    """The momentum of a moving average as long as this share of a run of `steps`."""
+    return 1 - 1 / max(MIN_AVERAGE_STEPS, share * steps)
+
+
+def get_recipe(dataset: Dataset, name: str | None = None) -> Recipe:
+    """The named recipe, or the data set's own.
+
+    Raises:
+        ValueError: no such recipe.
+    """
+    return get_row(RECIPES, name or dataset.recipe, "recipe")
