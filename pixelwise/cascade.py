@@ -23,7 +23,8 @@ from networks.heatmap_ops import bilinear_sample, cut
 from networks.vgg import conv_block, dense_block, scaled
 
 if TYPE_CHECKING:
-    pass
+    from training.batches import AugmentedBatches
+
 
 STAGES, INPUT_SIDE, DROPOUT = 3, 112, 0.5  # of the paper; the side in pixels
 CHANNELS, CONVOLUTIONS, FEATURES = (64, 128, 256, 512), 2, 256  # of a stage; max-pooling after each pair

@@ -18,8 +18,8 @@ class Recipe:
     warm_up: share of the steps over which the rate rises from 0, before it falls along a cosine; 0 with other decays.
     ema: length of the weights' moving average as a share of all steps, 0 for none.
     batch_norm: length of BatchNorm's moving statistics as a fraction of all steps, at least MIN_AVERAGE_STEPS: 0 means
-        that many steps, a momentum of 0.9. Keras' own momentum of 0.999 is a thousand steps, far too long for a run of a few
-        thousand.
+        that many steps, a momentum of 0.9. Keras' own momentum of 0.999 is a thousand steps, far too long for a run of
+        a few thousand.
     epsilon: Adam's. Gradients of losses in sides of the crop are so small that Keras' own 1e-7 holds many weights back.
     dropout, head_scale: instead of the network's own. Features left out at random are noise in the landmarks, which
         hides small errors from the loss. Unscaled features start with landmarks all over the picture, elsewhere for
