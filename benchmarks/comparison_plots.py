@@ -133,7 +133,7 @@ def draw_strip(
     """Draws one face's predictions as training goes on, a row for each method (Figures 2 and 3 of the same paper).
 
     `callbacks.read_snapshots` gives a run's predictions; they are moved to the picture with the matrix of
-    `Faces.crops`, as test.py does for the worst faces.
+    `FaceDataset.crops`, as test.py does for the worst faces.
 
     Args:
         image: (size, size, 3), RGB. landmarks: the true ones, (points, 2) in its pixels.

@@ -29,7 +29,7 @@ from evaluation.plots import (
     DOTS,
 )
 from face_datasets.catalogue import Dataset
-from face_datasets.face_dataset import Faces, load_faces
+from face_datasets.face_dataset import FaceDataset, load_faces
 from face_datasets.landmark_files import read_entries
 from face_datasets.layouts import LAYOUT_68, SPARSE_LANDMARKS
 from utils.files import replace_file, write_json
@@ -55,7 +55,7 @@ def draw_outline_ced(path: str | os.PathLike, nmes: np.ndarray, evaluation: dict
 
 def evaluate_outlines(
     predicted: np.ndarray,
-    faces: Faces,
+    faces: FaceDataset,
     data_dir: str | os.PathLike,
     out: str | os.PathLike | None,
     crop: Crop,

@@ -26,7 +26,7 @@ from config import BEST_FILE, DATA_DIR, LOG_FILE, SETTINGS_FILE, WEIGHTS_DIR, ge
 from evaluation.evaluator import predict_faces
 from evaluation.model_card import model_card
 from face_datasets.catalogue import get_dataset
-from face_datasets.face_dataset import Faces, load_faces, read_index
+from face_datasets.face_dataset import FaceDataset, load_faces, read_index
 from inference.confidence import calibration_path
 from methods import get_method
 from networks.keras_file import write_half
@@ -140,11 +140,11 @@ def _stages(settings: dict) -> list[dict]:
     return stages
 
 
-def _predicted(model: keras.Model, settings: dict, faces: Faces, flip: bool = False) -> np.ndarray:
+def _predicted(model: keras.Model, settings: dict, faces: FaceDataset, flip: bool = False) -> np.ndarray:
     return predict_faces(model, get_method(settings["method"]), faces, get_crop(settings["crop"]), flip=flip)
 
 
-def _nme(model: keras.Model, settings: dict, faces: Faces) -> float:
+def _nme(model: keras.Model, settings: dict, faces: FaceDataset) -> float:
     """Mean NME in percent."""
     return float(metrics.nme(_predicted(model, settings, faces), faces.landmarks, faces.normaliser_distance()).mean())
 

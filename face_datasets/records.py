@@ -19,7 +19,7 @@ import numpy as np
 
 from config import RECORDS_DIR
 from face_datasets.catalogue import Dataset
-from face_datasets.face_dataset import Faces, is_face, read_index, shrink_face
+from face_datasets.face_dataset import FaceDataset, is_face, read_index, shrink_face
 from utils.files import replace_file, write_json
 from utils.image_files import decode_image
 from utils.optional_packages import import_package
@@ -52,11 +52,11 @@ class FaceRecords:
     def __len__(self) -> int:
         return len(self._source)
 
-    def summary(self) -> dict:
+    def fingerprint(self) -> dict:
         """How many faces, and a digest of the files' names, which follow from their content."""
         return {"n": len(self), "sha256": self._digest}
 
-    def read(self, chosen: Sequence[int]) -> Faces:
+    def read(self, chosen: Sequence[int]) -> FaceDataset:
         """Some of the faces, in memory.
 
         Raises:
@@ -69,7 +69,7 @@ class FaceRecords:
                 raise OSError(f"the records of {self.dataset.title} cannot be opened: {error}") from error
             raise ValueError(f"the records of {self.dataset.title} are damaged: {error}. Prepare them again") from error
         faces = [self._face(data, i) for i, data in zip(chosen, records, strict=True)]
-        return Faces(
+        return FaceDataset(
             dataset=self.dataset,
             split=self.split,
             names=[row["image"] for row, _, _ in faces],
