@@ -492,7 +492,7 @@ def test_runs_with_eigenbases_of_other_labels_cannot_be_compared(compared):
         for run, digest in ((one, "a"), (other, "b"))
     ]
     Comparison(truth, {"l2": [one, labelled[1]]})  # a loss without eigenbases has no labels
-    with pytest.raises(ValueError, match="had eigenbases of different labels.*the same --copies"):
+    with pytest.raises(ValueError, match="had eigenbases of different labels.*the same --augmented-copies"):
         Comparison(truth, {"l2": labelled})
 
 
