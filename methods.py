@@ -34,7 +34,7 @@ from config import (
 from face_datasets.catalogue import (
     Dataset,
 )
-from face_datasets.face_dataset import Faces, read_index
+from face_datasets.face_dataset import FaceDataset, read_index
 from face_datasets.layouts import Layout
 from image_utility import from_targets, to_targets
 from losses.anisotropic import AnisotropicLoss
@@ -157,7 +157,7 @@ class Method:
     labels: bool = False
     build: Callable[[Network, Dataset, int, float], keras.Model] = build_regression
     own_head: bool = False
-    points: Callable[[Faces, str | os.PathLike], np.ndarray] = lambda faces, data_dir: faces.landmarks
+    points: Callable[[FaceDataset, str | os.PathLike], np.ndarray] = lambda faces, data_dir: faces.landmarks
     encode: Callable[[np.ndarray, int], np.ndarray | tuple] = encode_regression
     decode: Callable[[np.ndarray, int], np.ndarray] = from_targets
     decoders: dict[str, Callable[[np.ndarray, int], np.ndarray]] = field(default_factory=dict)

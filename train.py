@@ -43,7 +43,7 @@ from data_helper import prepare_embedded
 from evaluation.evaluator import predict_faces, scorer
 from evaluation.plots import draw_curves
 from face_datasets.catalogue import TITLES, get_dataset
-from face_datasets.face_dataset import Faces, load_faces, read_index
+from face_datasets.face_dataset import FaceDataset, load_faces, read_index
 from face_datasets.records import FaceRecords
 from methods import METHODS, get_method
 from pca_utility import labels_digest, labels_folder
@@ -255,7 +255,9 @@ class Train:
 
         snapshots = None
         if not self.method.contours:
-            snapshots = Snapshots(folder / SNAPSHOTS_FILE, averages, held_out.sample(1, SEED), self.predict, done)
+            snapshots = Snapshots(
+                folder / SNAPSHOTS_FILE, averages, held_out.random_subset(1, SEED), self.predict, done
+            )
         callbacks = [
             *self.method.callbacks(loss, self.recipe.epochs),
             StopOnNaN(batches),
@@ -287,14 +289,14 @@ class Train:
             raise stopped
         return record.content["validation"]
 
-    def predict(self, network: keras.Model, faces: Faces) -> np.ndarray:
+    def predict(self, network: keras.Model, faces: FaceDataset) -> np.ndarray:
         """Landmarks (faces, points, 2) in image pixels; mirrored devices each predict all of them."""
         return predict_faces(network, self.method, faces, self.crop)
 
-    def _shown(self, batches: AugmentedBatches, held_out: Faces) -> dict:
+    def _shown(self, batches: AugmentedBatches, held_out: FaceDataset) -> dict:
         """What the run is shown, for its record: summaries of the faces, of their pose bins, and of the labels whose
         eigenbases the loss looks through."""
-        shown = {"train": batches.faces.summary(), "validation": held_out.summary()}
+        shown = {"train": batches.faces.fingerprint(), "validation": held_out.fingerprint()}
         if self.method.balance:
             shown["pose_bins"] = {"n": [len(members) for members in batches.bins], "shown": batches.per_bin}
             print(f"pose bins of {shown['pose_bins']['n']} faces; a round shows {batches.per_bin} of each")
@@ -325,12 +327,12 @@ class Train:
             return RecordBatches(FaceRecords(self.data_dir, self.dataset, self.recipe.input_size), **shared)
         faces = load_faces(self.data_dir, self.dataset.name, "train", self.recipe.input_size)
         if self.faces is not None:
-            faces = faces.sample(self.faces, SEED)  # the same faces for every seed, so that runs compare
+            faces = faces.random_subset(self.faces, SEED)  # the same faces for every seed, so that runs compare
         companions = [name for name in self.method.companions if name != self.dataset.name]
         others = [dataset.name for dataset in self.also if dataset.name not in companions]
         more = [load_faces(self.data_dir, name, "train", self.recipe.input_size) for name in others + companions]
         sources = [faces, *more]
-        faces = functools.reduce(Faces.joined, sources)
+        faces = functools.reduce(FaceDataset.concatenate, sources)
         balanced = {}
         if self.method.balance:
             balanced = {"bins": pose_bins(faces.landmarks, self.dataset.pose_mode), "balance": self.method.balance}

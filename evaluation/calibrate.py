@@ -22,19 +22,19 @@ from evaluation.plots import (
     DOTS,
 )
 from face_datasets.catalogue import TITLES, get_dataset
-from face_datasets.face_dataset import Faces, load_faces
+from face_datasets.face_dataset import FaceDataset, load_faces
 from image_utility import compose, invert, landmark_box, to_network, transform, warp
 from inference.confidence import Calibration, log_spread, map_back, tta_matrices, tta_std
 from inference.config import CONFIDENCE_BINS, CONFIDENT_ERROR, OCCLUDER_FRACTION, TTA_VIEWS
 from inference.network import LandmarkNetwork, load_network
 from metrics import point_errors
-from utils.files import replace_file
+from utils.files import atomic_write
 
 FIT_STRENGTH = 1.0  # C of scikit-learn's logistic regression
 BLOCKS = 10  # of neighbouring faces
 
 
-def predict_views(network: LandmarkNetwork, faces: Faces, images: list[np.ndarray]) -> np.ndarray:
+def predict_views(network: LandmarkNetwork, faces: FaceDataset, images: list[np.ndarray]) -> np.ndarray:
     """Landmarks (faces, copies, points, 2) in image pixels, of stored images in the place of the faces' own."""
     size, copies = network.input_size, len(TTA_VIEWS)
     moves = tta_matrices(TTA_VIEWS, size)
@@ -48,7 +48,7 @@ def predict_views(network: LandmarkNetwork, faces: Faces, images: list[np.ndarra
     return map_back(np.concatenate(predicted), matrices, faces.dataset.layout)
 
 
-def cover(faces: Faces, seed: int = SEED) -> tuple[list[np.ndarray], np.ndarray]:
+def cover(faces: FaceDataset, seed: int = SEED) -> tuple[list[np.ndarray], np.ndarray]:
     """Stored images with a patch over each face, cut from another face, and which landmarks (faces, points) it covers:
     those whose pixel is one of the patch.
 
@@ -246,7 +246,8 @@ def draw_reliability(
     below.set(xlabel="confidence", ylabel="share of landmarks", xlim=(0, 1))
     for axes in (above, below):
         axes.grid(alpha=0.25)
-    replace_file(path, figure.savefig)
+    with atomic_write(path) as temporary:
+        figure.savefig(temporary)
 
 
 if __name__ == "__main__":

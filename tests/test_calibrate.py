@@ -7,7 +7,7 @@ import pytest
 
 from evaluation import calibrate
 from face_datasets.catalogue import get_dataset
-from face_datasets.face_dataset import Faces, load_faces
+from face_datasets.face_dataset import FaceDataset, load_faces
 from inference.confidence import Calibration
 from inference.config import OCCLUDER_FRACTION
 
@@ -20,7 +20,7 @@ def flat_faces(landmarks):
     images = [np.full((SIDE, SIDE, 3), 20 + 30 * number, np.uint8) for number in range(len(landmarks))]
     still, none = np.tile(np.eye(2, 3), (len(landmarks), 1, 1)), [()] * len(landmarks)
     names = [f"{number}.jpg" for number in range(len(landmarks))]
-    return Faces(get_dataset("300W"), "validation", names, images, landmarks, still, none, [])
+    return FaceDataset(get_dataset("300W"), "validation", names, images, landmarks, still, none, [])
 
 
 @pytest.mark.parametrize("low, high", [(30, 90), (-25, 60), (70, 150)])
