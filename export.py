@@ -23,12 +23,12 @@ import numpy as np
 from config import ANCHORS, CONTOURS, EVALUATION_BATCH, EXPORT_SUFFIXES, SEED, get_crop, get_row
 from evaluation.evaluator import scorer
 from face_datasets.catalogue import get_dataset
-from face_datasets.face_dataset import Faces, crop_batches, load_faces
+from face_datasets.face_dataset import FaceDataset, crop_batches, load_faces
 from image_utility import invert, longer_side, shrink, transform
 from inference.confidence import calibration_path
 from inference.network import FORMATS, LandmarkNetwork, description_path, keras_model, load_network
 from methods import get_method
-from utils.files import replace_file, write_json, write_text
+from utils.files import atomic_write, write_json, write_text
 
 CALIBRATION_FACES = 128  # training faces that int8 takes its ranges from
 RENDERED_CHECK_FACES = 128  # where there is no data root
@@ -98,14 +98,10 @@ def export(
     checked = _checked_faces(network, data_dir)
     calibration = _calibration(network, data_dir) if precision == "int8" else None
     description = describe(network, precision)
-    check = {}
-
-    def write(beside: Path) -> None:
-        FORMATS[format].write(model, beside, precision, calibration, json.dumps(description, indent=2))
-        check.update(compare(network, load_network(beside), checked, data_dir))
+    with atomic_write(out) as temporary:
+        FORMATS[format].write(model, temporary, precision, calibration, json.dumps(description, indent=2))
+        check = compare(network, load_network(temporary), checked, data_dir)
         _hold_to(limits, check, out)
-
-    replace_file(out, write)
     report = {**description, "check": {"faces_of": _origin(checked, data_dir), **check}}
     write_json(description_path(out), report)
     calibrated = calibration_path(network.path)
@@ -154,7 +150,7 @@ def describe(network: LandmarkNetwork, precision: str) -> dict:
 # --------------------------------------------------------------------------------------------------------------------
 
 
-def _checked_faces(network: LandmarkNetwork, data_dir: str | os.PathLike | None) -> Faces:
+def _checked_faces(network: LandmarkNetwork, data_dir: str | os.PathLike | None) -> FaceDataset:
     if data_dir is None:
         return render_faces(network.dataset, RENDERED_EXPORT_SEEDS[1], RENDERED_CHECK_FACES, network.input_size)
     return load_faces(data_dir, network.dataset, "validation", network.input_size)
@@ -166,12 +162,12 @@ def _calibration(network: LandmarkNetwork, data_dir: str | os.PathLike | None) -
         faces = render_faces(network.dataset, RENDERED_EXPORT_SEEDS[0], CALIBRATION_FACES, network.input_size)
     else:
         faces = load_faces(data_dir, network.dataset, "train", network.input_size)
-        faces = faces.sample(min(CALIBRATION_FACES, len(faces)), SEED)
+        faces = faces.random_subset(min(CALIBRATION_FACES, len(faces)), SEED)
     images, _ = next(crop_batches(faces, get_crop(network.crop), network.input_size, len(faces)))
     return images
 
 
-def render_faces(dataset_name: str, first_seed: int, count: int, input_size: int) -> Faces:
+def render_faces(dataset_name: str, first_seed: int, count: int, input_size: int) -> FaceDataset:
     """Rendered faces in memory with the landmarks of a data set, shrunk for an input of this size.
 
     Raises:
@@ -188,7 +184,7 @@ def render_faces(dataset_name: str, first_seed: int, count: int, input_size: int
         images.append(image)
         landmarks.append(points)
         matrices.append(matrix)
-    return Faces(
+    return FaceDataset(
         dataset=dataclasses.replace(dataset, render_size=None),  # they are in no index that one could look into
         split="validation",
         names=[f"rendered {seed}" for seed in range(first_seed, first_seed + count)],
@@ -200,7 +196,7 @@ def render_faces(dataset_name: str, first_seed: int, count: int, input_size: int
     )
 
 
-def _origin(faces: Faces, data_dir: str | os.PathLike | None) -> str:
+def _origin(faces: FaceDataset, data_dir: str | os.PathLike | None) -> str:
     return "rendered, since no data root was given" if data_dir is None else f"{faces.dataset.title}, {faces.split}"
 
 
@@ -212,7 +208,7 @@ def _origin(faces: Faces, data_dir: str | os.PathLike | None) -> str:
 def compare(
     network: LandmarkNetwork,
     exported: LandmarkNetwork,
-    faces: Faces,
+    faces: FaceDataset,
     data_dir: str | os.PathLike | None = None,
 ) -> dict:
     """How far an exported network strays from the Keras network on the same crops.

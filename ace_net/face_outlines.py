@@ -11,13 +11,13 @@ from ace_net.config import CONTOUR_POINTS
 from ace_net.outlines import contour_map_of, resampled, vertices
 from config import CONTOURS
 from face_datasets.catalogue import SYNTHETIC_SEEDS
-from face_datasets.face_dataset import Faces, read_index
+from face_datasets.face_dataset import FaceDataset, read_index
 from face_datasets.layouts import SPARSE_LANDMARKS
 from face_datasets.readers.synthetic import renderer_digest
-from utils.files import folder_lock, replace_file
+from utils.files import atomic_write, folder_lock
 
 
-def outlines_of(faces: Faces, data_dir: str | os.PathLike, sparse: bool = False) -> np.ndarray:
+def outlines_of(faces: FaceDataset, data_dir: str | os.PathLike, sparse: bool = False) -> np.ndarray:
     """All that is known of the anchors and contours of prepared faces.
 
     Args:
@@ -37,7 +37,7 @@ def outlines_of(faces: Faces, data_dir: str | os.PathLike, sparse: bool = False)
     return vertices(faces.landmarks, contour_map.sparse(SPARSE_LANDMARKS) if sparse else contour_map)
 
 
-def _rendered(faces: Faces, data_dir: Path) -> np.ndarray:
+def _rendered(faces: FaceDataset, data_dir: Path) -> np.ndarray:
     """Outlines of rendered faces in sides of their pictures, from their seeds; kept beside the index, since they take
     12 ms a face."""
     seeds = [seed_of(name) for name in faces.names]
@@ -73,12 +73,8 @@ def _read(path: Path, key: str) -> dict[int, np.ndarray]:
 
 def _write(path: Path, key: str, stored: dict[int, np.ndarray]) -> None:
     """Stores outlines by seed, for `_read`."""
-
-    def write(beside: Path) -> None:
-        with open(beside, "wb") as file:
-            np.savez(file, key=key, seeds=np.array(list(stored)), outlines=np.stack(list(stored.values())))
-
-    replace_file(path, write)
+    with atomic_write(path) as temporary, open(temporary, "wb") as file:
+        np.savez(file, key=key, seeds=np.array(list(stored)), outlines=np.stack(list(stored.values())))
 
 
 def _draw_all(seeds: Sequence[int]) -> list[np.ndarray]:

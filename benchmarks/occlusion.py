@@ -25,7 +25,7 @@ from config import BEST_FILE, DATA_DIR, FAILURE_THRESHOLDS, SETTINGS_FILE, get_c
 from evaluation.calibrate import cover
 from evaluation.evaluator import predict_faces
 from face_datasets.catalogue import EVALUATED_SPLITS, TITLES, get_dataset
-from face_datasets.face_dataset import Faces, load_faces
+from face_datasets.face_dataset import FaceDataset, load_faces
 from face_datasets.normalisers import normaliser_distance
 from methods import get_method, read_by
 from metrics import point_errors
@@ -83,7 +83,7 @@ class Answer(NamedTuple):
         return f"{self.run}, {self.decoder}" if self.decoder else self.run
 
 
-def answers(folder: Path, run: str, open_faces: Faces, covered_faces: Faces) -> list[Answer]:
+def answers(folder: Path, run: str, open_faces: FaceDataset, covered_faces: FaceDataset) -> list[Answer]:
     """The answers of the run in a folder, under a name: one for each decoder of its method.
 
     Raises:
@@ -103,7 +103,7 @@ def answers(folder: Path, run: str, open_faces: Faces, covered_faces: Faces) -> 
     return found
 
 
-def rows_of(said: Sequence[Answer], faces: Faces, hidden: np.ndarray, space: FaceSpace) -> list[dict]:
+def rows_of(said: Sequence[Answer], faces: FaceDataset, hidden: np.ndarray, space: FaceSpace) -> list[dict]:
     """The table: one row for the truth, and one for each answer and kind of faces.
 
     Entries are wrong on other faces each; on those that are wrong for all, how face-like they are can be compared.

@@ -18,7 +18,7 @@ import numpy as np
 
 from config import DATA_DIR, DEFAULT_CROP, INDEX_FILE, SEED, get_crop
 from face_datasets.catalogue import TITLES, get_dataset
-from face_datasets.face_dataset import Faces, load_faces, read_index
+from face_datasets.face_dataset import FaceDataset, load_faces, read_index
 from face_datasets.records import FaceRecords
 from face_datasets.stored_faces import store_records
 from methods import encode_regression
@@ -64,7 +64,7 @@ def measure(way: str, data_dir: str, dataset_name: str, times: int, batches: int
     return {"faces": len(faces), "before": before, "peak": peak_memory(), "speed": speed}
 
 
-def faces_over(faces: Faces, times: int) -> Faces:
+def faces_over(faces: FaceDataset, times: int) -> FaceDataset:
     """The faces so many times over, none of the images shared."""
     return dataclasses.replace(
         faces,

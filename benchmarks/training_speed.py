@@ -25,7 +25,7 @@ from tqdm import tqdm
 from acr_loss import acr_loss, difficulty
 from config import CROPS, DEFAULT_CROP, PCA_PERCENTAGES, SEED
 from face_datasets.catalogue import Dataset, get_dataset
-from face_datasets.face_dataset import Faces, read_index
+from face_datasets.face_dataset import FaceDataset, read_index
 from methods import get_method
 from pca_utility import ShapeModel, eigenbasis_path, labels_folder, pca_folder
 from train import Train
@@ -75,7 +75,7 @@ def training_block(
 
 
 def original_block(
-    model: keras.Model, faces: Faces, labels_path: Path, steps: int, now: Callable[[], float] = time.perf_counter
+    model: keras.Model, faces: FaceDataset, labels_path: Path, steps: int, now: Callable[[], float] = time.perf_counter
 ) -> float:
     """Images per second, by the clock `now`, of an eager loop as the original's: three faces a step, eigenbases loaded
     for every face."""
@@ -184,7 +184,7 @@ def training_of(
         options.dataset,
         save_path=".",
         method=method,
-        sampler=sampler,
+        augment_on=sampler,
         recipe=options.recipe,
         data_dir=options.data_dir,
         input_size=options.input_size,

@@ -22,22 +22,22 @@ from evaluation.plots import (
     DOTS,
 )
 from face_datasets.catalogue import TITLES, get_dataset
-from face_datasets.face_dataset import Faces, load_faces
+from face_datasets.face_dataset import FaceDataset, load_faces
 from image_utility import compose, invert, landmark_box, to_network, transform, warp
 from inference.confidence import Calibration, log_spread, map_back, tta_matrices, tta_std
-from inference.config import CONFIDENCE_BINS, CONFIDENT_ERROR, COPIES, COVER_SHARE
+from inference.config import CONFIDENCE_BINS, CONFIDENT_ERROR, OCCLUDER_FRACTION, TTA_VIEWS
 from inference.network import LandmarkNetwork, load_network
 from metrics import point_errors
-from utils.files import replace_file
+from utils.files import atomic_write
 
 FIT_STRENGTH = 1.0  # C of scikit-learn's logistic regression
 BLOCKS = 10  # of neighbouring faces
 
 
-def predict_views(network: LandmarkNetwork, faces: Faces, images: list[np.ndarray]) -> np.ndarray:
+def predict_views(network: LandmarkNetwork, faces: FaceDataset, images: list[np.ndarray]) -> np.ndarray:
     """Landmarks (faces, copies, points, 2) in image pixels, of stored images in the place of the faces' own."""
-    size, copies = network.input_size, len(COPIES)
-    moves = tta_matrices(COPIES, size)
+    size, copies = network.input_size, len(TTA_VIEWS)
+    moves = tta_matrices(TTA_VIEWS, size)
     matrices = compose(moves, faces.crop_matrices(get_crop(network.crop), size)[:, None])  # (faces, copies, 2, 3)
     from_stored = compose(matrices, invert(faces.matrices)[:, None])
     predicted = []
@@ -48,11 +48,11 @@ def predict_views(network: LandmarkNetwork, faces: Faces, images: list[np.ndarra
     return map_back(np.concatenate(predicted), matrices, faces.dataset.layout)
 
 
-def cover(faces: Faces, seed: int = SEED) -> tuple[list[np.ndarray], np.ndarray]:
+def cover(faces: FaceDataset, seed: int = SEED) -> tuple[list[np.ndarray], np.ndarray]:
     """Stored images with a patch over each face, cut from another face, and which landmarks (faces, points) it covers:
     those whose pixel is one of the patch.
 
-    The patch is COVER_SHARE of the landmarks' box wide and high, somewhere inside the box.
+    The patch is OCCLUDER_FRACTION of the landmarks' box wide and high, somewhere inside the box.
     """
     rng = np.random.default_rng(seed)
     others = np.roll(np.arange(len(faces)), 1)  # neighbours in the list, so never the face itself
@@ -60,7 +60,7 @@ def cover(faces: Faces, seed: int = SEED) -> tuple[list[np.ndarray], np.ndarray]
     for image, other, landmarks, matrix in zip(faces.images, others, faces.landmarks, faces.matrices, strict=True):
         stored = transform(landmarks, matrix)  # (points, 2) in the stored image
         box = landmark_box(stored)
-        side = COVER_SHARE * (box[2:] - box[:2])
+        side = OCCLUDER_FRACTION * (box[2:] - box[:2])
         low = (box[:2] + rng.random(2) * (box[2:] - box[:2] - side)).round().astype(int)
         high = (low + np.maximum(side.round(), 1)).astype(int)
         donor = faces.images[other]
@@ -246,7 +246,8 @@ def draw_reliability(
     below.set(xlabel="confidence", ylabel="share of landmarks", xlim=(0, 1))
     for axes in (above, below):
         axes.grid(alpha=0.25)
-    replace_file(path, figure.savefig)
+    with atomic_write(path) as temporary:
+        figure.savefig(temporary)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from ace_net.face_outlines import outlines_of
 from ace_net.metrics import outline_nme
 from config import EVALUATION_BATCH, METRICS_FILE, PREDICTIONS_FILE, Crop
 from evaluation.plots import draw_ced, draw_worst
-from face_datasets.face_dataset import Faces, crop_batches
+from face_datasets.face_dataset import FaceDataset, crop_batches
 from face_datasets.layouts import Layout
 from image_utility import invert, mirror_landmarks, transform
 from methods import Method
@@ -27,7 +27,7 @@ DECIMALS = 4  # of a pixel, in predictions.json
 def predict_faces(
     model: keras.Model,
     method: Method,
-    faces: Faces,
+    faces: FaceDataset,
     crop: Crop,
     batch_size: int = EVALUATION_BATCH,
     flip: bool = False,
@@ -77,22 +77,23 @@ def predict_faces(
     return np.concatenate(predicted)
 
 
-def scorer(method: Method, faces: Faces, data_dir: str | os.PathLike) -> Callable[[np.ndarray], np.ndarray]:
+def scorer(method: Method, faces: FaceDataset, data_dir: str | os.PathLike) -> Callable[[np.ndarray], np.ndarray]:
     """What gives the errors (faces,) in percent of predictions (faces, points, 2): their NME, of outlines NME^AC."""
     if method.contours:
         truth = outlines_of(faces, data_dir)
         return lambda predicted: outline_nme(predicted, truth)
-    return faces.nme
+    distance = faces.normaliser_distance()  # (faces,)
+    return lambda predicted: metrics.nme(predicted, faces.landmarks, distance)
 
 
-def _print_missing(faces: Faces) -> None:
+def _print_missing(faces: FaceDataset) -> None:
     """Says which parts of the evaluated split were not there when the data set was prepared."""
     missing = [f"{part['part']} ({part['count']} faces)" for part in faces.missing]
     if missing:
         print(f"not evaluated, since not found by data_helper.py: {', '.join(missing)}")
 
 
-def _write(out: Path, faces: Faces, predicted: np.ndarray, evaluation: dict, crop: Crop, size: int) -> None:
+def _write(out: Path, faces: FaceDataset, predicted: np.ndarray, evaluation: dict, crop: Crop, size: int) -> None:
     """Writes the numbers, the predictions (n, points, 2) in image pixels, and both pictures."""
     write_json(out / METRICS_FILE, evaluation)
     entries = [{"image": name, "landmarks": face.tolist()} for name, face in zip(faces.names, predicted, strict=True)]
@@ -105,7 +106,7 @@ def _write(out: Path, faces: Faces, predicted: np.ndarray, evaluation: dict, cro
 
 def _draw_worst(
     out: Path,
-    faces: Faces,
+    faces: FaceDataset,
     errors: np.ndarray,
     truth: np.ndarray,
     predicted: np.ndarray,

@@ -26,14 +26,14 @@ from config import BEST_FILE, DATA_DIR, LOG_FILE, SETTINGS_FILE, WEIGHTS_DIR, ge
 from evaluation.evaluator import predict_faces
 from evaluation.model_card import model_card
 from face_datasets.catalogue import get_dataset
-from face_datasets.face_dataset import Faces, load_faces, read_index
+from face_datasets.face_dataset import FaceDataset, load_faces, read_index
 from inference.confidence import calibration_path
 from methods import get_method
 from networks.keras_file import write_half
 from networks.weights import load_model, record_of
 from training.pose_balance import pose_bins
 from training.run_record import read_record
-from utils.files import replace_file, write_json, write_text
+from utils.files import atomic_write, write_json, write_text
 
 # What a shipped file's name ends in, by method: the original's names where it has one; else the method's own
 SHIPPED_NAMES = types.MappingProxyType({"acr": "ACRLoss", "l2": "base", "l1": "L1"})
@@ -96,16 +96,14 @@ def ship(
         )
     stored = {"precision": "float16"}
 
-    def write(beside: Path) -> None:
-        write_half(run / BEST_FILE, beside)
-        shift = abs(_nme(load_model(beside), settings, held_out) - measured)
-        if not shift <= SHIPPED_SHIFT:
-            stored["precision"] = "float32"
-            shutil.copyfile(run / BEST_FILE, beside)
-
     for outdated in (path.with_suffix(".json"), calibration_path(path)):
         outdated.unlink(missing_ok=True)
-    replace_file(path, write)
+    with atomic_write(path) as temporary:
+        write_half(run / BEST_FILE, temporary)
+        shift = abs(_nme(load_model(temporary), settings, held_out) - measured)
+        if not shift <= SHIPPED_SHIFT:
+            stored["precision"] = "float32"
+            shutil.copyfile(run / BEST_FILE, temporary)
     model = load_model(path)
     content = path.read_bytes()
     stored |= {"name": path.name, "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
@@ -133,18 +131,18 @@ def _stages(settings: dict) -> list[dict]:
         file = record_of(Path(start))
         record = read_record(file) if file else {"settings": {}}
         settings, training = record["settings"], record.get("training", {})
-        sets = [settings["dataset"], *settings.get("also", ())] if "dataset" in settings else None
+        sets = [settings["dataset"], *settings.get("extra_datasets", ())] if "dataset" in settings else None
         stages.append({"weights": start, "sets": sets, **{name: training.get(name) for name in ("command", "seconds")}})
         if "stages" in record:  # of a shipped file, whose start need not lie here
             return stages + record["stages"]
     return stages
 
 
-def _predicted(model: keras.Model, settings: dict, faces: Faces, flip: bool = False) -> np.ndarray:
+def _predicted(model: keras.Model, settings: dict, faces: FaceDataset, flip: bool = False) -> np.ndarray:
     return predict_faces(model, get_method(settings["method"]), faces, get_crop(settings["crop"]), flip=flip)
 
 
-def _nme(model: keras.Model, settings: dict, faces: Faces) -> float:
+def _nme(model: keras.Model, settings: dict, faces: FaceDataset) -> float:
     """Mean NME in percent."""
     return float(metrics.nme(_predicted(model, settings, faces), faces.landmarks, faces.normaliser_distance()).mean())
 

@@ -20,7 +20,7 @@ SUBSET_STREAM = 2  # of a seed; training/batches.py has the others
 
 
 @dataclasses.dataclass
-class Faces:
+class FaceDataset:
     """One split of a prepared data set, in memory.
 
     names: the images' paths below the set's root. images: stored faces, uint8 RGB (height, width, 3).
@@ -43,7 +43,7 @@ class Faces:
     def __len__(self) -> int:
         return len(self.names)
 
-    def sample(self, count: int, seed: int) -> "Faces":
+    def random_subset(self, count: int, seed: int) -> "FaceDataset":
         """`count` of the faces, drawn at random, in their old order.
 
         Raises:
@@ -51,18 +51,23 @@ class Faces:
         """
         if not 1 <= count <= len(self):
             raise ValueError(f"cannot draw that many {self.split} faces. Received {count}; 1 to {len(self)} is right")
-        chosen = np.sort(np.random.default_rng((seed, SUBSET_STREAM)).permutation(len(self))[:count])
+        chosen = np.random.default_rng((seed, SUBSET_STREAM)).permutation(len(self))[:count]
+        return self.read(np.sort(chosen))
+
+    def read(self, indices: Sequence[int]) -> "FaceDataset":
+        """Return some of the faces, in the order of `indices`; their images are shared, not copied."""
+        indices = np.asarray(indices, int)
         return dataclasses.replace(
             self,
-            names=[self.names[i] for i in chosen],
-            images=[self.images[i] for i in chosen],
-            landmarks=self.landmarks[chosen],
-            matrices=self.matrices[chosen],
-            subsets=[self.subsets[i] for i in chosen],
-            boxes=None if self.boxes is None else self.boxes[chosen],
+            names=[self.names[i] for i in indices],
+            images=[self.images[i] for i in indices],
+            landmarks=self.landmarks[indices],
+            matrices=self.matrices[indices],
+            subsets=[self.subsets[i] for i in indices],
+            boxes=None if self.boxes is None else self.boxes[indices],
         )
 
-    def joined(self, others: "Faces") -> "Faces":
+    def concatenate(self, others: "FaceDataset") -> "FaceDataset":
         """These faces and those of another data set with the same landmarks, as faces of this one.
 
         Raises:
@@ -88,7 +93,7 @@ class Faces:
         dataset = self.dataset
         return normaliser_distance(self.landmarks, dataset.layout, dataset.normaliser, self.names, self.boxes)
 
-    def summary(self) -> dict:
+    def fingerprint(self) -> dict:
         """How many faces, and a digest of their names and landmarks: two sets with the same summary are the same."""
         digest = hashlib.sha256("\n".join(self.names).encode() + self.landmarks.tobytes())
         return {"n": len(self), "sha256": digest.hexdigest()}
@@ -159,7 +164,7 @@ def is_face(row: dict, dataset: Dataset) -> bool:
 
 def load_faces(
     data_dir: str | os.PathLike, dataset_name: DatasetName | str, split: str, input_size: int | None = None
-) -> Faces:
+) -> FaceDataset:
     """One split of a prepared data set.
 
     Args:
@@ -184,7 +189,7 @@ def load_faces(
     of_split = {part.name for part in dataset.parts if part.split == split}
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         loaded = list(pool.map(lambda row: _load_face(folder, row, input_size), rows))
-    return Faces(
+    return FaceDataset(
         dataset=dataset,
         split=split,
         names=[row["image"] for row in rows],
@@ -215,7 +220,7 @@ def shrink_face(image: np.ndarray, row: dict, input_size: int | None) -> tuple[n
     return image, compose(smaller, matrix)
 
 
-def crop_batches(faces: Faces, crop: Crop, size: int, batch_size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def crop_batches(faces: FaceDataset, crop: Crop, size: int, batch_size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Every face once, in order, cropped and not moved.
 
     Yields:

@@ -1,7 +1,7 @@
 """Prepared faces as sharded records that are read in a stream, for sets that no memory holds.
 
     python data_helper.py --dataset synthetic --records 1000000
-    python train.py --records
+    python train.py --stream
 
 A record is one line of JSON, the face as the index has it, and its stored JPEG. The files are ArrayRecords (package
 array_record), in which any face can be read at once; Grain draws the order of a round without a table of it. Neither a
@@ -19,8 +19,8 @@ import numpy as np
 
 from config import RECORDS_DIR
 from face_datasets.catalogue import Dataset
-from face_datasets.face_dataset import Faces, is_face, read_index, shrink_face
-from utils.files import replace_file, write_json
+from face_datasets.face_dataset import FaceDataset, is_face, read_index, shrink_face
+from utils.files import atomic_write, write_json
 from utils.image_files import decode_image
 from utils.optional_packages import import_package
 
@@ -52,11 +52,11 @@ class FaceRecords:
     def __len__(self) -> int:
         return len(self._source)
 
-    def summary(self) -> dict:
+    def fingerprint(self) -> dict:
         """How many faces, and a digest of the files' names, which follow from their content."""
         return {"n": len(self), "sha256": self._digest}
 
-    def read(self, chosen: Sequence[int]) -> Faces:
+    def read(self, chosen: Sequence[int]) -> FaceDataset:
         """Some of the faces, in memory.
 
         Raises:
@@ -69,7 +69,7 @@ class FaceRecords:
                 raise OSError(f"the records of {self.dataset.title} cannot be opened: {error}") from error
             raise ValueError(f"the records of {self.dataset.title} are damaged: {error}. Prepare them again") from error
         faces = [self._face(data, i) for i, data in zip(chosen, records, strict=True)]
-        return Faces(
+        return FaceDataset(
             dataset=self.dataset,
             split=self.split,
             names=[row["image"] for row, _, _ in faces],
@@ -165,16 +165,13 @@ def allow_open(count: int) -> None:
 def write_shard(path: Path, faces: Sequence[tuple[dict, bytes]]) -> None:
     """Writes faces, (row of the index, JPEG) each, as one file, whole or not at all."""
     module = array_record("array_record_module")
-
-    def write(beside: Path) -> None:
-        writer = module.ArrayRecordWriter(str(beside), "group_size:1")  # any face can be read alone
+    with atomic_write(path) as temporary:
+        writer = module.ArrayRecordWriter(str(temporary), "group_size:1")  # any face can be read alone
         for row, jpeg in faces:
             writer.write(json.dumps(row).encode() + b"\n" + jpeg)
         writer.close()
-        if shard_length(beside) != len(faces):  # the writer says nothing of a full disk
-            raise OSError(f"{path} could not be written whole, perhaps for want of room")
-
-    replace_file(path, write)
+        if shard_length(temporary) != len(faces):  # the writer does not report a full disk
+            raise OSError(f"{path} could not be written completely; the disk may be full")
 
 
 def shard_length(path: Path) -> int:

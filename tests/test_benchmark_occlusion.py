@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks import occlusion
 from face_datasets.catalogue import get_dataset
-from face_datasets.face_dataset import Faces
+from face_datasets.face_dataset import FaceDataset
 from synthetic_faces import get_landmarks
 
 W300 = get_dataset("300W")
@@ -18,7 +18,7 @@ def faces_of(landmarks):
     count = len(landmarks)
     names, still = [f"{number}.jpg" for number in range(count)], np.tile(np.eye(2, 3), (count, 1, 1))
     images = [np.full((200, 200, 3), 5 * number, np.uint8) for number in range(count)]
-    return Faces(W300, "test", names, images, landmarks, still, [()] * count, [])
+    return FaceDataset(W300, "test", names, images, landmarks, still, [()] * count, [])
 
 
 class Given:

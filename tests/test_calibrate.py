@@ -7,9 +7,9 @@ import pytest
 
 from evaluation import calibrate
 from face_datasets.catalogue import get_dataset
-from face_datasets.face_dataset import Faces, load_faces
+from face_datasets.face_dataset import FaceDataset, load_faces
 from inference.confidence import Calibration
-from inference.config import COVER_SHARE
+from inference.config import OCCLUDER_FRACTION
 
 SIDE = 120
 COUNT = 5
@@ -20,7 +20,7 @@ def flat_faces(landmarks):
     images = [np.full((SIDE, SIDE, 3), 20 + 30 * number, np.uint8) for number in range(len(landmarks))]
     still, none = np.tile(np.eye(2, 3), (len(landmarks), 1, 1)), [()] * len(landmarks)
     names = [f"{number}.jpg" for number in range(len(landmarks))]
-    return Faces(get_dataset("300W"), "validation", names, images, landmarks, still, none, [])
+    return FaceDataset(get_dataset("300W"), "validation", names, images, landmarks, still, none, [])
 
 
 @pytest.mark.parametrize("low, high", [(30, 90), (-25, 60), (70, 150)])
@@ -47,7 +47,7 @@ def test_a_patch_is_as_large_as_it_should_be_and_the_pictures_given_stay():
         assert (faces.images[number] == 20 + 30 * number).all()
         rows, columns = np.nonzero(image[..., 0] != 20 + 30 * number)
         sides = np.ptp(columns) + 1, np.ptp(rows) + 1
-        np.testing.assert_allclose(sides, COVER_SHARE * np.ptp(landmarks, axis=0), atol=0.51)
+        np.testing.assert_allclose(sides, OCCLUDER_FRACTION * np.ptp(landmarks, axis=0), atol=0.51)
         assert len(rows) == np.prod(sides)  # a whole rectangle
 
 

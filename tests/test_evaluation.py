@@ -15,7 +15,7 @@ import test as evaluation
 from evaluation import plots
 from evaluation.evaluator import predict_faces
 from face_datasets.catalogue import get_dataset
-from face_datasets.face_dataset import Faces
+from face_datasets.face_dataset import FaceDataset
 from face_datasets.normalisers import normaliser_distance
 from image_utility import mirror_landmarks, to_targets, transform
 from methods import get_method
@@ -42,7 +42,7 @@ def make_faces(count=COUNT):
     )  # half size, 10 px border
     images = [rng.integers(0, 256, (60, 60, 3), np.uint8) for _ in range(count)]
     names = [f"test/{i}.jpg" for i in range(count)]
-    return Faces(COFW, "test", names, images, landmarks, matrices, [("full",)] * count, [])
+    return FaceDataset(COFW, "test", names, images, landmarks, matrices, [("full",)] * count, [])
 
 
 def crop_landmarks(faces):

@@ -44,17 +44,17 @@ def test_every_face_once_in_order_and_the_last_batch_smaller(faces):
 
 
 def test_a_sample_is_a_part_of_the_faces_and_depends_on_the_seed(faces):
-    some = faces.sample(3, seed=1)
+    some = faces.random_subset(3, seed=1)
     assert len(some) == 3 and set(some.names) < set(faces.names)
     for i, name in enumerate(some.names):
         whole = faces.names.index(name)
         np.testing.assert_array_equal(some.landmarks[i], faces.landmarks[whole])
         np.testing.assert_array_equal(some.matrices[i], faces.matrices[whole])
         assert some.images[i] is faces.images[whole]
-    assert faces.sample(3, seed=1).summary() == some.summary()
-    assert len({faces.sample(3, seed).summary()["sha256"] for seed in range(8)}) > 1
+    assert faces.random_subset(3, seed=1).fingerprint() == some.fingerprint()
+    assert len({faces.random_subset(3, seed).fingerprint()["sha256"] for seed in range(8)}) > 1
     with pytest.raises(ValueError, match="cannot draw that many train faces. Received 0; 1 to"):
-        faces.sample(0, seed=1)
+        faces.random_subset(0, seed=1)
 
 
 def test_a_set_that_is_not_prepared_names_the_command(tmp_path):
@@ -85,14 +85,14 @@ def test_a_lost_stored_face_is_named(prepared_300w, tmp_path):
 
 def test_faces_of_another_set_join_where_the_landmarks_are_the_same(prepared_300w, faces):
     others = load_faces(prepared_300w, "300W", "test", 48)
-    both = faces.joined(others)
+    both = faces.concatenate(others)
     assert len(both) == len(faces) + len(others) and both.names[len(faces) :] == others.names
     np.testing.assert_array_equal(both.landmarks[-1], others.landmarks[-1])
     np.testing.assert_array_equal(both.matrices[-1], others.matrices[-1])
     assert len(both.crop_matrices(CROPS["square"], 48)) == len(both)
     other_points = dataclasses.replace(others, dataset=get_dataset("WFLW"))
     with pytest.raises(ValueError, match="WFLW cannot join those of 300W. Received 98 landmarks; the same 68"):
-        faces.joined(other_points)
+        faces.concatenate(other_points)
 
 
 def test_a_stored_face_that_is_gone_is_named(prepared_300w, tmp_path):

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from config import Crop
-from face_datasets.face_dataset import Faces
+from face_datasets.face_dataset import FaceDataset
 from face_datasets.layouts import Layout
 from face_datasets.records import (
     PURPOSE,
@@ -44,7 +44,7 @@ class CPUAugmentation:
         faces: the training faces. size: side of the images in pixels.
     """
 
-    def __init__(self, faces: Faces, size: int):
+    def __init__(self, faces: FaceDataset, size: int):
         self.faces, self.size = faces, size
 
     def __call__(self, chosen: Sequence[int], matrices: np.ndarray, disturbances: np.ndarray) -> np.ndarray:
@@ -152,14 +152,14 @@ class TrainingBatches(AugmentedBatches):
 
     def __init__(
         self,
-        faces: Faces,
+        faces: FaceDataset,
         crop: Crop,
         recipe: Recipe,
         encode: Callable,
         seed: int,
         bins: Sequence[np.ndarray] | None = None,
         balance: Callable[[Sequence[int]], int] = max,
-        sampler: Callable[[Faces, int], Callable] = CPUAugmentation,
+        sampler: Callable[[FaceDataset, int], Callable] = CPUAugmentation,
         points: np.ndarray | None = None,
         **kwargs,
     ):
@@ -213,7 +213,7 @@ class RecordBatches(AugmentedBatches):
         recipe: Recipe,
         encode: Callable,
         seed: int,
-        sampler: Callable[[Faces, int], Callable] = CPUAugmentation,
+        sampler: Callable[[FaceDataset, int], Callable] = CPUAugmentation,
         **kwargs,
     ):
         super().__init__(faces, crop, recipe, encode, seed, **kwargs)

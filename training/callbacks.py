@@ -10,7 +10,7 @@ import numpy as np
 from tqdm import tqdm
 
 from config import BEST_FILE, LOG_FILE
-from face_datasets.face_dataset import Faces
+from face_datasets.face_dataset import FaceDataset
 from training.batches import AugmentedBatches
 from training.checkpoint import EMAWeights, TrainingState
 from training.run_record import RunRecord
@@ -94,8 +94,8 @@ class Snapshots(keras.callbacks.Callback):
         self,
         path: Path,
         averages: EMAWeights,
-        face: Faces,
-        predict: Callable[[keras.Model, Faces], np.ndarray],
+        face: FaceDataset,
+        predict: Callable[[keras.Model, FaceDataset], np.ndarray],
         done: int = 0,
     ):
         super().__init__()

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from face_datasets.face_dataset import Faces
+from face_datasets.face_dataset import FaceDataset
 from image_utility import BLUR_REACH, NOISE_ROOM, invert, noise_plane
 
 LUMA = (0.299, 0.587, 0.114)  # Rec. 601, as OpenCV's
@@ -30,14 +30,14 @@ class GPUAugmentation:
         ValueError: the faces have too many pixels.
     """
 
-    def __init__(self, faces: Faces, size: int):
+    def __init__(self, faces: FaceDataset, size: int):
         self.size = size
         self._extents = np.array([image.shape[1::-1] for image in faces.images], np.int32)  # (faces, 2) width, height
         ends = np.cumsum(self._extents.prod(axis=1, dtype=np.int64))
         if ends[-1] > MAX_INDEX:
             raise ValueError(
                 f"too many faces for one device. Received {ends[-1]} pixels; at most {MAX_INDEX} are right, so "
-                "take --sampler host, or a smaller --input-size"
+                "take --augment-on cpu, or a smaller --input-size"
             )
         self._starts = np.concatenate([[0], ends[:-1]]).astype(np.int32)  # (faces,)
         self._pixels = ops.convert_to_tensor(np.concatenate([image.reshape(-1, 3) for image in faces.images]))

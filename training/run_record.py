@@ -36,7 +36,7 @@ class RunRecord:
         """Says what a run is shown, or holds it against what a run that goes on was shown; its time counts from now on.
 
         Args:
-            faces: "train" and "validation", what Faces.summary gives; and what else decides a run beside its settings.
+            faces: fingerprints of "train" and "validation", and what else decides a run beside its settings.
 
         Raises:
             ValueError: the run that goes on had other faces.
