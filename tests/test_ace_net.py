@@ -38,7 +38,7 @@ from face_datasets.catalogue import DATASETS, Part
 from face_datasets.layouts import LAYOUT_68
 from inference import web_demo
 from synthetic_faces import render_face
-from synthetic_faces.face import shape_of
+from synthetic_faces.face import get_landmarks
 from utils.image_files import write_image
 
 SIGMA = 2
@@ -56,7 +56,7 @@ def numpy(x) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def landmarks() -> np.ndarray:
-    return np.stack([shape_of(seed) for seed in range(200, 204)]) * 256 - 0.5
+    return np.stack([get_landmarks(seed) for seed in range(200, 204)]) * 256 - 0.5
 
 
 # ---------------------------------------------------------------------------------------------------------------------
