@@ -75,7 +75,7 @@ def bench_losses(options: argparse.Namespace) -> list[Path]:
         files = Comparison(truth, results).write(out, describe(dataset, options, results))
         for arch in options.archs:
             folders = {method: runs[arch, method, options.seeds[0]][0].folder for method in options.methods}
-            files += strip(out / f"strip_{get_network(arch).stem}.png", dataset, options, folders)
+            files += strip(out / f"strip_{get_network(arch).short_name}.png", dataset, options, folders)
         return files
 
 
@@ -90,7 +90,7 @@ def finished(runs: dict[tuple[str, str, int], tuple[Training, Recipe]], truth: T
     results: dict[str, list[Result]] = {}
     for (arch, method, _), (training, recipe) in runs.items():
         if training.finished():
-            title = f"{get_network(arch).stem} {method}" if several else method
+            title = f"{get_network(arch).short_name} {method}" if several else method
             results.setdefault(title, []).append(read_result(training.folder, recipe, truth))
     return results
 
@@ -146,7 +146,7 @@ def plan(options: argparse.Namespace) -> dict[tuple[str, str, int], tuple[Traini
         for name, value in given.items():
             if value is not None:
                 words += [f"--{name.replace('_', '-')}", str(value)]
-        folder = Path(options.out) / RUNS_FOLDER / f"{get_network(arch).stem}_{method}_{seed}"
+        folder = Path(options.out) / RUNS_FOLDER / f"{get_network(arch).short_name}_{method}_{seed}"
         run = train.run_of(train.parse_options(words), folder)
         training = Training(tuple(words), folder, run.recipe.epochs, run.recipe.patience)
         if training.begun:

@@ -15,7 +15,7 @@ import methods
 import pixelwise.losses
 import pixelwise.targets
 from ace_net.losses import ACELoss, terms
-from ace_net.outlines import contour_map_of, vertices
+from ace_net.outlines import from_landmarks, get_contour_map
 from face_datasets.catalogue import get_dataset
 from losses import anisotropic, regression
 from losses.base import FaceLoss
@@ -48,7 +48,7 @@ def test_a_start_that_asks_for_all_faces_says_so(name, network):
         encode=methods.encode_regression,
         landmarks=POINTS,
         size=32,
-        faces=SimpleNamespace(dataset=W300),
+        source=SimpleNamespace(dataset=W300),
     )
     if METHODS[name].start_needs_faces:
         with pytest.raises(AttributeError, match="no attribute 'landmarks'"):
@@ -96,7 +96,7 @@ def example(name: str) -> tuple[np.ndarray, np.ndarray]:
     """Targets of the last output and predictions near them, of faces in crops of 64."""
     method, rng = METHODS[name], np.random.default_rng(1)
     landmarks = get_landmarks(3)[None] * 64 + rng.normal(0, 0.5, (2, 68, 2))
-    outlines = vertices(landmarks, contour_map_of(W300.layout))
+    outlines = from_landmarks(landmarks, get_contour_map(W300.layout))
     targets = method.encode(outlines if method.contours else landmarks, 64)
     targets = targets[-1] if isinstance(targets, tuple) else targets
     if not method.maps:
