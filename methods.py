@@ -15,7 +15,7 @@ import numpy as np
 from ace_net import targets
 from ace_net.config import HEAT_EMPHASES, HEAT_EMPHASIS, OUTSIDE, ROOT
 from ace_net.decode import decode_landmarks, decode_outlines
-from ace_net.face_outlines import outlines_of
+from ace_net.face_outlines import get_outlines
 from ace_net.losses import ACELoss, HeatLoss
 from ace_net.model import heatmap_network
 from ace_net.outlines import OUTLINE_LAYOUT
@@ -53,9 +53,9 @@ ACR_UNIT = 10.0  # pixels of a crop of LOSS_REFERENCE_SIZE: the error that the m
 ANISOTROPY_ABLATION = ((1.0, 1.0), (3.0, 1.0), (9.0, 3.0))  # other pairs that are compared
 
 
-def build_regression(network: Network, dataset: Dataset, input_size: int, batch_norm: float) -> keras.Model:
+def build_regression(network: Network, dataset: Dataset, input_size: int, bn_momentum: float) -> keras.Model:
     """A network with 2N linear outputs."""
-    return CNNModel().get_model(network, dataset.outputs, input_size, batch_norm)
+    return CNNModel().get_model(network, dataset.outputs, input_size, bn_momentum)
 
 
 def encode_regression(landmarks: np.ndarray, size: int) -> np.ndarray:
@@ -117,14 +117,14 @@ def make_anisotropic_loss(a: float, b: float) -> Callable[..., AnisotropicLoss]:
     return lambda data_dir, dataset, crop: AnisotropicLoss(dataset.layout.neighbours, dataset.layout.corners, a, b)
 
 
-def build_landmark_heatmaps(network: Network, dataset: Dataset, input_size: int, batch_norm: float) -> keras.Model:
+def build_landmark_heatmaps(network: Network, dataset: Dataset, input_size: int, bn_momentum: float) -> keras.Model:
     """A network with a heatmap for each landmark, in three sets."""
-    return heatmap_network(network, dataset.layout.points, input_size, batch_norm)
+    return heatmap_network(network, dataset.layout.points, input_size, bn_momentum)
 
 
-def build_contour_heatmaps(network: Network, dataset: Dataset, input_size: int, batch_norm: float) -> keras.Model:
+def build_contour_heatmaps(network: Network, dataset: Dataset, input_size: int, bn_momentum: float) -> keras.Model:
     """A network with a heatmap for each anchor and contour, in three sets."""
-    return heatmap_network(network, targets.MAPS, input_size, batch_norm)
+    return heatmap_network(network, targets.MAPS, input_size, bn_momentum)
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ class Method:
     metrics(loss) -> what the loss needs besides.
     fixed_constants: the loss's constants, where the loss itself cannot be made to ask it; see `constants`.
     labels: the loss looks through eigenbases of the set's stored labels, so that other labels are another training.
-    build(network, dataset, input_size, batch_norm) -> model. own_head: it has a head of its own, not the linear one of
+    build(network, dataset, input_size, bn_momentum) -> model. own_head: it has a head of its own, not the linear one of
         cnn_model.py, beside which --head can put maps.
     points(faces, data_dir) -> (faces, points, 2) in image pixels: what moves with a face and is encoded.
     encode(points (batch, points, 2) in crop pixels, size) -> targets, one for each output.
@@ -150,7 +150,7 @@ class Method:
     trained(model, dataset): from the compiled model to the one that `fit` trains in its place, a keras.Model with
         `network`, the model itself, and `optimizers`, all whose state a run must keep; None trains the model itself.
     start(model, batches): what is done to a new network's weights, given its training faces. start_needs_faces: it
-        asks `batches.faces` for all of them, which a stream does not have; `batches.landmarks` there always are.
+        asks `batches.source` for all of them, which a stream does not have; `batches.landmarks` there always are.
     balance: how many faces of each pose bin a round of training shows, from the bins' sizes: `min` under-samples, `max`
         replicates; None leaves the poses as they are.
     """
@@ -244,7 +244,7 @@ _BINS = {"start": init_bias_at_pose_mean, "start_needs_faces": True}
 _ACE = {
     "build": build_contour_heatmaps,
     "own_head": True,
-    "points": outlines_of,
+    "points": get_outlines,
     "decode": decode_outlines,
     "start": no_init,
     "maps": True,
@@ -310,7 +310,7 @@ METHODS = {
         Method(
             "ace_sparse",
             loss=_heat_losses(ACELoss),
-            **_WEAK | {"points": partial(outlines_of, sparse=True)},
+            **_WEAK | {"points": partial(get_outlines, sparse=True)},
         ),
     )
 }

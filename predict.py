@@ -2,7 +2,7 @@
 
     python predict.py photo.jpg holiday/ clip.mp4 --out results/mine --weights runs/acr/best.keras
     python predict.py camera --out results/camera
-    python predict.py crops/ --out results/crops --detector whole-image
+    python predict.py crops/ --out results/crops --detector none
     python predict.py photo.jpg --out results/contours --contours
 
 DIR then holds landmarks.json (or .csv), and in drawn/ a picture of every picture and a video of every video. A camera
@@ -23,7 +23,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from ace_net.outlines import contour_map_of
+from ace_net.outlines import get_contour_map
 from inference.config import CAMERA
 from inference.face_detector import DETECTORS, BoxesFromFile, get_detector
 from inference.face_tracker import FaceTracker
@@ -95,7 +95,7 @@ class Job:
     def _align(self, read: list[tuple[str, np.ndarray, list]]) -> list[tuple[str, np.ndarray, list[Face]]]:
         """Pictures with the faces found in them, aligned: together, or one by one where that fails."""
         try:
-            aligned = self.predictor.align([picture for _, picture, _ in read], [found for *_, found in read])
+            aligned = self.predictor.predict_boxes([picture for _, picture, _ in read], [found for *_, found in read])
         except PROBLEMS as problem:
             if len(read) > 1:
                 return [done for one in read for done in self._align([one])]
@@ -246,7 +246,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 f"{predictor.network.path} predicts contours, which are written as JSON; --format json is right"
             )
         if options.contours and not predictor.network.contours:
-            contour_map_of(predictor.layout)
+            get_contour_map(predictor.layout)
         job = Job(predictor, options.out, not options.no_smoothing, options.frames, options.contours)
         with atomic_write(path) as temporary:
             with FORMATS[options.format](temporary, predictor.network.points) as results:

@@ -28,7 +28,16 @@ from training.run_record import different_settings, read_record
 from utils.files import folder_lock
 
 RUNS_FOLDER = "runs"
-PASSED_ON = ("recipe", "crop", "data_dir", "precision", "epochs", "input_size", "batch_size", "faces")  # to train.py
+PASSED_ON = (
+    "recipe",
+    "crop",
+    "data_dir",
+    "precision",
+    "epochs",
+    "input_size",
+    "batch_size",
+    "max_faces",
+)  # to train.py
 
 
 def bench_losses(options: argparse.Namespace) -> list[Path]:
@@ -66,7 +75,7 @@ def bench_losses(options: argparse.Namespace) -> list[Path]:
         files = Comparison(truth, results).write(out, describe(dataset, options, results))
         for arch in options.archs:
             folders = {method: runs[arch, method, options.seeds[0]][0].folder for method in options.methods}
-            files += strip(out / f"strip_{get_network(arch).stem}.png", dataset, options, folders)
+            files += strip(out / f"strip_{get_network(arch).short_name}.png", dataset, options, folders)
         return files
 
 
@@ -81,7 +90,7 @@ def finished(runs: dict[tuple[str, str, int], tuple[Training, Recipe]], truth: T
     results: dict[str, list[Result]] = {}
     for (arch, method, _), (training, recipe) in runs.items():
         if training.finished():
-            title = f"{get_network(arch).stem} {method}" if several else method
+            title = f"{get_network(arch).short_name} {method}" if several else method
             results.setdefault(title, []).append(read_result(training.folder, recipe, truth))
     return results
 
@@ -137,7 +146,7 @@ def plan(options: argparse.Namespace) -> dict[tuple[str, str, int], tuple[Traini
         for name, value in given.items():
             if value is not None:
                 words += [f"--{name.replace('_', '-')}", str(value)]
-        folder = Path(options.out) / RUNS_FOLDER / f"{get_network(arch).stem}_{method}_{seed}"
+        folder = Path(options.out) / RUNS_FOLDER / f"{get_network(arch).short_name}_{method}_{seed}"
         run = train.run_of(train.parse_options(words), folder)
         training = Training(tuple(words), folder, run.recipe.epochs, run.recipe.patience)
         if training.begun:

@@ -29,7 +29,7 @@ from face_datasets.face_dataset import FaceDataset, read_index
 from methods import get_method
 from pca_utility import ShapeModel, eigenbasis_path, labels_folder, pca_folder
 from train import Train
-from training.batches import TrainingBatches
+from training.batches import AugmentedBatches, CPUAugmentation, Shuffled
 from training.recipes import get_recipe
 from utils.processes import peak_memory
 
@@ -84,7 +84,8 @@ def original_block(
     optimizer = keras.optimizers.Adam(1e-3)
     size = model.input_shape[1]
     recipe = dataclasses.replace(get_recipe(faces.dataset), batch_size=ORIGINAL_BATCH, input_size=size)
-    batches = TrainingBatches(faces, CROPS[DEFAULT_CROP], recipe, get_method("acr").encode, SEED)
+    order, augment, crop = Shuffled(len(faces), SEED), CPUAugmentation(size), CROPS[DEFAULT_CROP]
+    batches = AugmentedBatches(faces, order, augment, crop, recipe, get_method("acr").encode, SEED)
     basis = eigenbasis_path(pca_folder(labels_path), faces.dataset, PCA_PERCENTAGES[0])
 
     def step(number: int) -> None:
@@ -120,7 +121,7 @@ def preparation(dataset: Dataset, raw_dir: str | None) -> tuple[float, float]:
         return len(read_index(folder, dataset)["faces"]) / seconds, peak
 
 
-def batch_times(batches: TrainingBatches, count: int) -> list[float]:
+def batch_times(batches: AugmentedBatches, count: int) -> list[float]:
     """Milliseconds that each of some batches takes until its images are there."""
     times = []
     for step in range(count):
@@ -177,14 +178,14 @@ def program_memory(program: str, threads: int, *arguments: str | Path) -> float:
 
 def training_of(
     options: argparse.Namespace, method: str = EAGER_METHOD, sampler: str = "auto"
-) -> tuple[keras.Model, TrainingBatches]:
+) -> tuple[keras.Model, AugmentedBatches]:
     """The compiled network and the batches of a training."""
     run = Train(
         options.arch,
         options.dataset,
         save_path=".",
         method=method,
-        sampler=sampler,
+        augment_on=sampler,
         recipe=options.recipe,
         data_dir=options.data_dir,
         input_size=options.input_size,
@@ -239,9 +240,9 @@ def throughput(options: argparse.Namespace) -> None:
     ways["random arrays in memory"] = functools.partial(training_block, model, steps, batch_size, now, **in_memory)
     if keras.backend.backend() == "tensorflow" and options.method == EAGER_METHOD:
         labels_path, (eager, _) = labels_folder(options.data_dir, dataset, DEFAULT_CROP), training_of(options)
-        ways["eager loop, batch of 3"] = lambda: original_block(eager, batches.faces, labels_path, steps, now)
+        ways["eager loop, batch of 3"] = lambda: original_block(eager, batches.source, labels_path, steps, now)
     speeds = interleaved(ways, options.blocks)
-    print_machine(options, f"{options.method}, {len(batches.faces)} {dataset.title} faces")
+    print_machine(options, f"{options.method}, {len(batches.source)} {dataset.title} faces")
     for name, values in speeds.items():
         print(row(f"training, {name}", values, "images/s" + " of processor time" * options.processor_time))
     for name in list(ways)[1:]:

@@ -50,8 +50,8 @@ def shipped_path(settings: dict, folder: str | os.PathLike = WEIGHTS_DIR) -> Pat
     sized = ("" if size == network.input_size else f"_{size}") + "_spatial" * bool(settings["recipe"].get("spatial"))
     name = SHIPPED_NAMES.get(settings["method"], settings["method"])
     title = settings["dataset"].lower()
-    file = f"{title}_{network.stem.replace('_', '')}{sized}_{name}.keras"
-    return Path(folder) / title / f"{network.stem}{sized}" / file
+    file = f"{title}_{network.short_name.replace('_', '')}{sized}_{name}.keras"
+    return Path(folder) / title / f"{network.short_name}{sized}" / file
 
 
 def ship(
@@ -131,7 +131,7 @@ def _stages(settings: dict) -> list[dict]:
         file = record_of(Path(start))
         record = read_record(file) if file else {"settings": {}}
         settings, training = record["settings"], record.get("training", {})
-        sets = [settings["dataset"], *settings.get("also", ())] if "dataset" in settings else None
+        sets = [settings["dataset"], *settings.get("extra_datasets", ())] if "dataset" in settings else None
         stages.append({"weights": start, "sets": sets, **{name: training.get(name) for name in ("command", "seconds")}})
         if "stages" in record:  # of a shipped file, whose start need not lie here
             return stages + record["stages"]

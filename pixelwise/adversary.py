@@ -16,16 +16,16 @@ DISCRIMINATOR_RATE = 1e-4  # of its Adam, the paper's
 DETECTOR_STEPS = 2  # for each step of the discriminator
 
 
-def build_discriminator(outputs: int, batch_norm: float = 0.9) -> keras.Model:
+def build_discriminator(outputs: int, bn_momentum: float = 0.9) -> keras.Model:
     """Flat targets (batch, outputs) to the logit (batch, 1) of being a true face; 34,689 parameters for 136."""
     shape = keras.Input((outputs,), name="shape")
     features = shape
     for units in DISCRIMINATOR_UNITS:
-        features = dense_block(features, units, batch_norm)
+        features = dense_block(features, units, bn_momentum)
     return keras.Model(shape, layers.Dense(1, dtype="float32", name="logit")(features), name="discriminator")
 
 
-def shapes_of(log_probabilities):
+def soft_shapes(log_probabilities):
     """The shape (batch, 2 * points), flat targets, that a classifying network's output stands for, with a gradient."""
     return from_pixels(class_soft_argmax(log_probabilities), log_probabilities.shape[1])
 
@@ -77,7 +77,7 @@ class Adversarial(keras.Model):
         images, truth, _ = keras.utils.unpack_x_y_sample_weight(data)
         with tf.GradientTape() as tape:
             maps = self.network(images, training=True)
-            shapes = shapes_of(maps)
+            shapes = soft_shapes(maps)
             tf.cond(
                 tf.equal(self.optimizer.iterations % DETECTOR_STEPS, 0),
                 lambda: self._discriminate(truth, tf.stop_gradient(shapes)),

@@ -29,7 +29,7 @@ from ace_net.losses import (
     terms,
 )
 from ace_net.model import heatmap_network
-from ace_net.outlines import OUTLINE, contour_map_of, vertices
+from ace_net.outlines import OUTLINE, from_landmarks, get_contour_map
 from ace_net.targets import MAPS, encode_weak, full_targets, heatmaps, weak_targets
 from benchmarks import ace_net_sheet, ace_net_tables, ace_net_terms
 from cnn_model import get_network
@@ -38,7 +38,7 @@ from face_datasets.catalogue import DATASETS, Part
 from face_datasets.layouts import LAYOUT_68
 from inference import web_demo
 from synthetic_faces import render_face
-from synthetic_faces.face import shape_of
+from synthetic_faces.face import get_landmarks
 from utils.image_files import write_image
 
 SIGMA = 2
@@ -56,7 +56,7 @@ def numpy(x) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def landmarks() -> np.ndarray:
-    return np.stack([shape_of(seed) for seed in range(200, 204)]) * 256 - 0.5
+    return np.stack([get_landmarks(seed) for seed in range(200, 204)]) * 256 - 0.5
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -135,7 +135,7 @@ def test_the_weights_of_the_heat_loss_have_no_slope():
 
 
 def test_full_and_far_terms_are_zero_on_a_perfect_heatmap(landmarks):
-    outlines = vertices(landmarks, contour_map_of(LAYOUT_68))
+    outlines = from_landmarks(landmarks, get_contour_map(LAYOUT_68))
     full = full_targets(outlines, 256, 2)
     perfect = full[:, : 128 * 128 * MAPS].reshape(-1, 128, 128, MAPS)
     assert not numpy(HeatLoss().call(full, perfect)).any()
@@ -174,13 +174,13 @@ def test_the_far_term_is_the_heat_where_there_should_be_none():
 
 @pytest.mark.parametrize("value", [0.0, -1.0, 0.5, 1.0])
 def test_gradients_are_finite_on_empty_and_flat_maps(landmarks, value):
-    target = encode_weak(vertices(landmarks[:1], contour_map_of(LAYOUT_68)), 256)[2]
+    target = encode_weak(from_landmarks(landmarks[:1], get_contour_map(LAYOUT_68)), 256)[2]
     slope = gradient(lambda x: ACELoss().call(target, x), np.full((1, 128, 128, MAPS), value, np.float32))
     assert np.isfinite(slope).all()
 
 
 def test_gradients_are_finite_at_zero_error(landmarks):
-    target = full_targets(vertices(landmarks[:1], contour_map_of(LAYOUT_68)), 256, 8)
+    target = full_targets(from_landmarks(landmarks[:1], get_contour_map(LAYOUT_68)), 256, 8)
     perfect = target[:, :-MAPS].reshape(1, 32, 32, MAPS)
     assert not gradient(lambda x: HeatLoss().call(target, x), perfect).any()
 
@@ -268,7 +268,7 @@ def contours_on_a_picture(tmp_path, weights: str) -> dict:
     """What predict.py --contours says of the face on a rendered picture."""
     picture, out = str(tmp_path / "face.png"), tmp_path / "predicted"
     write_image(picture, render_face(3, 200).image)
-    options = [picture, "--out", str(out), "--weights", weights, "--detector", "whole-image", "--contours"]
+    options = [picture, "--out", str(out), "--weights", weights, "--detector", "none", "--contours"]
     assert predict.main(options) == 0
     assert (out / "drawn" / "face.jpg").is_file()
     return json.loads((out / "landmarks.json").read_text())[0]["faces"][0]
@@ -313,7 +313,7 @@ def test_ace_net_trains_on_real_and_rendered_faces_and_is_evaluated(data_dir, tm
         assert evaluation.main([*options, *asked]) == 1
         assert "predicts contours, not landmarks. Received" in capsys.readouterr().err
 
-    drawn, told, rows = web_demo.align(str(tmp_path / "face.png"), weights, "whole-image", contours=True)
+    drawn, told, rows = web_demo.predict_picture(str(tmp_path / "face.png"), weights, "none", contours=True)
     assert drawn.shape == (200, 200, 3) and f"{len(rows)} landmarks" in told and len(rows) == len(face["landmarks"])
 
     assert ace_net_terms.main(["--weights", weights, "--data-dir", str(data_dir), "--batches", "1"]) == 0
@@ -331,10 +331,10 @@ def test_ace_net_trains_on_real_and_rendered_faces_and_is_evaluated(data_dir, tm
 @pytest.mark.parametrize("also", [[], ["synthetic"]], ids=["of the method", "named besides"])
 def test_batches_mix_real_and_rendered_faces_equally(data_dir, tmp_path, also):
     options = {"method": "ace", "recipe": "ace_short", "crop": "ace", "data_dir": data_dir, "input_size": 64}
-    batches = train.Train("ACE-Net", "300W", tmp_path, also=also, **options).batches()
+    batches = train.Train("ACE-Net", "300W", tmp_path, extra_datasets=also, **options).batches()
     names = [name for step in range(40) for name in batches.names(step)]
     rendered = sum(name.startswith("train/") for name in names)
-    assert rendered == pytest.approx(len(names) / 2, abs=len(batches.bins[0]))
+    assert rendered == pytest.approx(len(names) / 2, abs=len(batches.order.bins[0]))
     images, targets = batches[0]
     assert images.shape == (16, 64, 64, 3) and [target.shape[1] for target in targets[:2]] == [8 * 8 * 25 + 25] * 2
     assert batches.landmarks.shape[1] == OUTLINE

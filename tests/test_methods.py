@@ -15,13 +15,13 @@ import methods
 import pixelwise.losses
 import pixelwise.targets
 from ace_net.losses import ACELoss, terms
-from ace_net.outlines import contour_map_of, vertices
+from ace_net.outlines import from_landmarks, get_contour_map
 from face_datasets.catalogue import get_dataset
 from losses import anisotropic, regression
 from losses.base import FaceLoss
 from methods import METHODS
 from pixelwise.cascade import MeanFace
-from synthetic_faces.face import shape_of
+from synthetic_faces.face import get_landmarks
 from train import Train
 
 W300 = get_dataset("300W")
@@ -48,7 +48,7 @@ def test_a_start_that_asks_for_all_faces_says_so(name, network):
         encode=methods.encode_regression,
         landmarks=POINTS,
         size=32,
-        faces=SimpleNamespace(dataset=W300),
+        source=SimpleNamespace(dataset=W300),
     )
     if METHODS[name].start_needs_faces:
         with pytest.raises(AttributeError, match="no attribute 'landmarks'"):
@@ -59,8 +59,8 @@ def test_a_start_that_asks_for_all_faces_says_so(name, network):
 
 def test_a_start_that_asks_for_all_faces_takes_no_stream(tmp_path):
     with pytest.raises(ValueError, match="Received the method anisotropic_displacement, which needs the faces in mem"):
-        Train("mobileNetV2", "300W", tmp_path, "anisotropic_displacement", records=True)
-    assert Train("mobileNetV2", "300W", tmp_path, "anisotropic_direct", records=True).records
+        Train("mobileNetV2", "300W", tmp_path, "anisotropic_displacement", stream=True)
+    assert Train("mobileNetV2", "300W", tmp_path, "anisotropic_direct", stream=True).stream
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -95,8 +95,8 @@ def loss_of(name: str, data_dir) -> keras.losses.Loss:
 def example(name: str) -> tuple[np.ndarray, np.ndarray]:
     """Targets of the last output and predictions near them, of faces in crops of 64."""
     method, rng = METHODS[name], np.random.default_rng(1)
-    landmarks = shape_of(3)[None] * 64 + rng.normal(0, 0.5, (2, 68, 2))
-    outlines = vertices(landmarks, contour_map_of(W300.layout))
+    landmarks = get_landmarks(3)[None] * 64 + rng.normal(0, 0.5, (2, 68, 2))
+    outlines = from_landmarks(landmarks, get_contour_map(W300.layout))
     targets = method.encode(outlines if method.contours else landmarks, 64)
     targets = targets[-1] if isinstance(targets, tuple) else targets
     if not method.maps:
