@@ -5,12 +5,12 @@ import dataclasses
 import time
 from pathlib import Path
 
+import benchmark
 import keras
 import numpy as np
 import pytest
 from skimage import data
 
-import benchmark
 import methods
 from benchmarks.inference_speed import latencies
 from benchmarks.loss_speed import step_times
