@@ -56,7 +56,7 @@ from face_datasets.readers import Annotation, SkippedFace, find_parts, read_part
 from face_datasets.stored_faces import finished_entries, read_journal, store_records
 from pca_utility import labels_folder, normalised_labels
 from training.recipes import get_recipe
-from utils.files import folder_lock, replace_file, write_text, write_texts
+from utils.files import atomic_write, folder_lock, write_text, write_texts
 
 AUGMENTED_COPIES = 4  # moved copies of each training face in the normalised labels
 
@@ -263,7 +263,8 @@ def _write_labels(folder: Path, dataset: Dataset, faces: list[dict], options: di
     )
     note_path.unlink(missing_ok=True)
     (labels_dir / SETTINGS_FILE).unlink(missing_ok=True)  # the note's name in older versions
-    replace_file(labels_path, lambda beside: np.save(beside, labels, allow_pickle=False))
+    with atomic_write(labels_path) as temporary:
+        np.save(temporary, labels, allow_pickle=False)
     write_text(note_path, text)
     return True
 

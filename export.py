@@ -28,7 +28,7 @@ from image_utility import invert, longer_side, shrink, transform
 from inference.confidence import calibration_path
 from inference.network import FORMATS, LandmarkNetwork, description_path, keras_model, load_network
 from methods import get_method
-from utils.files import replace_file, write_json, write_text
+from utils.files import atomic_write, write_json, write_text
 
 CALIBRATION_FACES = 128  # training faces that int8 takes its ranges from
 RENDERED_CHECK_FACES = 128  # where there is no data root
@@ -98,14 +98,10 @@ def export(
     checked = _checked_faces(network, data_dir)
     calibration = _calibration(network, data_dir) if precision == "int8" else None
     description = describe(network, precision)
-    check = {}
-
-    def write(beside: Path) -> None:
-        FORMATS[format].write(model, beside, precision, calibration, json.dumps(description, indent=2))
-        check.update(compare(network, load_network(beside), checked, data_dir))
+    with atomic_write(out) as temporary:
+        FORMATS[format].write(model, temporary, precision, calibration, json.dumps(description, indent=2))
+        check = compare(network, load_network(temporary), checked, data_dir)
         _hold_to(limits, check, out)
-
-    replace_file(out, write)
     report = {**description, "check": {"faces_of": _origin(checked, data_dir), **check}}
     write_json(description_path(out), report)
     calibrated = calibration_path(network.path)

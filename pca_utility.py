@@ -28,7 +28,7 @@ from face_datasets.catalogue import (
     get_dataset,
 )
 from image_utility import Augmentation, crop_matrix, mirror_landmarks, sample_affine, to_targets, transform
-from utils.files import folder_lock, replace_file, write_text
+from utils.files import atomic_write, folder_lock, write_text
 
 SHAPE_CLIP = 3.0  # shape parameters are clipped to +- this many standard deviations of their mode
 _ROUNDS = 20  # of the Procrustes analysis at most; two or three are enough
@@ -101,7 +101,8 @@ class ShapeModel:
     def save(self, path: str | os.PathLike) -> None:
         """Writes the eigenbasis as .npz, whole or not at all."""
         arrays = {name: np.asarray(value, np.float64) for name, value in self.to_dict().items()}
-        replace_file(path, lambda beside: np.savez(beside, **arrays))
+        with atomic_write(path) as temporary:
+            np.savez(temporary, **arrays)
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> "ShapeModel":

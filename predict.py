@@ -31,7 +31,7 @@ from inference.overlay import draw_faces
 from inference.predictor import Face, Predictor
 from inference.result_files import FORMATS, ResultFile
 from inference.video_files import Video, VideoWriter
-from utils.files import replace_file
+from utils.files import atomic_write
 from utils.image_files import read_untrusted_image, write_image
 
 PICTURE_BATCH = 4  # pictures in memory at once
@@ -105,24 +105,6 @@ class Job:
 
     def _follow(self, name: str, results: ResultFile) -> None:
         """A video or a camera: its faces are followed from frame to frame."""
-
-        def draw(beside: Path) -> None:
-            tracker = FaceTracker(self.predictor, self.smooth)
-            with VideoWriter(beside, video.rate) as writer:
-                frames = tqdm(video.frames(self.frames), name, video.count, unit="frame", leave=False, disable=None)
-                try:
-                    for number, (seconds, frame) in enumerate(frames):
-                        faces = self.outlined(tracker.update(frame, seconds))
-                        results.write(name, faces, number)
-                        self.entries += 1
-                        writer.write(draw_faces(frame, faces, self.predictor.layout))
-                except KeyboardInterrupt:
-                    self.interrupted = not video.is_camera  # it ends a camera, which has no other end
-            if not beside.exists():  # no frame was written
-                if self.interrupted:
-                    raise KeyboardInterrupt
-                video.check_whole(self.frames)
-
         try:
             if isinstance(self.predictor.detector, BoxesFromFile):
                 raise ValueError(f"{name} is a video. Received boxes from a file, which are for pictures only")
@@ -131,13 +113,32 @@ class Job:
                     f"{name} is a video. Received weights that predict contours, which are for pictures only"
                 )
             with Video(name) as video:
-                replace_file(self._drawn_path(name.replace(":", "_"), ".mp4"), draw)
+                with atomic_write(self._drawn_path(name.replace(":", "_"), ".mp4")) as temporary:
+                    self._write_video(name, video, temporary, results)
                 video.check_whole(self.frames)
             self.videos += 1
         except PROBLEMS as problem:
             self._fail(name, problem)
         if self.interrupted:
             raise KeyboardInterrupt
+
+    def _write_video(self, name: str, video: Video, path: Path, results: ResultFile) -> None:
+        """Write a video with its faces drawn, and their landmarks to the results."""
+        tracker = FaceTracker(self.predictor, self.smooth)
+        with VideoWriter(path, video.rate) as writer:
+            frames = tqdm(video.frames(self.frames), name, video.count, unit="frame", leave=False, disable=None)
+            try:
+                for number, (seconds, frame) in enumerate(frames):
+                    faces = self.outlined(tracker.update(frame, seconds))
+                    results.write(name, faces, number)
+                    self.entries += 1
+                    writer.write(draw_faces(frame, faces, self.predictor.layout))
+            except KeyboardInterrupt:
+                self.interrupted = not video.is_camera  # it ends a camera, which has no other end
+        if not path.exists():  # no frame was written
+            if self.interrupted:
+                raise KeyboardInterrupt
+            video.check_whole(self.frames)
 
     def _fail(self, name: str, problem: Exception) -> None:
         """Tells what is wrong with an input. A full disk is wrong with all: it ends the run, and old files stay."""
@@ -247,16 +248,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.contours and not predictor.network.contours:
             contour_map_of(predictor.layout)
         job = Job(predictor, options.out, not options.no_smoothing, options.frames, options.contours)
-
-        def write(beside: Path) -> None:
-            with FORMATS[options.format](beside, predictor.network.points) as results:
+        with atomic_write(path) as temporary:
+            with FORMATS[options.format](temporary, predictor.network.points) as results:
                 job.run(options.inputs, results)
             if job.interrupted and not job.entries:
                 raise KeyboardInterrupt
             if not job.entries:
                 raise ValueError(f"no input could be read; {path} is not written")
-
-        replace_file(path, write)
     except (ValueError, OSError, ImportError) as error:
         print(f"predict.py: {error}", file=sys.stderr)
         return 1

@@ -27,7 +27,7 @@ from image_utility import crop_image, invert, to_grid, to_network, transform
 from inference.network import LandmarkNetwork, load_network
 from synthetic_faces import render_face
 from synthetic_faces.face import SyntheticFace
-from utils.files import replace_file
+from utils.files import atomic_write
 
 FACES, SIZE = 4, 256
 FIRST_SEED = SYNTHETIC_SEEDS["test"]
@@ -85,7 +85,8 @@ def draw_sheet(path: Path, weights: Sequence[str]) -> None:
                     axes.plot(*contour.T, color=PREDICTION_COLOUR, linewidth=0.8)
                 axes.plot(*anchors_of(outline).T, ".", color="#ffe000", markersize=3)
                 axes.set(xlim=(-0.5, SIZE - 0.5), ylim=(SIZE - 0.5, -0.5))
-    replace_file(path, figure.savefig)
+    with atomic_write(path) as temporary:
+        figure.savefig(temporary)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

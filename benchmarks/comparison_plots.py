@@ -13,7 +13,7 @@ from benchmarks.config import BOOTSTRAP_INTERVAL
 from config import FAILURE_THRESHOLDS
 from evaluation.plots import DOTS, FACE_INCHES, ced_axes, draw_ced_line
 from face_datasets.layouts import Layout
-from utils.files import replace_file
+from utils.files import atomic_write
 
 STRIP_COLOURS = {"truth": "#ffe000", "prediction": "#30a0ff"}
 
@@ -43,7 +43,8 @@ def draw_ceds(path: str | os.PathLike, nmes: dict[str, np.ndarray], title: str) 
         label = f"{entry}: NME {errors.mean():.2f} %, AUC@{last:g} {metrics.auc(errors, last):.4f}"
         draw_ced_line(axes, errors, label=label, linewidth=1.6, **_style(number))
     figure.legend(loc="outside lower center", ncols=2, fontsize=8)
-    replace_file(path, figure.savefig)
+    with atomic_write(path) as temporary:
+        figure.savefig(temporary)
 
 
 def draw_landmark_errors(
@@ -69,7 +70,8 @@ def draw_landmark_errors(
         axes.invert_yaxis()
     figure.colorbar(dots, ax=grid, shrink=0.8, label="error of the landmark, % of the normaliser")
     figure.suptitle(title, fontsize=10)
-    replace_file(path, figure.savefig)
+    with atomic_write(path) as temporary:
+        figure.savefig(temporary)
 
 
 def draw_convergence(
@@ -90,7 +92,8 @@ def draw_convergence(
     axes.yaxis.set_minor_formatter("{x:g}")
     axes.grid(alpha=0.25, which="both")
     axes.legend(fontsize=8)
-    replace_file(path, figure.savefig)
+    with atomic_write(path) as temporary:
+        figure.savefig(temporary)
 
 
 def draw_differences(
@@ -121,7 +124,8 @@ def draw_differences(
         "green: the row is better, grey: zero lies inside, or not known",
         fontsize=8,
     )
-    replace_file(path, figure.savefig)
+    with atomic_write(path) as temporary:
+        figure.savefig(temporary)
 
 
 def draw_strip(
@@ -163,4 +167,5 @@ def draw_strip(
         for name, colour in STRIP_COLOURS.items()
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=2, fontsize=9, facecolor="0.3", labelcolor="white")
-    replace_file(path, figure.savefig)
+    with atomic_write(path) as temporary:
+        figure.savefig(temporary)

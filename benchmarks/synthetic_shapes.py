@@ -14,7 +14,7 @@ from evaluation.plots import (
 )
 from face_datasets.layouts import LAYOUT_68
 from pca_utility import align
-from utils.files import replace_file
+from utils.files import atomic_write
 
 SHAPE_MODES = 5  # drawn of each set of shapes
 
@@ -105,4 +105,5 @@ def draw_shape_modes(path: str | os.PathLike, comparison) -> None:
             ax.set_title(f"mode {number}: {shares[number - 1]:.0%}")
     for ax in axes.flat:
         ax.set(aspect="equal", xticks=(), yticks=(), xlim=(-0.26, 0.26), ylim=(0.26, -0.26))
-    replace_file(path, figure.savefig)
+    with atomic_write(path) as temporary:
+        figure.savefig(temporary)

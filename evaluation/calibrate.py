@@ -28,7 +28,7 @@ from inference.confidence import Calibration, log_spread, map_back, tta_matrices
 from inference.config import CONFIDENCE_BINS, CONFIDENT_ERROR, COPIES, COVER_SHARE
 from inference.network import LandmarkNetwork, load_network
 from metrics import point_errors
-from utils.files import replace_file
+from utils.files import atomic_write
 
 FIT_STRENGTH = 1.0  # C of scikit-learn's logistic regression
 BLOCKS = 10  # of neighbouring faces
@@ -246,7 +246,8 @@ def draw_reliability(
     below.set(xlabel="confidence", ylabel="share of landmarks", xlim=(0, 1))
     for axes in (above, below):
         axes.grid(alpha=0.25)
-    replace_file(path, figure.savefig)
+    with atomic_write(path) as temporary:
+        figure.savefig(temporary)
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ from face_datasets.catalogue import Dataset
 from face_datasets.face_dataset import FaceDataset, load_faces
 from face_datasets.landmark_files import read_entries
 from face_datasets.layouts import LAYOUT_68, SPARSE_LANDMARKS
-from utils.files import replace_file, write_json
+from utils.files import atomic_write, write_json
 
 
 def draw_outline_ced(path: str | os.PathLike, nmes: np.ndarray, evaluation: dict) -> None:
@@ -50,7 +50,8 @@ def draw_outline_ced(path: str | os.PathLike, nmes: np.ndarray, evaluation: dict
     axes.set(xlim=(0, CONTOUR_AUC), ylim=(0, 1), xlabel="NME^AC in %", ylabel="share of faces", title=title)
     axes.grid(alpha=0.25)
     axes.legend(loc="lower right")
-    replace_file(path, figure.savefig)
+    with atomic_write(path) as temporary:
+        figure.savefig(temporary)
 
 
 def evaluate_outlines(

@@ -18,7 +18,7 @@ from matplotlib.ticker import MaxNLocator
 import metrics
 from config import FAILURE_THRESHOLDS
 from face_datasets.layouts import Layout
-from utils.files import replace_file
+from utils.files import atomic_write
 
 DOTS = 120  # per inch, of every figure
 TRUTH_COLOUR = "#00e000"
@@ -60,7 +60,8 @@ def draw_acr_loss(
         right.plot(errors, losses, color=DIFFICULTY_COLOURS(0.05 + 0.8 * hard), label=f"phi = {hard:g}")
     right.set(xlabel="error, in sides of the crop", ylabel="loss", title="steep where the landmark is hard")
     right.legend()
-    replace_file(path, figure.savefig)
+    with atomic_write(path) as temporary:
+        figure.savefig(temporary)
 
 
 def draw_curves(path: str | os.PathLike, rows: Sequence[dict], measure: str, normaliser: str) -> None:
@@ -87,7 +88,8 @@ def draw_curves(path: str | os.PathLike, rows: Sequence[dict], measure: str, nor
     below.legend()
     for axes in (above, below):
         axes.grid(alpha=0.25, which="both")
-    replace_file(path, figure.savefig)
+    with atomic_write(path) as temporary:
+        figure.savefig(temporary)
 
 
 def draw_ced(path: str | os.PathLike, nmes: np.ndarray, masks: dict[str, np.ndarray], evaluation: dict) -> None:
@@ -111,7 +113,8 @@ def draw_ced(path: str | os.PathLike, nmes: np.ndarray, masks: dict[str, np.ndar
     font = {"family": "monospace", "size": 8}
     title = " " * 6 + _legend_head()  # as wide as the line drawn before every row
     figure.legend(loc="outside lower center", prop=font, title=title, title_fontproperties=font, alignment="left")
-    replace_file(path, figure.savefig)
+    with atomic_write(path) as temporary:
+        figure.savefig(temporary)
 
 
 def ced_axes(figure: Figure, title: str) -> Axes:
@@ -182,7 +185,8 @@ def draw_worst(
     handles = [Line2D([], [], color=colour, marker="o", markersize=4, label=name) for name, colour in colours.items()]
     figure.suptitle(title, fontsize=10)
     figure.legend(handles=handles, loc="outside lower center", ncols=2, fontsize=9, facecolor="0.3", labelcolor="white")
-    replace_file(path, figure.savefig)
+    with atomic_write(path) as temporary:
+        figure.savefig(temporary)
 
 
 def _draw_landmarks(axes: Axes, landmarks: np.ndarray, layout: Layout, colour: str) -> None:
@@ -233,4 +237,5 @@ def draw_ellipses(
         f"{size}:\nalong a curve {a:g}, across it {b:g}, at a corner (yellow) 1",
         fontsize=10,
     )
-    replace_file(path, figure.savefig)
+    with atomic_write(path) as temporary:
+        figure.savefig(temporary)

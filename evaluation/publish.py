@@ -33,7 +33,7 @@ from networks.keras_file import write_half
 from networks.weights import load_model, record_of
 from training.pose_balance import pose_bins
 from training.run_record import read_record
-from utils.files import replace_file, write_json, write_text
+from utils.files import atomic_write, write_json, write_text
 
 # What a shipped file's name ends in, by method: the original's names where it has one; else the method's own
 SHIPPED_NAMES = types.MappingProxyType({"acr": "ACRLoss", "l2": "base", "l1": "L1"})
@@ -96,16 +96,14 @@ def ship(
         )
     stored = {"precision": "float16"}
 
-    def write(beside: Path) -> None:
-        write_half(run / BEST_FILE, beside)
-        shift = abs(_nme(load_model(beside), settings, held_out) - measured)
-        if not shift <= SHIPPED_SHIFT:
-            stored["precision"] = "float32"
-            shutil.copyfile(run / BEST_FILE, beside)
-
     for outdated in (path.with_suffix(".json"), calibration_path(path)):
         outdated.unlink(missing_ok=True)
-    replace_file(path, write)
+    with atomic_write(path) as temporary:
+        write_half(run / BEST_FILE, temporary)
+        shift = abs(_nme(load_model(temporary), settings, held_out) - measured)
+        if not shift <= SHIPPED_SHIFT:
+            stored["precision"] = "float32"
+            shutil.copyfile(run / BEST_FILE, temporary)
     model = load_model(path)
     content = path.read_bytes()
     stored |= {"name": path.name, "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}

@@ -20,7 +20,7 @@ import numpy as np
 from config import RECORDS_DIR
 from face_datasets.catalogue import Dataset
 from face_datasets.face_dataset import FaceDataset, is_face, read_index, shrink_face
-from utils.files import replace_file, write_json
+from utils.files import atomic_write, write_json
 from utils.image_files import decode_image
 from utils.optional_packages import import_package
 
@@ -165,16 +165,13 @@ def allow_open(count: int) -> None:
 def write_shard(path: Path, faces: Sequence[tuple[dict, bytes]]) -> None:
     """Writes faces, (row of the index, JPEG) each, as one file, whole or not at all."""
     module = array_record("array_record_module")
-
-    def write(beside: Path) -> None:
-        writer = module.ArrayRecordWriter(str(beside), "group_size:1")  # any face can be read alone
+    with atomic_write(path) as temporary:
+        writer = module.ArrayRecordWriter(str(temporary), "group_size:1")  # any face can be read alone
         for row, jpeg in faces:
             writer.write(json.dumps(row).encode() + b"\n" + jpeg)
         writer.close()
-        if shard_length(beside) != len(faces):  # the writer says nothing of a full disk
-            raise OSError(f"{path} could not be written whole, perhaps for want of room")
-
-    replace_file(path, write)
+        if shard_length(temporary) != len(faces):  # the writer does not report a full disk
+            raise OSError(f"{path} could not be written completely; the disk may be full")
 
 
 def shard_length(path: Path) -> int:

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from config import STATE_FILE
-from utils.files import replace_file
+from utils.files import atomic_write
 
 
 class TrainingState:
@@ -30,12 +30,8 @@ class TrainingState:
     def save(self) -> None:
         """Writes the state, whole or not at all."""
         arrays = {f"v{i}": keras.ops.convert_to_numpy(variable) for i, variable in enumerate(self._variables())}
-
-        def write(beside: Path) -> None:
-            with open(beside, "wb") as file:
-                np.savez(file, rows=json.dumps(self.rows), **arrays)
-
-        replace_file(self.path, write)
+        with atomic_write(self.path) as temporary, open(temporary, "wb") as file:
+            np.savez(file, rows=json.dumps(self.rows), **arrays)
 
     def load(self, folder: str | os.PathLike) -> None:
         """Puts the state stored in a folder into the model and its optimizer.
@@ -91,4 +87,5 @@ class EMAWeights:
 
     def save(self, path: str | os.PathLike) -> None:
         """Writes the copy as a .keras file, whole or not at all."""
-        replace_file(path, self.model.save)
+        with atomic_write(path) as temporary:
+            self.model.save(temporary)

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from config import STORED_FACE
-from utils.files import replace_file
+from utils.files import atomic_write
 
 MAX_PIXELS = 100_000_000  # of a picture that is opened; at 3 bytes each, 300 MB
 ANIMATED_FORMATS = ("GIF", "PNG", "WEBP", "AVIF")  # phones store a still with a preview as two frames of a JPEG
@@ -120,4 +120,5 @@ def encode_image(image: np.ndarray, suffix: str, quality: int = STORED_FACE.jpeg
 def write_image(path: str | os.PathLike, image: np.ndarray, quality: int = STORED_FACE.jpeg_quality) -> None:
     """Writes uint8 RGB (height, width, 3) as JPEG or PNG (by suffix), whole or not at all."""
     data = encode_image(image, Path(path).suffix, quality)
-    replace_file(path, lambda beside: beside.write_bytes(data))
+    with atomic_write(path) as temporary:
+        temporary.write_bytes(data)
