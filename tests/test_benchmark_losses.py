@@ -408,7 +408,7 @@ def test_differences_average_over_seeds_first(compared):
         assert rows[subset]["nme"] == pytest.approx((means[0] - means[1]).mean())
         assert rows[subset]["low"] <= rows[subset]["nme"] <= rows[subset]["high"]
         assert (rows[subset]["entry"], rows[subset]["other"]) == ("wing", "l2")
-        assert rows[subset]["real"] == "not known"  # six faces
+        assert rows[subset]["significant"] == "not known"  # six faces
 
 
 def test_steps_follow_from_faces_and_recipe(compared):
@@ -446,7 +446,7 @@ def test_runs_that_cannot_be_compared(compared, tmp_path):
     with pytest.raises(ValueError, match="Received 5 faces, 5 of its 6.*Evaluate it again"):
         read_result(run.folder, recipe, truth)
     shutil.copy(other.folder / "metrics.json", other.folder / "log.csv")
-    with pytest.raises(ValueError, match="other does not hold a whole run"):
+    with pytest.raises(ValueError, match="other does not hold a complete run"):
         read_result(other.folder, recipe, truth)
 
 
@@ -475,7 +475,7 @@ def test_records_that_lack_something_are_named(compared, faces, validation):
     folder = comparison.results["l2"][0].folder
     record = json.loads((folder / "settings.json").read_text())
     (folder / "settings.json").write_text(json.dumps(record | {"faces": faces, "validation": validation}))
-    with pytest.raises(ValueError, match="does not hold a whole run, or one of an older version"):
+    with pytest.raises(ValueError, match="does not hold a complete run"):
         read_result(folder, recipe, truth)
 
 
@@ -497,7 +497,7 @@ def test_runs_with_eigenbases_of_other_labels_cannot_be_compared(compared):
         for run, digest in ((one, "a"), (other, "b"))
     ]
     Comparison(truth, {"l2": [one, labelled[1]]})  # a loss without eigenbases has no labels
-    with pytest.raises(ValueError, match="had eigenbases of different labels.*the same --copies"):
+    with pytest.raises(ValueError, match="had eigenbases of different labels.*the same --augmented-copies"):
         Comparison(truth, {"l2": labelled})
 
 
