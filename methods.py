@@ -53,9 +53,9 @@ ACR_UNIT = 10.0  # pixels of a crop of LOSS_REFERENCE_SIZE: the error that the m
 ANISOTROPY_ABLATION = ((1.0, 1.0), (3.0, 1.0), (9.0, 3.0))  # other pairs that are compared
 
 
-def build_regression(network: Network, dataset: Dataset, input_size: int, batch_norm: float) -> keras.Model:
+def build_regression(network: Network, dataset: Dataset, input_size: int, bn_momentum: float) -> keras.Model:
     """A network with 2N linear outputs."""
-    return CNNModel().get_model(network, dataset.outputs, input_size, batch_norm)
+    return CNNModel().get_model(network, dataset.outputs, input_size, bn_momentum)
 
 
 def encode_regression(landmarks: np.ndarray, size: int) -> np.ndarray:
@@ -111,14 +111,14 @@ def make_anisotropic_loss(a: float, b: float) -> Callable[..., AnisotropicLoss]:
     return lambda data_dir, dataset, crop: AnisotropicLoss(dataset.layout.neighbours, dataset.layout.corners, a, b)
 
 
-def build_landmark_heatmaps(network: Network, dataset: Dataset, input_size: int, batch_norm: float) -> keras.Model:
+def build_landmark_heatmaps(network: Network, dataset: Dataset, input_size: int, bn_momentum: float) -> keras.Model:
     """A network with a heatmap for each landmark, in three sets."""
-    return heatmap_network(network, dataset.layout.points, input_size, batch_norm)
+    return heatmap_network(network, dataset.layout.points, input_size, bn_momentum)
 
 
-def build_contour_heatmaps(network: Network, dataset: Dataset, input_size: int, batch_norm: float) -> keras.Model:
+def build_contour_heatmaps(network: Network, dataset: Dataset, input_size: int, bn_momentum: float) -> keras.Model:
     """A network with a heatmap for each anchor and contour, in three sets."""
-    return heatmap_network(network, targets.MAPS, input_size, batch_norm)
+    return heatmap_network(network, targets.MAPS, input_size, bn_momentum)
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ class Method:
     metrics(loss) -> what the loss needs besides.
     fixed_constants: the loss's constants, where the loss itself cannot be made to ask it; see `constants`.
     labels: the loss looks through eigenbases of the set's stored labels, so that other labels are another training.
-    build(network, dataset, input_size, batch_norm) -> model. own_head: it has a head of its own, not the linear one of
+    build(network, dataset, input_size, bn_momentum) -> model. own_head: it has a head of its own, not the linear one of
         cnn_model.py, beside which --head can put maps.
     points(faces, data_dir) -> (faces, points, 2) in image pixels: what moves with a face and is encoded.
     encode(points (batch, points, 2) in crop pixels, size) -> targets, one for each output.

@@ -174,7 +174,8 @@ class Comparison:
             if run.faces["labels"] and run.faces["labels"] != labelled.faces["labels"]:
                 raise ValueError(
                     f"{run.folder} and {labelled.folder} had eigenbases of different labels. Received "
-                    f"{run.faces['labels']} and {labelled.faces['labels']}; a comparison needs the same --augmented-copies"
+                    f"{run.faces['labels']} and {labelled.faces['labels']}; a comparison needs the same "
+                    "--augmented-copies"
                 )
             if run.figures.keys() != runs[0].figures.keys():
                 raise ValueError(

@@ -150,8 +150,8 @@ def draw_differences(
     axes.set_xticks(range(count), entries, rotation=30, ha="right", rotation_mode="anchor", fontsize=9)
     axes.set_yticks(range(count), entries, fontsize=9)
     explanation = (
-        f"row minus column, percentage points, {BOOTSTRAP_INTERVAL:.0%} intervals over {sampled}; green: the row has the "
-        "lower error; grey: the interval contains zero, or there is too little data"
+        f"row minus column, percentage points, {BOOTSTRAP_INTERVAL:.0%} intervals over {sampled}; green: the row "
+        "has the lower error; grey: the interval contains zero, or there is too little data"
     )
     figure.suptitle("\n".join([title, *textwrap.wrap(explanation, int(14 * size[0]))]), fontsize=9)
     with atomic_write(path) as temporary:

@@ -82,7 +82,8 @@ def scorer(method: Method, faces: FaceDataset, data_dir: str | os.PathLike) -> C
     if method.contours:
         truth = outlines_of(faces, data_dir)
         return lambda predicted: outline_nme(predicted, truth)
-    return faces.nme
+    distance = faces.normaliser_distance()  # (faces,)
+    return lambda predicted: metrics.nme(predicted, faces.landmarks, distance)
 
 
 def _print_missing(faces: FaceDataset) -> None:

@@ -156,7 +156,7 @@ def _short(word: str) -> str:
 
 def _sets(settings: dict) -> list[Dataset]:
     """The data sets whose faces the network was shown."""
-    names = [settings["dataset"], *settings.get("also", []), *get_method(settings["method"]).companions]
+    names = [settings["dataset"], *settings.get("extra_datasets", []), *get_method(settings["method"]).companions]
     return list({dataset.name: dataset for dataset in map(get_dataset, names)}.values())
 
 

@@ -114,7 +114,7 @@ def test_an_unreadable_picture_is_reported_first(weights, tmp_path, capsys, monk
 
 
 def test_steps_of_a_network_with_several_outputs_are_timed(prepared_300w, monkeypatch, capsys):
-    def two_heads(network, dataset, input_size, batch_norm):
+    def two_heads(network, dataset, input_size, bn_momentum):
         image = keras.Input((input_size, input_size, 3))
         pooled = keras.layers.GlobalAveragePooling2D()(image)
         return keras.Model(image, [keras.layers.Dense(dataset.outputs)(pooled) for _ in range(2)])

@@ -60,8 +60,8 @@ def test_a_start_that_asks_for_all_faces_says_so(name, network):
 
 def test_a_start_that_asks_for_all_faces_takes_no_stream(tmp_path):
     with pytest.raises(ValueError, match="Received the method anisotropic_displacement, which needs the faces in mem"):
-        Train("mobileNetV2", "300W", tmp_path, "anisotropic_displacement", records=True)
-    assert Train("mobileNetV2", "300W", tmp_path, "anisotropic_direct", records=True).records
+        Train("mobileNetV2", "300W", tmp_path, "anisotropic_displacement", stream=True)
+    assert Train("mobileNetV2", "300W", tmp_path, "anisotropic_direct", stream=True).stream
 
 
 @pytest.mark.parametrize("name", METHODS)
