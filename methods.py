@@ -15,7 +15,7 @@ import numpy as np
 from ace_net import targets
 from ace_net.config import HEAT_EMPHASES, HEAT_EMPHASIS, OUTSIDE, ROOT
 from ace_net.decode import decode_landmarks, decode_outlines
-from ace_net.face_outlines import outlines_of
+from ace_net.face_outlines import get_outlines
 from ace_net.losses import ACELoss, HeatLoss
 from ace_net.model import heatmap_network
 from ace_net.outlines import OUTLINE_LAYOUT
@@ -238,7 +238,7 @@ _BINS = {"start": init_bias_at_pose_mean, "start_needs_faces": True}
 _ACE = {
     "build": build_contour_heatmaps,
     "own_head": True,
-    "points": outlines_of,
+    "points": get_outlines,
     "decode": decode_outlines,
     "start": no_init,
     "maps": True,
@@ -304,7 +304,7 @@ METHODS = {
         Method(
             "ace_sparse",
             loss=_heat_losses(ACELoss),
-            **_WEAK | {"points": partial(outlines_of, sparse=True)},
+            **_WEAK | {"points": partial(get_outlines, sparse=True)},
         ),
     )
 }

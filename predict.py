@@ -23,7 +23,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from ace_net.outlines import contour_map_of
+from ace_net.outlines import get_contour_map
 from inference.config import CAMERA
 from inference.face_detector import DETECTORS, BoxesFromFile, get_detector
 from inference.face_tracker import FaceTracker
@@ -246,7 +246,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 f"{predictor.network.path} predicts contours, which are written as JSON; --format json is right"
             )
         if options.contours and not predictor.network.contours:
-            contour_map_of(predictor.layout)
+            get_contour_map(predictor.layout)
         job = Job(predictor, options.out, not options.no_smoothing, options.frames, options.contours)
         with atomic_write(path) as temporary:
             with FORMATS[options.format](temporary, predictor.network.points) as results:

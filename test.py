@@ -23,7 +23,7 @@ from pathlib import Path
 import keras
 
 import metrics
-from ace_net.outlines import CURVES, outlines_of_landmarks
+from ace_net.outlines import CURVES, join_landmarks
 from config import (
     CROPS,
     DATA_DIR,
@@ -107,7 +107,7 @@ class Test:
         facts = {"weights": path.name, "crop": chosen.name, "split": split}
         if joins or row.contours:
             print(f"{path}, crop {chosen.name}, {split} split{f', landmarks joined: {contours}' if joins else ''}")
-            outlines = outlines_of_landmarks(predicted, layout, contours, sparse) if joins else predicted
+            outlines = join_landmarks(predicted, layout, contours, sparse) if joins else predicted
             facts |= {"flip": flip, "contours": contours, "sparse": sparse} if joins else {}
             return evaluate_outlines(outlines, faces, data_dir, out, chosen, model.input_shape[1], facts)
         official = dataset.subsets.get(split, {})

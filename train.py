@@ -493,7 +493,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     started = time.time()
     try:
         dataset = get_dataset(options.dataset)
-        stem = f"{dataset.name}_{get_network(options.arch).stem}_{options.method}"
+        stem = f"{dataset.name}_{get_network(options.arch).short_name}_{options.method}"
         save_path = Path(options.save_path or _free_folder(stem))
         if (options.input_size or get_recipe(dataset, options.recipe).input_size) <= SINGLE_THREADED_MAX_INPUT:
             _single_threaded_ops()  # before a distribution starts TensorFlow

@@ -105,7 +105,7 @@ def compare_losses(options: argparse.Namespace, run: Callable[..., int] = run_tr
         files = Comparison(truth, results).write(out, describe(dataset, options, results))
         for arch in options.archs:
             folders = {method: runs[arch, method, options.seeds[0]][0].folder for method in options.methods}
-            files += draw_progress(out / f"strip_{get_network(arch).stem}.png", dataset, options, folders)
+            files += draw_progress(out / f"strip_{get_network(arch).short_name}.png", dataset, options, folders)
         return files
 
 
@@ -125,7 +125,7 @@ def read_results(
     results: dict[str, list[Result]] = {}
     for (arch, method, _), (training, recipe) in runs.items():
         if training.finished():
-            title = f"{get_network(arch).stem} {method}" if several else method
+            title = f"{get_network(arch).short_name} {method}" if several else method
             results.setdefault(title, []).append(read_result(training.folder, recipe, truth))
     return results
 
@@ -194,7 +194,7 @@ def plan(options: argparse.Namespace) -> dict[tuple[str, str, int], tuple[Traini
         for name, value in (given | {"learning_rate": options.learning_rates.get(method)}).items():
             if value is not None:
                 words += [f"--{name.replace('_', '-')}", str(value)]
-        folder = Path(options.out) / RUNS_FOLDER / f"{get_network(arch).stem}_{method}_{seed}"
+        folder = Path(options.out) / RUNS_FOLDER / f"{get_network(arch).short_name}_{method}_{seed}"
         run = train.run_of(train.parse_options(words), folder)
         training = Training(tuple(words), folder, run.recipe.epochs, run.recipe.patience)
         if training.begun:

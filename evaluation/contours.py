@@ -9,9 +9,9 @@ from matplotlib.figure import Figure
 import metrics
 from ace_net import metrics as ace_metrics
 from ace_net.config import CONTOUR_AUC, CONTOUR_TRUTH_FILE, FINE_THRESHOLD
-from ace_net.face_outlines import outlines_of
+from ace_net.face_outlines import get_outlines
 from ace_net.metrics import outline_table, split_outlines
-from ace_net.outlines import OUTLINE_LAYOUT, entry_of, outlines_of_landmarks
+from ace_net.outlines import OUTLINE_LAYOUT, join_landmarks, to_entry
 from config import (
     DEFAULT_CROP,
     METRICS_FILE,
@@ -68,7 +68,7 @@ def evaluate_outlines(
 
     The truth is exact for rendered faces; of others it is their landmarks.
     """
-    truth = outlines_of(faces, data_dir)
+    truth = get_outlines(faces, data_dir)
     official = faces.dataset.subsets.get(faces.split, {})
     found, true = split_outlines(predicted), split_outlines(truth)
     evaluation, nmes = ace_metrics.evaluate_outlines(found, true, faces.dataset, faces.subsets, official)
@@ -81,7 +81,7 @@ def evaluate_outlines(
     write_json(out / METRICS_FILE, evaluation)
     for file, outlines in ((PREDICTIONS_FILE, predicted), (CONTOUR_TRUTH_FILE, truth)):
         pairs = zip(faces.names, faces.subsets, outlines, strict=True)
-        entries = [{"image": name, "subsets": names, **entry_of(face, DECIMALS)} for name, names, face in pairs]
+        entries = [{"image": name, "subsets": names, **to_entry(face, DECIMALS)} for name, names, face in pairs]
         write_json(out / file, entries, indent=None)
     draw_outline_ced(out / "ced.png", nmes, evaluation)
     _draw_worst(out, faces, nmes, truth, predicted, OUTLINE_LAYOUT, "NME^AC", crop, size)
@@ -115,7 +115,7 @@ def evaluate_landmark_file(
     if lacking:
         raise ValueError(f"{path} lacks {len(lacking)} of {len(faces)} faces. Received no landmarks of {lacking[0]!r}")
     landmarks = np.stack([by_name.get(name, by_name.get(Path(name).name)).landmarks for name in faces.names])
-    outlines = outlines_of_landmarks(landmarks, LAYOUT_68, contours, sparse).round(DECIMALS)
+    outlines = join_landmarks(landmarks, LAYOUT_68, contours, sparse).round(DECIMALS)
     joined = len(SPARSE_LANDMARKS) if sparse else LAYOUT_68.points
     print(f"{path}, {joined} landmarks joined: {contours}, {split} split")
     facts = {"landmarks": Path(path).name, "split": split, "contours": contours, "sparse": sparse}

@@ -9,7 +9,7 @@ import numpy as np
 from tqdm import tqdm
 
 import metrics
-from ace_net.face_outlines import outlines_of
+from ace_net.face_outlines import get_outlines
 from ace_net.metrics import outline_nme
 from config import EVALUATION_BATCH, METRICS_FILE, PREDICTIONS_FILE, Crop
 from evaluation.plots import draw_ced, draw_worst
@@ -80,7 +80,7 @@ def predict_faces(
 def scorer(method: Method, faces: FaceDataset, data_dir: str | os.PathLike) -> Callable[[np.ndarray], np.ndarray]:
     """What gives the errors (faces,) in percent of predictions (faces, points, 2): their NME, of outlines NME^AC."""
     if method.contours:
-        truth = outlines_of(faces, data_dir)
+        truth = get_outlines(faces, data_dir)
         return lambda predicted: outline_nme(predicted, truth)
     distance = faces.normaliser_distance()  # (faces,)
     return lambda predicted: metrics.nme(predicted, faces.landmarks, distance)

@@ -50,8 +50,8 @@ def draw_acr_loss(
     for axes in (left, middle):
         axes.imshow(image)
         axes.set_axis_off()
-    _draw_landmarks(left, landmarks, layout, TRUTH_COLOUR)
-    _draw_landmarks(left, smooth_face, layout, PREDICTION_COLOUR)
+    draw_landmarks(left, landmarks, layout, TRUTH_COLOUR)
+    draw_landmarks(left, smooth_face, layout, PREDICTION_COLOUR)
     left.set_title("landmarks and Smooth-Face")
     dots = middle.scatter(*landmarks.T, c=phi, cmap=DIFFICULTY_COLOURS, vmin=0, vmax=1, s=26)
     figure.colorbar(dots, ax=middle, shrink=0.9)
@@ -177,8 +177,8 @@ def draw_worst(
         axes.set_axis_off()
     for axes, crop, true, guess, caption in zip(grid, crops, truth, predicted, captions, strict=False):
         axes.imshow(crop)
-        _draw_landmarks(axes, true, layout, TRUTH_COLOUR)
-        _draw_landmarks(axes, guess, layout, PREDICTION_COLOUR)
+        draw_landmarks(axes, true, layout, TRUTH_COLOUR)
+        draw_landmarks(axes, guess, layout, PREDICTION_COLOUR)
         axes.set(xlim=(-0.5, crop.shape[1] - 0.5), ylim=(crop.shape[0] - 0.5, -0.5))
         axes.set_title(caption, fontsize=7, y=0, va="top", pad=-3)
     colours = {"truth": TRUTH_COLOUR, "prediction": PREDICTION_COLOUR}
@@ -189,7 +189,7 @@ def draw_worst(
         figure.savefig(temporary)
 
 
-def _draw_landmarks(axes: Axes, landmarks: np.ndarray, layout: Layout, colour: str) -> None:
+def draw_landmarks(axes: Axes, landmarks: np.ndarray, layout: Layout, colour: str) -> None:
     """Landmarks (points, 2) as dots, joined along the layout's chains."""
     for chain in layout.chains:
         axes.plot(*landmarks[chain.path].T, color=colour, linewidth=0.7, alpha=0.8)

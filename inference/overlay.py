@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from ace_net.outlines import OUTLINE_LAYOUT, known
+from ace_net.outlines import OUTLINE_LAYOUT, finite
 from face_datasets.layouts import Layout
 from image_utility import longer_side
 from inference.predictor import Face
@@ -28,16 +28,16 @@ def draw_faces(image: np.ndarray, faces: Sequence[Face], layout: Layout) -> np.n
     drawn = np.ascontiguousarray(image).copy()
     for face in faces:
         points, drawn_as = (face.landmarks, layout) if face.outline is None else (face.outline, OUTLINE_LAYOUT)
-        there = known(points)
+        there = finite(points)
         side = min(longer_side(there if len(there) else face.box.reshape(2, 2)), LIMIT)
         radius = max(1.0, DOT * side)
         width = max(1, round(radius / 2))
         left_top, right_bottom = face.box.reshape(2, 2).clip(-LIMIT, LIMIT).round().astype(int)
         cv2.rectangle(drawn, left_top.tolist(), right_bottom.tolist(), BOX_COLOUR, width)
         for chain in drawn_as.chains:
-            line = _units(known(points[chain.path]))
+            line = _units(finite(points[chain.path]))
             cv2.polylines(drawn, [line], False, CONTOUR_COLOUR, width, cv2.LINE_AA, SHIFT)
-        dots = known(points[drawn_as.dots])
+        dots = finite(points[drawn_as.dots])
         shades = colours(face) if face.outline is None else [PLAIN_COLOUR] * len(dots)
         for place, colour in zip(_units(dots), shades, strict=True):
             cv2.circle(drawn, place.tolist(), int(radius * 2**SHIFT), colour, cv2.FILLED, cv2.LINE_AA, SHIFT)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ace_net.outlines import anchors_of, contours_of, known, outlines_of_landmarks
+from ace_net.outlines import finite, get_anchors, get_contours, join_landmarks
 from config import EVALUATION_BATCH, SETTINGS_FILE, WEIGHTS_DIR, get_crop
 from face_datasets.catalogue import DATASETS, get_dataset
 from image_utility import crop_image, in_sight, landmark_box, overlap, to_network
@@ -122,8 +122,8 @@ class Predictor:
             landmarks = predicted.mean(axis=1)
             outer = landmarks  # what the next crop is cut around
             if self.network.contours:
-                outer = contours_of(landmarks).reshape(len(faces), -1, 2)
-                landmarks = [known(anchors_of(points)) for points in landmarks]
+                outer = get_contours(landmarks).reshape(len(faces), -1, 2)
+                landmarks = [finite(get_anchors(points)) for points in landmarks]
             elif not np.isfinite(landmarks).all():
                 raise ValueError(f"{self.network.path} predicts numbers that are not finite; its weights are broken")
             if number < passes - 1:
@@ -148,7 +148,7 @@ class Predictor:
         """
         if self.network.contours:
             return list(faces)
-        outlines = [outlines_of_landmarks(face.landmarks[None], self.layout, "interp")[0] for face in faces]
+        outlines = [join_landmarks(face.landmarks[None], self.layout, "interp")[0] for face in faces]
         return [replace(face, outline=outline) for face, outline in zip(faces, outlines, strict=True)]
 
     def crop(

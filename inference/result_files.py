@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-from ace_net.outlines import entry_of
+from ace_net.outlines import to_entry
 from inference.predictor import Face
 
 PIXEL_DECIMALS = 3
@@ -89,5 +89,5 @@ def face_entry(face: Face) -> dict:
         "confidence": None if face.confidence is None else face.confidence.round(SHARE_DECIMALS).tolist(),
     }
     if face.outline is not None:
-        entry |= entry_of(face.outline, PIXEL_DECIMALS)
+        entry |= to_entry(face.outline, PIXEL_DECIMALS)
     return entry if face.track is None else entry | {"track": face.track}

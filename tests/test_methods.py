@@ -14,7 +14,7 @@ import methods
 import pixelwise.losses
 import pixelwise.targets
 from ace_net.losses import ACELoss, terms
-from ace_net.outlines import contour_map_of, vertices
+from ace_net.outlines import from_landmarks, get_contour_map
 from benchmarks.config import STEP_METHODS
 from benchmarks.losses import default_methods
 from face_datasets.catalogue import get_dataset
@@ -22,7 +22,7 @@ from losses import anisotropic, regression
 from losses.base import FaceLoss
 from methods import METHODS
 from pixelwise.cascade import MeanFace
-from synthetic_faces.face import shape_of
+from synthetic_faces.face import get_landmarks
 from train import Train
 
 W300 = get_dataset("300W")
@@ -91,8 +91,8 @@ def loss_of(name: str, data_dir) -> keras.losses.Loss:
 def example(name: str) -> tuple[np.ndarray, np.ndarray]:
     """Targets of the last output and predictions near them, of faces in crops of 64."""
     method, rng = METHODS[name], np.random.default_rng(1)
-    landmarks = shape_of(3)[None] * 64 + rng.normal(0, 0.5, (2, 68, 2))
-    outlines = vertices(landmarks, contour_map_of(W300.layout))
+    landmarks = get_landmarks(3)[None] * 64 + rng.normal(0, 0.5, (2, 68, 2))
+    outlines = from_landmarks(landmarks, get_contour_map(W300.layout))
     targets = method.encode(outlines if method.contours else landmarks, 64)
     targets = targets[-1] if isinstance(targets, tuple) else targets
     if not method.maps:
