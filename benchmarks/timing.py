@@ -21,7 +21,7 @@ from config import ROOT
 if TYPE_CHECKING:
     import keras
 
-    from training.batches import TrainingBatches
+    from training.batches import AugmentedBatches
 
 WARM_UP = 4  # steps before the clock of a block starts
 DEFAULT_METHOD = "acr"
@@ -80,7 +80,7 @@ def training_block(
 
 def build_training(
     options: argparse.Namespace, method: str = DEFAULT_METHOD, augment_on: str = "auto"
-) -> tuple["keras.Model", "TrainingBatches"]:
+) -> tuple["keras.Model", "AugmentedBatches"]:
     """Return the compiled network and the batches of a training.
 
     Args:

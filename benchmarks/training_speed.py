@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     import keras
 
     from face_datasets.face_dataset import FaceDataset
-    from training.batches import TrainingBatches
+    from training.batches import AugmentedBatches
 
 ORIGINAL_BATCH = 3  # faces of a step in the original's training loop
 
@@ -70,13 +70,14 @@ def original_block(
     from acr_loss import acr_loss, difficulty
     from methods import get_method
     from pca_utility import ShapeModel, eigenbasis_path, pca_folder
-    from training.batches import TrainingBatches
+    from training.batches import AugmentedBatches, CPUAugmentation, Shuffled
     from training.recipes import get_recipe
 
     optimizer = keras.optimizers.Adam(1e-3)
     size = model.input_shape[1]
     recipe = dataclasses.replace(get_recipe(faces.dataset), batch_size=ORIGINAL_BATCH, input_size=size)
-    batches = TrainingBatches(faces, CROPS[DEFAULT_CROP], recipe, get_method("acr").encode, SEED)
+    order, augment, crop = Shuffled(len(faces), SEED), CPUAugmentation(size), CROPS[DEFAULT_CROP]
+    batches = AugmentedBatches(faces, order, augment, crop, recipe, get_method("acr").encode, SEED)
     basis = eigenbasis_path(pca_folder(labels_path), faces.dataset, PCA_PERCENTAGES[0])
 
     def step(number: int) -> None:
@@ -118,7 +119,7 @@ def preparation(dataset: Dataset, raw_dir: str | None) -> tuple[float, float]:
         return len(read_index(folder, dataset)["faces"]) / seconds, peak
 
 
-def batch_times(batches: "TrainingBatches", count: int) -> list[float]:
+def batch_times(batches: "AugmentedBatches", count: int) -> list[float]:
     """Return the milliseconds that each of some batches takes until its images are computed."""
     import keras
 
@@ -185,9 +186,9 @@ def measure(options: argparse.Namespace) -> None:
     compared["random arrays in memory"] = functools.partial(training_block, model, steps, batch_size, now, **in_memory)
     if keras.backend.backend() == "tensorflow" and options.method == DEFAULT_METHOD:
         labels_path, (eager, _) = labels_folder(options.data_dir, dataset, DEFAULT_CROP), build_training(options)
-        compared["eager loop, batch of 3"] = lambda: original_block(eager, batches.faces, labels_path, steps, now)
+        compared["eager loop, batch of 3"] = lambda: original_block(eager, batches.source, labels_path, steps, now)
     speeds = interleaved(compared, options.blocks)
-    print_machine(options, f"{options.method}, {len(batches.faces)} {dataset.title} faces")
+    print_machine(options, f"{options.method}, {len(batches.source)} {dataset.title} faces")
     for name, values in speeds.items():
         print(row(f"training, {name}", values, "images/s" + " of CPU time" * options.cpu_time))
     for name in list(compared)[1:]:

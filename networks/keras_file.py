@@ -7,6 +7,7 @@ that the archive's configuration names is checked against what is known before K
     model.weights.h5                the arrays, read by another process first (utils/sandbox.py)
 """
 
+import importlib
 import io
 import json
 import zipfile
@@ -32,6 +33,10 @@ REFUSED = (  # layers of Keras that run code, or read other files, which the mod
     "IntegerLookup",
     "TextVectorization",
 )
+LAYERS = {  # registered name of each of our layers -> its module, which must be imported before Keras builds the layer
+    f"{PACKAGE}>MeanPlace": "networks.spatial_head",
+    **dict.fromkeys((f"{PACKAGE}>MeanFace", f"{PACKAGE}>Realign", f"{PACKAGE}>Restore"), "pixelwise.cascade"),
+}
 SIZES = ("filters", "units", "kernel_size", "depth_multiplier", "batch_shape")
 MAX_ARCHIVE = 1_000_000_000  # bytes of all that is in it, unpacked; EfficientNet-B3 has 45 million
 MAX_SIZE = 16_384  # of any of these; the widest layer of EfficientNet-B3 has 2304
@@ -82,6 +87,8 @@ def _check_class(name, module, registered):
         return
     if name not in (*REFUSED, "function") and isinstance(name, str) and not name.startswith("__"):
         if str(registered).startswith(f"{PACKAGE}>"):
+            if registered in LAYERS:
+                importlib.import_module(LAYERS[registered])
             if keras.saving.get_registered_object(registered) is not None:
                 return
         elif isinstance(module, str) and (module in MODULES or module.startswith(INNER_MODULES)):

@@ -49,7 +49,7 @@ def test_a_start_that_asks_for_all_faces_says_so(name, network):
         encode=methods.encode_regression,
         landmarks=POINTS,
         size=32,
-        faces=SimpleNamespace(dataset=W300),
+        source=SimpleNamespace(dataset=W300),
     )
     if METHODS[name].start_needs_faces:
         with pytest.raises(AttributeError, match="no attribute 'landmarks'"):
