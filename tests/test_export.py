@@ -15,8 +15,7 @@ from small_networks import randomise
 
 import benchmark
 import export as exporting
-from ace_net.config import FINE_STRIDE
-from ace_net.decode import EXTRACTION_WIDTH
+from ace_net.config import EXTRACTION_WIDTH, FINE_STRIDE
 from ace_net.outlines import OUTLINE_LAYOUT
 from cnn_model import CNNModel, get_network
 from config import CROPS, EXPORT_SUFFIXES, PACKAGE
