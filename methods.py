@@ -96,7 +96,13 @@ def make_upright_acr_loss(data_dir: str | os.PathLike, dataset: Dataset, crop: s
     landmarks = np.array([face["landmarks"] for face in faces if face["split"] == "train"])  # (faces, points, 2)
     recipe = get_recipe(dataset)
     labels = normalised_labels(
-        landmarks, dataset.layout.partners, get_crop(crop), recipe.input_size, recipe.augmentation, copies=0, seed=SEED
+        landmarks,
+        dataset.layout.partners,
+        get_crop(crop),
+        recipe.input_size,
+        recipe.augmentation,
+        augmented_copies=0,
+        seed=SEED,
     )  # (faces, 2 * points)
     return ACRLoss([ShapeModel(percentage).fit(labels) for percentage in PCA_PERCENTAGES], **options)
 
@@ -144,7 +150,7 @@ class Method:
     trained(model, dataset): from the compiled model to the one that `fit` trains in its place, a keras.Model with
         `network`, the model itself, and `optimizers`, all whose state a run must keep; None trains the model itself.
     start(model, batches): what is done to a new network's weights, given its training faces. start_needs_faces: it
-        asks `batches.faces` for all of them, which a stream does not have; `batches.landmarks` there always are.
+        asks `batches.source` for all of them, which a stream does not have; `batches.landmarks` there always are.
     balance: how many faces of each pose bin a round of training shows, from the bins' sizes: `min` under-samples, `max`
         replicates; None leaves the poses as they are.
     """

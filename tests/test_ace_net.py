@@ -334,7 +334,7 @@ def test_batches_mix_real_and_rendered_faces_equally(data_dir, tmp_path, also):
     batches = train.Train("ACE-Net", "300W", tmp_path, extra_datasets=also, **options).batches()
     names = [name for step in range(40) for name in batches.names(step)]
     rendered = sum(name.startswith("train/") for name in names)
-    assert rendered == pytest.approx(len(names) / 2, abs=len(batches.bins[0]))
+    assert rendered == pytest.approx(len(names) / 2, abs=len(batches.order.bins[0]))
     images, targets = batches[0]
     assert images.shape == (16, 64, 64, 3) and [target.shape[1] for target in targets[:2]] == [8 * 8 * 25 + 25] * 2
     assert batches.landmarks.shape[1] == OUTLINE

@@ -25,5 +25,5 @@ def init_bias_at_pose_mean(model: keras.Model, batches: AugmentedBatches) -> Non
     nothing but gradients, and biases do not decay. But the weights then hold all that a prediction needs, and the loss
     still gets the face itself, whose tangents it takes.
     """
-    bins = pose_bins(batches.faces.landmarks, batches.faces.dataset.pose_mode)
+    bins = pose_bins(batches.source.landmarks, batches.source.dataset.pose_mode)
     linear_head(model).bias.assign(mean_of_bins(batches.encode(batches.landmarks, batches.size), bins))
