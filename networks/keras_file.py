@@ -17,7 +17,7 @@ import keras
 import numpy as np
 
 from config import PACKAGE
-from utils.sandbox import try_hdf5
+from utils.sandbox import check_hdf5
 
 ARCHIVE = {"metadata.json", "config.json", "model.weights.h5"}
 MODULES = ("keras", "keras.layers", "keras.initializers", "keras.regularizers", "keras.constraints")
@@ -64,7 +64,7 @@ def read_keras(path) -> keras.Model:
         model_config = json.loads(archive.read("config.json"))
     model_config.pop("compile_config", None)  # never read: compile=False
     _check_config(model_config)
-    try_hdf5(path, "model.weights.h5")
+    check_hdf5(path, "model.weights.h5")
     return keras.saving.load_model(path, compile=False, safe_mode=True)
 
 
