@@ -42,7 +42,7 @@ from evaluation.evaluator import (
 from face_datasets.catalogue import EVALUATED_SPLITS, TITLES, Dataset, get_dataset
 from face_datasets.face_dataset import load_faces
 from methods import METHODS, get_method, read_by
-from networks.weights import LEGACY_SETTINGS, find_weights, load_model, settings_of
+from networks.weights import LEGACY_SETTINGS, find_weights, get_settings, load_model
 
 
 class Test:
@@ -86,7 +86,7 @@ class Test:
         if split not in EVALUATED_SPLITS:
             raise ValueError(f"unknown split. Received {split!r}; known: {', '.join(EVALUATED_SPLITS)}")
         path = find_weights(pretrained_model_path)
-        settings = settings_of(path)
+        settings = get_settings(path)
         chosen = _choose_crop(crop, settings, path)
         row = read_by(get_method(method or settings.get("method", LEGACY_SETTINGS["method"])), decoder)
         asked = [name for name, wanted in (("flip", flip), ("contours", contours), ("sparse", sparse)) if wanted]

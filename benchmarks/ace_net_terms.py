@@ -26,7 +26,7 @@ from face_datasets.catalogue import SYNTHETIC_SEEDS
 from face_datasets.layouts import LAYOUT_68
 from image_utility import to_grid
 from methods import get_method
-from networks.weights import load_model, settings_of
+from networks.weights import get_settings, load_model
 from synthetic_faces.face import get_landmarks
 from train import Train
 
@@ -98,7 +98,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print_table(perfect_sizes())
         return 0
     try:
-        settings = settings_of(options.weights)
+        settings = get_settings(options.weights)
         method = get_method(settings.get("method"))
         if method.encode is not encode_weak:
             raise ValueError(f"{options.weights} has no such terms. Received the method {method.name}; ace is right")

@@ -29,7 +29,7 @@ from face_datasets.face_dataset import FaceDataset, load_faces
 from face_datasets.normalisers import normaliser_distance
 from methods import get_method, read_by
 from metrics import point_errors
-from networks.weights import load_model, settings_of
+from networks.weights import get_settings, load_model
 from pca_utility import ShapeModel, align, align_to
 from utils.files import write_text
 
@@ -90,7 +90,7 @@ def answers(folder: Path, run: str, open_faces: FaceDataset, covered_faces: Face
         ValueError: the run is of another data set, or its files are broken.
     """
     weights = folder / BEST_FILE
-    settings = settings_of(weights)
+    settings = get_settings(weights)
     title = open_faces.dataset.title
     if settings.get("dataset") != title:
         raise ValueError(f"{weights} is not for {title}. Received a run on {settings.get('dataset')}")
@@ -179,7 +179,7 @@ def _input_size(folders: Sequence[Path]) -> int:
     Raises:
         ValueError: there are several, so that the covered faces would not be the same.
     """
-    sizes = {folder: settings_of(folder / BEST_FILE).get("input_size") for folder in folders}
+    sizes = {folder: get_settings(folder / BEST_FILE).get("input_size") for folder in folders}
     if len(set(sizes.values())) != 1 or None in sizes.values():
         said = ", ".join(f"{folder.name} {size}" for folder, size in sizes.items())
         raise ValueError(f"runs of one input size can be compared. Received {said}")

@@ -121,7 +121,7 @@ def test_a_picture_that_announces_more_than_memory_holds(tmp_path):
     data[16:24] = (30_000).to_bytes(4, "big") * 2
     data[29:33] = zlib.crc32(data[12:29]).to_bytes(4, "big")
     (tmp_path / "bomb.png").write_bytes(data)
-    with pytest.raises(ValueError, match="bomb.png is far too large. At most 100,000,000 pixels"):
+    with pytest.raises(ValueError, match="bomb.png .* 100,000,000 pixels"):
         read_image(tmp_path / "bomb.png")
 
 
