@@ -355,7 +355,7 @@ BAD = {
     "empty.png": (lambda path: path.touch(), "an empty file"),
     "cut.jpg": (lambda path: _cut(save(path, ramp(200, 300))), "truncated"),
     "cut.png": (lambda path: _cut(save(path, ramp(200, 300))), "truncated"),
-    "text.png": (lambda path: _add_text(save(path, ramp())), "broken"),
+    "text.png": (lambda path: _add_text(save(path, ramp())), "damaged"),
     "moving.gif": (lambda path: _animate(path), "animated"),
     "moving.webp": (lambda path: _animate(path), "animated"),
 }
