@@ -77,7 +77,7 @@ def test_predictions_in_one_point_have_no_shape_and_cost_no_other(rendered):
     np.testing.assert_allclose(away[[0, 2]], space.distance(rendered[[0, 2]]))
     hidden = np.zeros((3, 68), bool)
     hidden[0, 0] = True
-    nowhere = np.full_like(predictions, 5.0)
+    nowhere = np.full_like(predicted, 5.0)
     _, one, none = occlusion.make_rows([occlusion.Prediction("map", "", predicted, nowhere)], faces, hidden, space)
     assert (one["without shape"], none["without shape"]) == (1, 3)
     assert one["to face space %"] == pytest.approx(away[[0, 2]].mean()) and one["wrong faces"] == 1
