@@ -40,7 +40,7 @@ from config import (
     get_row,
 )
 from data_helper import prepare_embedded
-from evaluation.evaluator import predict_faces, scorer
+from evaluation.evaluator import predict_faces
 from evaluation.plots import draw_curves
 from face_datasets.catalogue import TITLES, get_dataset
 from face_datasets.face_dataset import FaceDataset, load_faces, read_index
@@ -150,19 +150,14 @@ class Train:
             "--faces": self.faces is not None,
             "--also": bool(self.also),
             f"--sampler {self.sampler}": self.sampler != "host",
-            f"the method {method.name}": method.chooses_faces,
+            f"the method {method.name}": method.needs_all_faces,
         }
         if self.records and any(choices.values()):
             received = ", ".join(name for name, there in choices.items() if there)
             raise ValueError(f"records are read as they come. Received {received}, which needs the faces in memory")
-        if method.contours and self.crop.centre == "centroid":
-            boxes = [name for name, row in CROPS.items() if row.centre != "centroid"]
-            raise ValueError(
-                f"{method.name} predicts no landmarks whose mean a crop could lie around. Received {self.crop.name!r}; "
-                f"one of {', '.join(boxes)} is right"
-            )
+        method.codec.check_crop(self.crop)
         self.distribution.check(recipe.batch_size)
-        if method.trained and self.distribution.replicas > 1:
+        if method.wrap and self.distribution.replicas > 1:
             raise ValueError(
                 f"{method.name} trains on one device. Received {self.distribution.replicas}; --distribute none"
             )
@@ -225,13 +220,13 @@ class Train:
         batches = self.batches()
         steps = batches.steps_per_epoch
         held_out = load_faces(self.data_dir, self.dataset.name, "validation", self.recipe.input_size)
-        errors = scorer(self.method, held_out, self.data_dir)
+        truth = self.method.codec.truth(held_out, self.data_dir)
 
         # Network and loss
         with self.distribution.scope():
             model, loss = self.compiled(steps)
         self.distribution.prepare(model)
-        network = model.network if self.method.trained else model
+        network = model.network if self.method.wrap else model
         averages = EMAWeights(network, self._build("float32", steps))
 
         # State: a resumed run is the same run with some epochs behind it
@@ -239,7 +234,7 @@ class Train:
         if resume:
             state.load(self.save_path)
         else:
-            self.method.start(network, batches)
+            self.method.init(network, batches)
             if weight_path:
                 take_weights(network, weight_path)
         done = len(state.rows)
@@ -251,10 +246,10 @@ class Train:
 
         # Fit
         def validate(network: keras.Model) -> float:
-            return float(np.mean(errors(self.predict(network, held_out))))
+            return float(np.mean(self.method.codec.errors(self.predict(network, held_out), truth, held_out)))
 
         snapshots = None
-        if not self.method.contours:
+        if self.method.codec.complete:
             snapshots = Snapshots(
                 folder / SNAPSHOTS_FILE, averages, held_out.random_subset(1, SEED), self.predict, done
             )
@@ -264,7 +259,7 @@ class Train:
             *([snapshots] if snapshots else []),
             Checkpoint(state, averages, validate, record, self.recipe.patience, snapshots),
             *_tensorboard(folder),
-            Progress(self.recipe.epochs, steps, done, self.method.measure, self.dataset.normaliser),
+            Progress(self.recipe.epochs, steps, done, self.method.codec.metric, self.dataset.normaliser),
         ]
         unfinished = done < self.recipe.epochs and not patience_exhausted(state.rows, self.recipe.patience)
         stopped = None
@@ -291,7 +286,7 @@ class Train:
 
     def predict(self, network: keras.Model, faces: FaceDataset) -> np.ndarray:
         """Landmarks (faces, points, 2) in image pixels; mirrored devices each predict all of them."""
-        return predict_faces(network, self.method, faces, self.crop)
+        return predict_faces(network, self.method.codec, faces, self.crop)
 
     def _shown(self, batches: AugmentedBatches, held_out: FaceDataset) -> dict:
         """What the run is shown, for its record: summaries of the faces, of their pose bins, and of the labels whose
@@ -300,7 +295,7 @@ class Train:
         if self.method.balance:
             shown["pose_bins"] = {"n": [len(members) for members in batches.bins], "shown": batches.per_bin}
             print(f"pose bins of {shown['pose_bins']['n']} faces; a round shows {batches.per_bin} of each")
-        if self.method.labels:
+        if self.method.uses_labels:
             labels = labels_folder(self.data_dir, self.dataset, self.crop.name)
             shown["labels"] = {"sha256": labels_digest(labels, self.dataset)}
         return shown
@@ -311,14 +306,14 @@ class Train:
         averages.save(folder / LAST_FILE)
         if state.rows:
             write_text(folder / LOG_FILE, log_csv(state.rows))
-            draw_curves(folder / CURVES_FILE, state.rows, self.method.measure, self.dataset.normaliser)
+            draw_curves(folder / CURVES_FILE, state.rows, self.method.codec.metric, self.dataset.normaliser)
 
     def batches(self) -> AugmentedBatches:
         """The training faces, moved anew in every batch."""
         shared = {
             "crop": self.crop,
             "recipe": self.recipe,
-            "encode": self.method.encode,
+            "encode": self.method.codec.encode,
             "seed": self.seed,
             "sampler": SAMPLERS[self.sampler],
             "workers": self.workers,
@@ -328,7 +323,7 @@ class Train:
         faces = load_faces(self.data_dir, self.dataset.name, "train", self.recipe.input_size)
         if self.faces is not None:
             faces = faces.random_subset(self.faces, SEED)  # the same faces for every seed, so that runs compare
-        companions = [name for name in self.method.companions if name != self.dataset.name]
+        companions = [name for name in self.method.auxiliary_datasets if name != self.dataset.name]
         others = [dataset.name for dataset in self.also if dataset.name not in companions]
         more = [load_faces(self.data_dir, name, "train", self.recipe.input_size) for name in others + companions]
         sources = [faces, *more]
@@ -339,8 +334,10 @@ class Train:
         elif companions:  # each of them is a bin, all other faces are one
             ends = np.cumsum([len(source) for source in sources])[len(others) : -1]
             balanced = {"bins": np.split(np.arange(len(faces)), ends), "balance": max}
-        points = np.concatenate([self.method.points(source, self.data_dir) for source in sources])
-        return TrainingBatches(faces, points=points, layout=self.method.layout(self.dataset), **balanced, **shared)
+        points = np.concatenate([self.method.codec.points(source, self.data_dir) for source in sources])
+        return TrainingBatches(
+            faces, points=points, layout=self.method.codec.layout(self.dataset), **balanced, **shared
+        )
 
     def compiled(self, steps_per_epoch: int) -> tuple[keras.Model, keras.losses.Loss]:
         """What `fit` trains, a new network or what the method makes of it, compiled, and its loss."""
@@ -355,8 +352,8 @@ class Train:
             steps_per_execution=1 if keras.backend.backend() == "torch" else self.recipe.fused,  # torch cannot
         )
         model.optimizer.build(model.trainable_variables)
-        if self.method.trained:
-            model = self.method.trained(model, self.dataset)
+        if self.method.wrap:
+            model = self.method.wrap(model, self.dataset)
         return model, loss
 
     def _build(self, precision: str, steps_per_epoch: int) -> keras.Model:
@@ -365,7 +362,7 @@ class Train:
         before = keras.config.dtype_policy()
         keras.config.set_dtype_policy(precision)
         try:
-            return self.method.build(self.network, self.dataset, self.recipe.input_size, batch_norm)
+            return self.method.head.build(self.network, self.dataset, self.recipe.input_size, batch_norm)
         finally:
             keras.config.set_dtype_policy(before)
 
@@ -496,14 +493,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if (options.input_size or get_recipe(dataset, options.recipe).input_size) <= SINGLE_THREADED_MAX_INPUT:
             _single_threaded_ops()  # before a distribution starts TensorFlow
         also = [get_dataset(name).name for name in options.also]
-        if DatasetName.synthetic in (dataset.name, *also, *get_method(options.method).companions) and is_chief():
+        if (
+            DatasetName.synthetic in (dataset.name, *also, *get_method(options.method).auxiliary_datasets)
+            and is_chief()
+        ):
             prepare_embedded(options.data_dir, options.crop)  # before the distribution too, at which the others wait
         run = run_of(options, save_path)
         if run.distribution.workers > 1 and not options.save_path:
             raise ValueError("several workers need one folder of the run. Received none; name it with --save-path")
         validation = run.train(weight_path=options.weights, resume=options.resume)
         print(
-            f"validation: {validation['normaliser']} {run.method.measure} {validation['nme']:.3f} % on "
+            f"validation: {validation['normaliser']} {run.method.codec.metric} {validation['nme']:.3f} % on "
             f"{validation['n']} faces, the best of all epochs, number {validation['epoch']}"
         )
         if all(face["split"] != "test" for face in read_index(options.data_dir, dataset)["faces"]):
@@ -526,7 +526,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"train.py: another worker is gone; starting again with --resume. {error}", file=sys.stderr, flush=True)
         os.execv(sys.executable, [*sys.orig_argv, *([] if options.resume else ["--resume"])])
     full = result["subsets"]["full"]
-    print(f"{run.method.measure} {full['nme']:.2f} % on {full['n']} faces, {time.time() - started:.0f} s")
+    print(f"{run.method.codec.metric} {full['nme']:.2f} % on {full['n']} faces, {time.time() - started:.0f} s")
     print(save_path)
     return 0
 

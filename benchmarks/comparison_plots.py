@@ -11,7 +11,7 @@ import metrics
 from benchmarks.bootstrap import Differences
 from benchmarks.config import BOOTSTRAP_INTERVAL
 from config import FAILURE_THRESHOLDS
-from evaluation.plots import DOTS, FACE_INCHES, ced_axes, draw_ced_line
+from evaluation.plots import DPI, FACE_INCHES, ced_axes, draw_ced_line
 from face_datasets.layouts import Layout
 from utils.files import atomic_write
 
@@ -37,7 +37,7 @@ def draw_ceds(path: str | os.PathLike, nmes: dict[str, np.ndarray], title: str) 
         nmes: title of an entry -> NME of its faces in percent.
     """
     last = max(FAILURE_THRESHOLDS)
-    figure = Figure(figsize=(8.5, 6.5), dpi=DOTS, layout="constrained")
+    figure = Figure(figsize=(8.5, 6.5), dpi=DPI, layout="constrained")
     axes = ced_axes(figure, f"{title}: cumulative error distribution")
     for number, (entry, errors) in enumerate(nmes.items()):
         label = f"{entry}: NME {errors.mean():.2f} %, AUC@{last:g} {metrics.auc(errors, last):.4f}"
@@ -57,7 +57,7 @@ def draw_landmark_errors(
     """
     columns = min(COLUMNS, len(errors))
     rows = -(-len(errors) // columns)
-    figure = Figure(figsize=(3.0 * columns + 1.2, 3.2 * rows + 0.5), dpi=DOTS, layout="constrained")
+    figure = Figure(figsize=(3.0 * columns + 1.2, 3.2 * rows + 0.5), dpi=DPI, layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False)
     least, most = min(map(np.min, errors.values())), max(map(np.max, errors.values()))
     for axes in grid.ravel():
@@ -82,7 +82,7 @@ def draw_convergence(
     Args:
         curves: title of an entry -> steps (epochs,) and NME (seeds, epochs) in percent.
     """
-    figure = Figure(figsize=(8.5, 6.0), dpi=DOTS, layout="constrained")
+    figure = Figure(figsize=(8.5, 6.0), dpi=DPI, layout="constrained")
     axes = figure.add_subplot()
     for number, (entry, (steps, errors)) in enumerate(curves.items()):
         axes.plot(steps, errors.mean(axis=0), label=entry, linewidth=1.4, **_style(number))
@@ -109,7 +109,7 @@ def draw_differences(
     colours = DIFFERENCE_COLOURS(0.5 + 0.35 * differences.mean / most)  # (entries, entries, 4)
     colours[differences.verdict != "yes"] = NOT_REAL
     colours[np.eye(count, dtype=bool)] = NOTHING
-    figure = Figure(figsize=(1.25 * count + 2.2, 0.8 * count + 2.2), dpi=DOTS, layout="constrained")
+    figure = Figure(figsize=(1.25 * count + 2.2, 0.8 * count + 2.2), dpi=DPI, layout="constrained")
     axes = figure.add_subplot()
     axes.imshow(colours, aspect="auto")
     for row in range(count):
@@ -151,7 +151,7 @@ def draw_strip(
     if not epochs or any(other != epochs for other in columns.values()):
         raise ValueError(f"every row needs the same epochs, and at least one. Received {columns}")
     size = len(epochs) * FACE_INCHES, len(rows) * FACE_INCHES + 0.8  # room for titles and legend
-    figure = Figure(figsize=size, dpi=DOTS, layout="constrained")
+    figure = Figure(figsize=size, dpi=DPI, layout="constrained")
     grid = figure.subplots(len(rows), len(epochs), squeeze=False)
     for line, (title, predictions) in zip(grid, rows.items(), strict=True):
         for axes, epoch in zip(line, epochs, strict=True):

@@ -52,7 +52,7 @@ def step_times(options: argparse.Namespace) -> None:
     """
     ways, images = {}, None
     for name in dict.fromkeys([PLAIN_LOSS, *options.methods]):
-        if get_method(name).trained:
+        if get_method(name).wrap:
             raise ValueError(f"a step is that of one network and its loss. Received {name}, which trains two networks")
         model, batches = training_of(options, name)
         batch, targets = batches[0]

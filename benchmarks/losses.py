@@ -45,10 +45,10 @@ def bench_losses(options: argparse.Namespace) -> list[Path]:
         OSError: data that are not prepared, or a folder that cannot be written.
     """
     dataset, out = get_dataset(options.dataset), Path(options.out)
-    contours = [name for name in options.methods if get_method(name).contours]
-    if contours:
+    others = [name for name in options.methods if get_method(name).codec.metric != "NME"]
+    if others:
         raise ValueError(
-            f"the bench compares landmarks. Received {', '.join(contours)}, which predict anchors and contours; "
+            f"the benchmark compares the NME of landmarks. Received {', '.join(others)}, which have another metric; "
             "ace_net/README.md has the commands that train and compare those"
         )
     runs = plan(options)

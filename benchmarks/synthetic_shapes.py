@@ -7,10 +7,10 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from evaluation.plots import (
-    DOTS,
+    DPI,
     PREDICTION_COLOUR,
     TRUTH_COLOUR,
-    _draw_landmarks,
+    draw_landmarks,
 )
 from face_datasets.layouts import LAYOUT_68
 from pca_utility import align
@@ -89,7 +89,7 @@ def draw_shape_modes(path: str | os.PathLike, comparison) -> None:
     Args:
         comparison: a synthetic_faces.gallery.distribution.ShapeComparison.
     """
-    figure = Figure(figsize=(2.4 * (1 + SHAPE_MODES), 5.6), dpi=DOTS, layout="constrained")
+    figure = Figure(figsize=(2.4 * (1 + SHAPE_MODES), 5.6), dpi=DPI, layout="constrained")
     axes = figure.subplots(2, 1 + SHAPE_MODES)
     rows = (
         ("real", comparison.real_mean, comparison.real_modes, TRUTH_COLOUR),
@@ -97,11 +97,11 @@ def draw_shape_modes(path: str | os.PathLike, comparison) -> None:
     )
     for line, (name, mean, modes, colour) in zip(axes, rows, strict=True):
         shares = np.sum(modes**2, axis=(1, 2)) / np.sum(modes**2)
-        _draw_landmarks(line[0], mean, LAYOUT_68, colour)
+        draw_landmarks(line[0], mean, LAYOUT_68, colour)
         line[0].set_title(f"{name}: mean")
         for number, (ax, mode) in enumerate(zip(line[1:], modes, strict=False), start=1):
-            _draw_landmarks(ax, mean - 2 * mode, LAYOUT_68, "#b0b0b0")
-            _draw_landmarks(ax, mean + 2 * mode, LAYOUT_68, colour)
+            draw_landmarks(ax, mean - 2 * mode, LAYOUT_68, "#b0b0b0")
+            draw_landmarks(ax, mean + 2 * mode, LAYOUT_68, colour)
             ax.set_title(f"mode {number}: {shares[number - 1]:.0%}")
     for ax in axes.flat:
         ax.set(aspect="equal", xticks=(), yticks=(), xlim=(-0.26, 0.26), ylim=(0.26, -0.26))

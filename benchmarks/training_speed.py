@@ -84,7 +84,7 @@ def original_block(
     optimizer = keras.optimizers.Adam(1e-3)
     size = model.input_shape[1]
     recipe = dataclasses.replace(get_recipe(faces.dataset), batch_size=ORIGINAL_BATCH, input_size=size)
-    batches = TrainingBatches(faces, CROPS[DEFAULT_CROP], recipe, get_method("acr").encode, SEED)
+    batches = TrainingBatches(faces, CROPS[DEFAULT_CROP], recipe, get_method("acr").codec.encode, SEED)
     basis = eigenbasis_path(pca_folder(labels_path), faces.dataset, PCA_PERCENTAGES[0])
 
     def step(number: int) -> None:
