@@ -2,7 +2,7 @@
 
     python predict.py photo.jpg holiday/ clip.mp4 --out results/mine --weights runs/acr/best.keras
     python predict.py camera --out results/camera
-    python predict.py crops/ --out results/crops --detector whole-image
+    python predict.py crops/ --out results/crops --detector none
     python predict.py photo.jpg --out results/contours --contours
 
 DIR then holds landmarks.json (or .csv), and in drawn/ a picture of every picture and a video of every video. A camera
@@ -95,7 +95,7 @@ class Job:
     def _align(self, read: list[tuple[str, np.ndarray, list]]) -> list[tuple[str, np.ndarray, list[Face]]]:
         """Pictures with the faces found in them, aligned: together, or one by one where that fails."""
         try:
-            aligned = self.predictor.align([picture for _, picture, _ in read], [found for *_, found in read])
+            aligned = self.predictor.predict_boxes([picture for _, picture, _ in read], [found for *_, found in read])
         except PROBLEMS as problem:
             if len(read) > 1:
                 return [done for one in read for done in self._align([one])]

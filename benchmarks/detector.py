@@ -124,7 +124,7 @@ def compare(dataset: Dataset, faces: Sequence[Annotation], weights: str) -> None
             jobs = {"landmark boxes": (exact, 1)}
             jobs |= {f"detector, {n + 1} passes": (face or exact, n + 1) for n in range(REFINEMENT_PASSES)}
             for title, (start, passes) in jobs.items():
-                predicted[title + end].append(way.align([image], [[start]], passes)[0][0].landmarks)
+                predicted[title + end].append(way.predict_boxes([image], [[start]], passes)[0][0].landmarks)
     truth, hits = np.stack(truth), np.array(hits)
     print(f"found {hits.sum()} of {len(faces)} faces ({hits.mean():.1%}), {faces_found - hits.sum()} other boxes")
     names = [face.image for face in faces]

@@ -18,7 +18,7 @@ import numpy as np
 
 from config import SEED
 from image_utility import compose, landmark_box, transform
-from inference.config import CAMERA_RATE
+from inference.config import CAMERA_FRAME_RATE
 from inference.face_detector import Detection
 from inference.face_tracker import FaceTracker
 from inference.predictor import Predictor
@@ -37,7 +37,7 @@ def motion(frames: int) -> np.ndarray:
     Then it begins to swing by an eighth of the frame's width to both sides, in the end in two seconds, nods, turns and
     comes nearer.
     """
-    seconds = np.arange(frames) / CAMERA_RATE
+    seconds = np.arange(frames) / CAMERA_FRAME_RATE
     started = np.clip(seconds - RESTING * seconds[-1], 0, None)  # 0 while at rest
     swing = 2 * np.pi * started**2 / (started + 1) / 2.0  # the speed does not jump
     angle = np.radians(8 * np.sin(0.7 * swing))
@@ -109,7 +109,7 @@ def track(predictor: Predictor, clip: Sequence[np.ndarray], smooth: bool) -> np.
     """
     tracker, tracked = FaceTracker(predictor, smooth), []
     for number, frame in enumerate(clip):
-        faces = tracker.update(frame, number / CAMERA_RATE)
+        faces = tracker.update(frame, number / CAMERA_FRAME_RATE)
         if len(faces) != 1:
             raise ValueError(f"not one face in frame {number}. Received {len(faces)}; give another --picture")
         tracked.append(faces[0].landmarks)
@@ -158,7 +158,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         truth = transform(landmarks, matrices)  # (frames, points, 2)
         predictor.detector = KnownBox(truth[0])
         resting = int(RESTING * options.frames)
-        print(f"{options.frames} frames at {CAMERA_RATE:g} frames/s, noise of {options.noise:g} grey levels")
+        print(f"{options.frames} frames at {CAMERA_FRAME_RATE:g} frames/s, noise of {options.noise:g} grey levels")
         print(f"{'jitter, px':<14}{'at rest':>10}{'in motion':>10}{'all':>10}{'lag, frames':>13}")
         for title, smooth in (("as predicted", False), ("smoothed", True)):
             tracked = track(predictor, clip, smooth)

@@ -13,7 +13,7 @@ from inference.overlay import draw_faces
 from inference.predictor import Predictor
 from utils.image_files import read_untrusted_image, write_image
 
-STEPS = {"crop": "crop", "predict": "look", "map back": "map_back"}  # stage -> what Predictor.align calls for it
+STEPS = {"crop": "crop", "predict": "forward", "map back": "map_back"}  # stage -> method of Predictor
 STAGES = ("decode", "detect", "crop", "predict", "map back", "draw")
 SIZES = ((640, 480), (4000, 3000))  # width and height in pixels: a camera's frame, and 12 MP
 
@@ -72,7 +72,7 @@ def stage_times(weights: str | Path, pictures: dict[str, Path], rounds: int) -> 
             watch.spent.clear()
             started = time.perf_counter()
             image = decode(path)
-            (faces,) = predictor.align([image], [detect(image)])
+            (faces,) = predictor.predict_boxes([image], [detect(image)])
             draw(image, faces, predictor.layout)
             watch.spent["all"] = 1000 * (time.perf_counter() - started)
             if not faces:
@@ -86,8 +86,8 @@ def stage_times(weights: str | Path, pictures: dict[str, Path], rounds: int) -> 
 
 _ONE_PICTURE = """
 import sys
-from photos.predictor import Predictor
-from runtime import load_network
+from inference.predictor import Predictor
+from inference.network import load_network
 threads, weights, picture = sys.argv[1:]
 Predictor(load_network(weights, int(threads))).predict(picture)
 """

@@ -25,7 +25,7 @@ from face_datasets.catalogue import TITLES, get_dataset
 from face_datasets.face_dataset import FaceDataset, load_faces
 from image_utility import compose, invert, landmark_box, to_network, transform, warp
 from inference.confidence import Calibration, log_spread, map_back, tta_matrices, tta_std
-from inference.config import CONFIDENCE_BINS, CONFIDENT_ERROR, COPIES, COVER_SHARE
+from inference.config import CONFIDENCE_BINS, CONFIDENT_ERROR, OCCLUDER_FRACTION, TTA_VIEWS
 from inference.network import LandmarkNetwork, load_network
 from metrics import point_errors
 from utils.files import atomic_write
@@ -36,8 +36,8 @@ BLOCKS = 10  # of neighbouring faces
 
 def predict_views(network: LandmarkNetwork, faces: FaceDataset, images: list[np.ndarray]) -> np.ndarray:
     """Landmarks (faces, copies, points, 2) in image pixels, of stored images in the place of the faces' own."""
-    size, copies = network.input_size, len(COPIES)
-    moves = tta_matrices(COPIES, size)
+    size, copies = network.input_size, len(TTA_VIEWS)
+    moves = tta_matrices(TTA_VIEWS, size)
     matrices = compose(moves, faces.crop_matrices(get_crop(network.crop), size)[:, None])  # (faces, copies, 2, 3)
     from_stored = compose(matrices, invert(faces.matrices)[:, None])
     predicted = []
@@ -52,7 +52,7 @@ def cover(faces: FaceDataset, seed: int = SEED) -> tuple[list[np.ndarray], np.nd
     """Stored images with a patch over each face, cut from another face, and which landmarks (faces, points) it covers:
     those whose pixel is one of the patch.
 
-    The patch is COVER_SHARE of the landmarks' box wide and high, somewhere inside the box.
+    The patch is OCCLUDER_FRACTION of the landmarks' box wide and high, somewhere inside the box.
     """
     rng = np.random.default_rng(seed)
     others = np.roll(np.arange(len(faces)), 1)  # neighbours in the list, so never the face itself
@@ -60,7 +60,7 @@ def cover(faces: FaceDataset, seed: int = SEED) -> tuple[list[np.ndarray], np.nd
     for image, other, landmarks, matrix in zip(faces.images, others, faces.landmarks, faces.matrices, strict=True):
         stored = transform(landmarks, matrix)  # (points, 2) in the stored image
         box = landmark_box(stored)
-        side = COVER_SHARE * (box[2:] - box[:2])
+        side = OCCLUDER_FRACTION * (box[2:] - box[:2])
         low = (box[:2] + rng.random(2) * (box[2:] - box[:2] - side)).round().astype(int)
         high = (low + np.maximum(side.round(), 1)).astype(int)
         donor = faces.images[other]

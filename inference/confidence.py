@@ -18,14 +18,14 @@ import numpy as np
 
 from face_datasets.layouts import Layout
 from image_utility import affine_matrices, invert, mirror_landmarks, transform
-from inference.config import CONFIDENCE_OFFSET, CONFIDENCE_SLOPE, CONFIDENCE_SUFFIX, CONFIDENT_ERROR, COPIES, Copy
+from inference.config import CONFIDENCE_OFFSET, CONFIDENCE_SLOPE, CONFIDENCE_SUFFIX, CONFIDENT_ERROR, TTA_VIEWS, View
 from utils.files import write_json
 
 CALIBRATE = "python -m evaluation.calibrate"  # for errors
 MIN_SPREAD = 1e-4  # of a face's size; the logarithm of less means nothing
 
 
-def tta_matrices(copies: tuple[Copy, ...], size: int) -> np.ndarray:
+def tta_matrices(copies: tuple[View, ...], size: int) -> np.ndarray:
     """The matrices (copies, 2, 3) from crop pixels to the pixels of each copy; crops are `size` pixels wide."""
     return affine_matrices(
         np.array([copy.rotation for copy in copies]),
@@ -37,7 +37,7 @@ def tta_matrices(copies: tuple[Copy, ...], size: int) -> np.ndarray:
 
 
 def map_back(
-    predicted: np.ndarray, matrices: np.ndarray, layout: Layout, copies: tuple[Copy, ...] = COPIES
+    predicted: np.ndarray, matrices: np.ndarray, layout: Layout, copies: tuple[View, ...] = TTA_VIEWS
 ) -> np.ndarray:
     """Landmarks of a face's copies (..., copies, points, 2) in crop pixels, brought to image pixels by the inverse of
     their matrices (..., copies, 2, 3); a mirrored copy's landmarks get their own names again."""
@@ -87,7 +87,7 @@ def calibration_path(weights: str | os.PathLike) -> Path:
     return Path(weights).with_suffix(CONFIDENCE_SUFFIX)
 
 
-def calibration_of(weights: str | os.PathLike, points: int) -> Calibration:
+def load_calibration(weights: str | os.PathLike, points: int) -> Calibration:
     """The calibration beside a weights file of so many landmarks, or the project's own where there is none.
 
     Raises:

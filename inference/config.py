@@ -7,7 +7,7 @@ from face_datasets.layouts import FRL_FACE
 
 WHOLE_VIDEO = 0.98  # a video with a smaller share of the frames it announces was cut; containers miscount a little
 CAMERA = "camera"  # as an input of predict.py
-CAMERA_RATE = 30.0  # frames/s where a camera or a video does not tell
+CAMERA_FRAME_RATE = 30.0  # frames/s where a camera or a video does not tell
 VIDEO_CODEC = "mp4v"  # the one that OpenCV's packages bring along
 
 
@@ -70,7 +70,7 @@ class DetectorConfig:
 
     pixels: a larger picture is shrunk to this many, since the cascades' time grows with them. border: repeated pixels
         around it, since cascades want room around a face; a share of its side (the square root of its area).
-    step: factor between the sizes looked for. neighbours: least number of agreeing windows. least_side: of a face, in
+    step: factor between the sizes looked for. neighbours: least number of agreeing windows. min_size: of a face, in
         pixels of the shrunk picture.
     overlap: of two boxes that overlap by a larger share (intersection over union) the one with the lower score goes.
     yunet_score: least score of YuNet.
@@ -80,7 +80,7 @@ class DetectorConfig:
     border: float = 0.15
     step: float = 1.1
     neighbours: int = 3
-    least_side: int = 30
+    min_size: int = 30
     overlap: float = 0.3
     yunet_score: float = 0.7
 
@@ -90,7 +90,7 @@ REFINEMENT_PASSES = 2  # the second crop lies around the landmarks that the firs
 
 
 @dataclass(frozen=True)
-class Copy:
+class View:
     """One way to show a face to the network again: degrees, factor, shares of the crop's side, mirrored or not."""
 
     rotation: float = 0.0
@@ -99,37 +99,40 @@ class Copy:
     flip: bool = False
 
 
-COPIES = (
-    Copy(),
-    Copy(flip=True),
-    Copy(rotation=10),
-    Copy(rotation=-10),
-    Copy(scale=1.08),
-    Copy(shift=(0.04, 0)),
-    Copy(shift=(-0.04, 0)),
-    Copy(shift=(0, 0.04)),
+TTA_VIEWS = (
+    View(),
+    View(flip=True),
+    View(rotation=10),
+    View(rotation=-10),
+    View(scale=1.08),
+    View(shift=(0.04, 0)),
+    View(shift=(-0.04, 0)),
+    View(shift=(0, 0.04)),
 )
 CONFIDENT_ERROR = 5.0  # percent of the data set's normaliser: confidence is the probability of an error no larger
 CONFIDENCE_SUFFIX = ".confidence.json"  # calibration beside the weights: best.keras, best.confidence.json
 CONFIDENCE_SLOPE, CONFIDENCE_OFFSET = -1.39, -5.76  # of weights without a file of their own
 CONFIDENCE_BINS = 10  # of the reliability plot
-COVER_SHARE = 0.4  # side of the patch that covers a face in calibration, as a share of the face's box
+OCCLUDER_FRACTION = 0.4  # side of the patch that covers a face in calibration, as a share of the face's box
 
 
 @dataclass(frozen=True)
 class TrackerConfig:
-    """Following faces through a video.
+    """Settings for following faces through a video.
 
-    redetect: frames from one look for new faces to the next. lost: least mean confidence of a face that is followed.
-    leap: largest factor by which a face's box may grow or shrink from frame to frame. overlap: of two tracks that
-        overlap by a larger share (intersection over union) the younger one goes.
-    cutoff: of the One-Euro filter at rest, in Hz. beta: by how much it rises with speed, in Hz per face side/s.
-    speed_cutoff: of the filter's own speed, in Hz.
+    Attributes:
+        detection_interval: frames between two detections of new faces.
+        min_confidence: mean confidence below which a face is lost, 0 to 1.
+        max_scale_change: factor by which a face's box may grow or shrink from frame to frame.
+        overlap: intersection over union above which the younger of two tracks is dropped, 0 to 1.
+        cutoff: cutoff frequency of the One-Euro filter at rest, in Hz.
+        beta: increase of the cutoff with speed, in Hz per face size/s.
+        speed_cutoff: cutoff frequency of the filter's speed, in Hz.
     """
 
-    redetect: int = 30
-    lost: float = 0.3
-    leap: float = 1.6
+    detection_interval: int = 30
+    min_confidence: float = 0.3
+    max_scale_change: float = 1.6
     overlap: float = 0.5
     cutoff: float = 1.0
     beta: float = 20.0

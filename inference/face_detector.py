@@ -98,7 +98,7 @@ class CascadeDetector:
                     np.ascontiguousarray(grey[:, ::-1]) if mirrored else grey,
                     scaleFactor=settings.step,
                     minNeighbors=settings.neighbours,
-                    minSize=(settings.least_side, settings.least_side),
+                    minSize=(settings.min_size, settings.min_size),
                     outputRejectLevels=True,
                 )
                 for (left, top, side, _), weight in zip(boxes, np.ravel(weights), strict=True):
@@ -140,7 +140,7 @@ class YuNetDetector:
         return _one_each(found, self.settings.overlap)
 
 
-class WholeImage:
+class NoDetector:
     """For pictures that show one face each, cut as the default crop cuts it."""
 
     def detect(self, image: np.ndarray, points: int, name: str = "") -> list[Detection]:
@@ -203,7 +203,7 @@ class BoxesFromFile:
         raise ValueError(f"{self.path} names no boxes of {name!r}. Received {len(self._faces)} other names")
 
 
-DETECTORS: dict[str, Callable[[], Detector]] = {"cascade": CascadeDetector, "whole-image": WholeImage}
+DETECTORS: dict[str, Callable[[], Detector]] = {"cascade": CascadeDetector, "none": NoDetector}
 
 
 def get_detector(name: str) -> Detector:

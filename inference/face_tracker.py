@@ -106,7 +106,7 @@ class FaceTracker:
     def update(self, frame: np.ndarray, seconds: float) -> list[Face]:
         """The faces in the next frame, uint8 RGB (height, width, 3), each with the number of its track."""
         lost = self._follow(frame)
-        if lost or not self._tracks or self._frames % self.settings.redetect == 0:
+        if lost or not self._tracks or self._frames % self.settings.detection_interval == 0:
             self._look(frame, lost)
         self._frames += 1
         faces = []
@@ -125,9 +125,9 @@ class FaceTracker:
             Detection(landmark_box(track.face.landmarks), track.face.score, track.face.landmarks) for track in seen
         ]
         self._tracks = []
-        for track, face in zip(seen, self.predictor.align([frame], [found], passes=1)[0], strict=True):
+        for track, face in zip(seen, self.predictor.predict_boxes([frame], [found], passes=1)[0], strict=True):
             change = longer_side(face.landmarks) / longer_side(track.face.landmarks)
-            steady = 1 / self.settings.leap < change < self.settings.leap
+            steady = 1 / self.settings.max_scale_change < change < self.settings.max_scale_change
             if steady and self._sure(face) and not self._taken(face.landmarks, self.settings.overlap):
                 track.face = face
                 self._tracks.append(track)
@@ -139,7 +139,7 @@ class FaceTracker:
         """Starts a track for every face that the detector finds and that has none; a lost one there goes on."""
         self.detections += 1
         found = [face for face in self.predictor.detect(frame) if not self._taken(face.region, DETECTION.overlap)]
-        for face in self.predictor.align([frame], [found])[0]:
+        for face in self.predictor.predict_boxes([frame], [found])[0]:
             if not self._sure(face) or self._taken(face.landmarks, DETECTION.overlap):
                 continue
             box = landmark_box(face.landmarks)
@@ -152,7 +152,7 @@ class FaceTracker:
 
     def _sure(self, face: Face) -> bool:
         """Whether this is a face at all, as far as the network's agreement tells."""
-        return face.confidence is None or float(face.confidence.mean()) >= self.settings.lost
+        return face.confidence is None or float(face.confidence.mean()) >= self.settings.min_confidence
 
     def _taken(self, landmarks: np.ndarray, most: float) -> bool:
         """Whether a face is followed there already."""

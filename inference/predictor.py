@@ -16,8 +16,8 @@ from ace_net.outlines import outlines_of_landmarks
 from config import EVALUATION_BATCH, SETTINGS_FILE, WEIGHTS_DIR, get_crop
 from face_datasets.catalogue import DATASETS, get_dataset
 from image_utility import crop_image, in_sight, landmark_box, overlap, to_network
-from inference.confidence import calibration_of, map_back, tta_matrices, tta_std
-from inference.config import COPIES, REFINEMENT_PASSES, Copy
+from inference.confidence import load_calibration, map_back, tta_matrices, tta_std
+from inference.config import REFINEMENT_PASSES, TTA_VIEWS, View
 from inference.face_detector import CascadeDetector, Detection, Detector
 from inference.network import LandmarkNetwork, load_network
 from utils.image_files import read_untrusted_image
@@ -70,8 +70,8 @@ class Predictor:
         self.layout = self.network.layout
         confidence = confidence and self.network.codec.complete  # points of a contour slide from view to view
         self.detector = detector or CascadeDetector()
-        self._calibration = calibration_of(self.network.path, self.network.points) if confidence else None
-        self._copies = COPIES if confidence else (Copy(),)
+        self._calibration = load_calibration(self.network.path, self.network.points) if confidence else None
+        self._copies = TTA_VIEWS if confidence else (View(),)
 
     def predict(self, image: np.ndarray | str | os.PathLike) -> list[Face]:
         """The faces of one picture, largest first.
@@ -84,7 +84,7 @@ class Predictor:
         """
         name = os.fspath(image) if isinstance(image, (str, os.PathLike)) else ""
         image = read_untrusted_image(name) if name else image
-        return self.align([image], [self.detect(image, name)])[0]
+        return self.predict_boxes([image], [self.detect(image, name)])[0]
 
     def detect(self, image: np.ndarray, name: str = "") -> list[Detection]:
         """Boxes of the faces in an image, each about where its landmarks will lie.
@@ -101,7 +101,7 @@ class Predictor:
         found = self.detector.detect(image, landmarks, name)
         return [face for face in found if in_sight(face.region, image)]  # not in a border that a detector added
 
-    def align(
+    def predict_boxes(
         self, images: Sequence[np.ndarray], found: Sequence[Sequence[Detection]], passes: int = REFINEMENT_PASSES
     ) -> list[list[Face]]:
         """Landmarks of faces that were found already; all faces of all images go through the network together.
@@ -116,9 +116,9 @@ class Predictor:
             return [[] for _ in images]
         around, codec = [face.region for face in faces], self.network.codec
         for number in range(passes):
-            copies = self._copies if number == passes - 1 else (Copy(),)
+            copies = self._copies if number == passes - 1 else (View(),)
             crops, matrices = self.crop([images[i] for i in of_image], around, copies)
-            predicted = self.map_back(self.look(crops), matrices, copies)  # (faces, copies, points, 2)
+            predicted = self.map_back(self.forward(crops), matrices, copies)  # (faces, copies, points, 2)
             landmarks = predicted.mean(axis=1)
             outer = codec.region(landmarks)  # what the next crop is cut around
             try:
@@ -152,7 +152,7 @@ class Predictor:
         return replace(face, outline=outlines_of_landmarks(face.landmarks[None], self.layout, "interp")[0])
 
     def crop(
-        self, images: Sequence[np.ndarray], around: Sequence[np.ndarray], copies: tuple[Copy, ...]
+        self, images: Sequence[np.ndarray], around: Sequence[np.ndarray], copies: tuple[View, ...]
     ) -> tuple[np.ndarray, np.ndarray]:
         """First step of a pass: every copy of every face, cut out of one image around one region for each face.
 
@@ -167,13 +167,13 @@ class Predictor:
         )
         return np.concatenate(crops), np.stack(matrices)
 
-    def look(self, crops: np.ndarray) -> np.ndarray:
+    def forward(self, crops: np.ndarray) -> np.ndarray:
         """Second step: what the network says of uint8 crops (n, size, size, 3), (n, points, 2) in crop pixels."""
         starts = range(0, len(crops), EVALUATION_BATCH)
         batches = (to_network(crops[start : start + EVALUATION_BATCH]) for start in starts)
         return np.concatenate([self.network.predict(batch) for batch in batches])
 
-    def map_back(self, predicted: np.ndarray, matrices: np.ndarray, copies: tuple[Copy, ...]) -> np.ndarray:
+    def map_back(self, predicted: np.ndarray, matrices: np.ndarray, copies: tuple[View, ...]) -> np.ndarray:
         """Third step: landmarks (faces, copies, points, 2) in image pixels, of those (faces * copies, points, 2) in
         the pixels of crops with these matrices (faces, copies, 2, 3)."""
         predicted = predicted.reshape(*matrices.shape[:2], -1, 2)
@@ -189,7 +189,7 @@ def _next_region(landmarks: np.ndarray, before: np.ndarray, image: np.ndarray) -
     return landmarks if stayed else before
 
 
-def rank_of(weights: Path) -> tuple[float, float]:
+def get_rank(weights: Path) -> tuple[float, float]:
     """How good a weights file says to be: its data set's row in config.py, its validation NME; or UNKNOWN.
 
     The record is that of `cnn_model.settings_of`: beside the file, or settings.json in its folder.
@@ -203,16 +203,16 @@ def rank_of(weights: Path) -> tuple[float, float]:
         return UNKNOWN
 
 
-def best_weights() -> Path:
-    """The weights in pre_trained_models/ of the lowest validation NME, 300W before other data sets.
+def best_weights(folder: str | os.PathLike = WEIGHTS_DIR) -> Path:
+    """The weights below a folder of the lowest validation NME, 300W before other data sets.
 
     Raises:
         FileNotFoundError: there are none that say how good they are.
     """
-    known = sorted((rank_of(file), file) for file in Path(WEIGHTS_DIR).rglob("*.keras"))
+    known = sorted((get_rank(file), file) for file in Path(folder).rglob("*.keras"))
     if not known or known[0][0] == UNKNOWN:
         raise FileNotFoundError(
-            f"no weights in {WEIGHTS_DIR}. Name a file with --weights, or train: python train.py --dataset 300W "
+            f"no weights in {folder}. Name a file with --weights, or train: python train.py --dataset 300W "
             "--save-path runs/acr, then --weights runs/acr/best.keras"
         )
     return known[0][1]

@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from inference.config import CAMERA, CAMERA_RATE, VIDEO_CODEC, WHOLE_VIDEO
+from inference.config import CAMERA, CAMERA_FRAME_RATE, VIDEO_CODEC, WHOLE_VIDEO
 from utils.image_files import MAX_PIXELS
 
 MAX_RATE = 1000.0  # frames/s; files that tell more do not know
@@ -42,7 +42,7 @@ class Video:
         if width * height > MAX_PIXELS:
             raise ValueError(f"{name} is too large. Received {width:g} x {height:g} pixels, at most {MAX_PIXELS:,}")
         rate, count = self._capture.get(cv2.CAP_PROP_FPS), self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
-        self.rate = rate if 0 < rate <= MAX_RATE else CAMERA_RATE
+        self.rate = rate if 0 < rate <= MAX_RATE else CAMERA_FRAME_RATE
         self.count = int(count) if count > 0 and not self.is_camera else None
 
     def __enter__(self) -> "Video":

@@ -24,7 +24,7 @@ from config import EXPORT_SUFFIXES, RUNS_DIR, WEIGHTS_DIR
 from inference.config import CONFIDENT_ERROR
 from inference.face_detector import DETECTORS, get_detector
 from inference.overlay import draw_faces
-from inference.predictor import UNKNOWN, Face, Predictor, best_weights, rank_of
+from inference.predictor import UNKNOWN, Face, Predictor, best_weights, get_rank
 from networks.weights import LEGACY_SUFFIXES
 from utils.image_files import read_untrusted_image
 from utils.optional_packages import import_package
@@ -35,11 +35,12 @@ DEMO_PIXELS = 40_000_000  # of its picture
 DEMO_KEPT_SECONDS = 60  # until an upload is deleted
 HOST = "127.0.0.1"
 WEIGHTS_SUFFIXES = {".keras", *LEGACY_SUFFIXES, *EXPORT_SUFFIXES.values()}
+WEIGHTS_FOLDERS = (WEIGHTS_DIR, RUNS_DIR)
 MEMORY = "/dev/shm"  # Linux's folder that lies in memory
 ROWS = ["landmark", "x", "y", "confidence"]
 
 
-def find_demo_weights(given: str | None) -> list[str]:
+def find_demo_weights(given: str | None, folders: Sequence[str | os.PathLike] = WEIGHTS_FOLDERS) -> list[str]:
     """The weights that can be chosen: what was given, then those of pre_trained_models/ and of runs/, best ones first.
 
     Those that do not tell how good they are come last.
@@ -48,23 +49,23 @@ def find_demo_weights(given: str | None) -> list[str]:
         FileNotFoundError: there are none.
     """
     ranked = [
-        (rank_of(file) == UNKNOWN, folder, rank_of(file), file)
-        for folder in (WEIGHTS_DIR, RUNS_DIR)
+        (get_rank(file) == UNKNOWN, folder, get_rank(file), file)
+        for folder in folders
         for file in Path(folder).rglob("*")
         if file.suffix in WEIGHTS_SUFFIXES
     ]
     files = [given] if given else []
     files += [str(file) for *_, file in sorted(ranked)]
-    return list(dict.fromkeys(files)) or [str(best_weights())]
+    return list(dict.fromkeys(files)) or [str(best_weights(folders[0]))]
 
 
 @functools.lru_cache(maxsize=2)
-def predictor_of(weights: str, detector: str) -> Predictor:
+def get_predictor(weights: str, detector: str) -> Predictor:
     """The predictor of a weights file and a detector, kept for the next picture."""
     return Predictor(weights, get_detector(detector))
 
 
-def align(
+def predict_picture(
     path: str | None, weights: str, detector: str, contours: bool = False
 ) -> tuple[np.ndarray | None, str, list[list]]:
     """What the page shows of a picture: the drawing, a line for each face, and the table of landmarks.
@@ -78,7 +79,7 @@ def align(
     if path is None:
         raise ValueError("Choose a picture first")
     image = read_untrusted_image(path, DEMO_PIXELS)
-    predictor = predictor_of(weights, detector)
+    predictor = get_predictor(weights, detector)
     faces = predictor.predict(image)
     if contours:
         faces = predictor.outlined(faces)
@@ -88,7 +89,7 @@ def align(
 def describe(faces: Sequence[Face]) -> str:
     """A line for each face, as Markdown."""
     if not faces:
-        return "No face found. If the picture shows one face and little else, choose *whole-image*."
+        return "No face found. If the picture shows one face and little else, choose *none*."
     lines = [f"**{len(faces)} face{'s' if len(faces) > 1 else ''}**, numbered from the largest"]
     for number, face in enumerate(faces):
         left, top, right, bottom = face.box.round().astype(int).tolist()
@@ -115,7 +116,7 @@ def build_page(gr: types.ModuleType, weights: Sequence[str]):
 
     def show(path, chosen, detector, contours):
         try:
-            return align(path, chosen, detector, contours)
+            return predict_picture(path, chosen, detector, contours)
         except (
             OSError,
             ValueError,
@@ -205,7 +206,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with private_folder():
             weights = find_demo_weights(options.weights)
             if options.weights:
-                predictor_of(weights[0], next(iter(DETECTORS)))  # an unreadable file shows here, others on the page
+                get_predictor(weights[0], next(iter(DETECTORS)))  # an unreadable file shows here, others on the page
             launch(weights, options.port)
     except KeyboardInterrupt:
         return 130

@@ -268,7 +268,7 @@ def contours_on_a_picture(tmp_path, weights: str) -> dict:
     """What predict.py --contours says of the face on a rendered picture."""
     picture, out = str(tmp_path / "face.png"), tmp_path / "predicted"
     write_image(picture, render_face(3, 200).image)
-    options = [picture, "--out", str(out), "--weights", weights, "--detector", "whole-image", "--contours"]
+    options = [picture, "--out", str(out), "--weights", weights, "--detector", "none", "--contours"]
     assert predict.main(options) == 0
     assert (out / "drawn" / "face.jpg").is_file()
     return json.loads((out / "landmarks.json").read_text())[0]["faces"][0]
@@ -313,7 +313,7 @@ def test_ace_net_trains_on_real_and_rendered_faces_and_is_evaluated(data_dir, tm
         assert evaluation.main([*options, *asked]) == 1
         assert "predicts contours, not landmarks. Received" in capsys.readouterr().err
 
-    drawn, told, rows = web_demo.align(str(tmp_path / "face.png"), weights, "whole-image", contours=True)
+    drawn, told, rows = web_demo.predict_picture(str(tmp_path / "face.png"), weights, "none", contours=True)
     assert drawn.shape == (200, 200, 3) and f"{len(rows)} landmarks" in told and len(rows) == len(face["landmarks"])
 
     assert ace_net_terms.main(["--weights", weights, "--data-dir", str(data_dir), "--batches", "1"]) == 0

@@ -9,7 +9,7 @@ from evaluation import calibrate
 from face_datasets.catalogue import get_dataset
 from face_datasets.face_dataset import FaceDataset, load_faces
 from inference.confidence import Calibration
-from inference.config import COVER_SHARE
+from inference.config import OCCLUDER_FRACTION
 
 SIDE = 120
 COUNT = 5
@@ -47,7 +47,7 @@ def test_a_patch_is_as_large_as_it_should_be_and_the_pictures_given_stay():
         assert (faces.images[number] == 20 + 30 * number).all()
         rows, columns = np.nonzero(image[..., 0] != 20 + 30 * number)
         sides = np.ptp(columns) + 1, np.ptp(rows) + 1
-        np.testing.assert_allclose(sides, COVER_SHARE * np.ptp(landmarks, axis=0), atol=0.51)
+        np.testing.assert_allclose(sides, OCCLUDER_FRACTION * np.ptp(landmarks, axis=0), atol=0.51)
         assert len(rows) == np.prod(sides)  # a whole rectangle
 
 

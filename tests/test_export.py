@@ -23,7 +23,7 @@ from config import CROPS, EXPORT_SUFFIXES, PACKAGE
 from export import PRECISIONS, Precision, export, render_faces
 from face_datasets.catalogue import get_dataset
 from image_utility import to_network
-from inference.confidence import calibration_of
+from inference.confidence import load_calibration
 from inference.network import FORMATS, description_path, load_network
 from inference.quantization import Operation, soft_argmax_operations
 from methods import get_method
@@ -326,7 +326,7 @@ def test_the_calibration_of_the_confidence_goes_along(tmp_path):
     weights, _ = save_tiny(tmp_path / "run")
     write_json(tmp_path / "run/best.confidence.json", {"error": 5.0, "slope": -1.0, "offsets": [2.0] * 68})
     export(weights, "onnx", "float32", tmp_path / "x.onnx")
-    assert calibration_of(tmp_path / "x.onnx", 68).offsets.tolist() == [2.0] * 68
+    assert load_calibration(tmp_path / "x.onnx", 68).offsets.tolist() == [2.0] * 68
 
 
 def test_exported_files_are_not_timed(tmp_path, capsys, monkeypatch):

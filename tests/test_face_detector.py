@@ -18,8 +18,8 @@ from inference.face_detector import (
     BoxesFromFile,
     CascadeDetector,
     Detection,
+    NoDetector,
     RawBox,
-    WholeImage,
     YuNetDetector,
     _fit,
     _one_each,
@@ -116,7 +116,7 @@ def test_of_overlapping_boxes_the_surest_stays():
 
 def test_whole_image_is_the_default_crop():
     """With 10 % around it, the box of the landmarks fills the image again."""
-    ((box, score, _),) = WholeImage().detect(np.zeros((240, 120, 3), np.uint8), 68)
+    ((box, score, _),) = NoDetector().detect(np.zeros((240, 120, 3), np.uint8), 68)
     np.testing.assert_allclose(box, [9.5, 19.5, 109.5, 219.5])
     assert score == 1
 
@@ -167,7 +167,7 @@ def test_the_last_part_of_a_name_serves_only_where_one_image_has_it(tmp_path):
 
 
 def test_unknown_detectors(tmp_path):
-    with pytest.raises(ValueError, match="whole-image"):
+    with pytest.raises(ValueError, match="none"):
         get_detector("dlib")
     with pytest.raises(FileNotFoundError, match="face_detection_yunet"):
         get_detector(str(tmp_path / "none.onnx"))

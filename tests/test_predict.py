@@ -34,8 +34,8 @@ from image_utility import (
     to_targets,
     transform,
 )
-from inference.confidence import Calibration, calibration_of, map_back, tta_matrices, tta_std
-from inference.config import COPIES
+from inference.confidence import Calibration, load_calibration, map_back, tta_matrices, tta_std
+from inference.config import TTA_VIEWS
 from inference.face_detector import Detection
 from inference.overlay import draw_faces
 from inference.predictor import Face, Predictor, best_weights
@@ -100,7 +100,7 @@ def mark_predictor():
 
 def test_landmarks_come_back_to_image_pixels_from_a_loose_box():
     image = marks()
-    (faces,) = mark_predictor().align([image], [[Detection(np.array([100.0, 60, 190, 140]), 0.9)]])
+    (faces,) = mark_predictor().predict_boxes([image], [[Detection(np.array([100.0, 60, 190, 140]), 0.9)]])
     np.testing.assert_allclose(faces[0].landmarks[[0, -1]], [(120, 90), (170, 110)], atol=0.4)
     assert faces[0].score == 0.9 and faces[0].confidence is None
     np.testing.assert_array_equal(faces[0].box, [100, 60, 190, 140])
@@ -109,7 +109,7 @@ def test_landmarks_come_back_to_image_pixels_from_a_loose_box():
 def test_all_faces_of_all_images_go_through_the_network_together():
     predictor = mark_predictor()
     box = Detection(np.array([100.0, 60, 190, 140]), 1.0)
-    result = predictor.align([marks()] * 4, [[box, box], [], [box], [box] * 3])
+    result = predictor.predict_boxes([marks()] * 4, [[box, box], [], [box], [box] * 3])
     assert [len(faces) for faces in result] == [2, 0, 1, 3]
     assert predictor.network.batches == [6, 6]  # two passes
 
@@ -118,8 +118,8 @@ def test_a_face_is_the_same_alone_and_among_others(predictor):
     astronaut = data.astronaut()
     box = Detection(np.array([180.0, 85, 272, 177]), 1.0)
     other = Detection(np.array([300.0, 200, 400, 320]), 1.0)
-    alone = predictor.align([astronaut], [[box]])[0][0]
-    among = predictor.align([marks(), astronaut], [[other], [other, box]])[1][1]
+    alone = predictor.predict_boxes([astronaut], [[box]])[0][0]
+    among = predictor.predict_boxes([marks(), astronaut], [[other], [other, box]])[1][1]
     np.testing.assert_allclose(alone.landmarks, among.landmarks, atol=1e-3)
     np.testing.assert_allclose(alone.confidence, among.confidence, atol=1e-3)
 
@@ -147,7 +147,7 @@ def test_broken_weights_are_told():
     predictor = mark_predictor()
     predictor.network.predict = lambda images: np.full((len(images), 29, 2), np.nan)
     with pytest.raises(ValueError, match="not finite"):
-        predictor.align([marks()], [[Detection(np.array([100.0, 60, 190, 140]), 1.0)]])
+        predictor.predict_boxes([marks()], [[Detection(np.array([100.0, 60, 190, 140]), 1.0)]])
 
 
 def test_boxes_in_a_detectors_own_border_are_no_faces():
@@ -166,20 +166,19 @@ def test_landmarks_that_leave_the_image_do_not_take_the_crop_along():
     """A network that is lost says a place outside; the second pass still has something to look at."""
     predictor = mark_predictor()
     predictor.network.predict = lambda images: np.linspace(-40, -10, 58).reshape(1, 29, 2).repeat(len(images), 0)
-    (faces,) = predictor.align([marks()], [[Detection(np.array([0.0, 0, 40, 40]), 1.0)]])
+    (faces,) = predictor.predict_boxes([marks()], [[Detection(np.array([0.0, 0, 40, 40]), 1.0)]])
     assert len(faces) == 1 and (faces[0].landmarks < 0).all()
 
 
-def test_best_weights(tmp_path, monkeypatch, weights):
-    monkeypatch.chdir(tmp_path)
+def test_best_weights(tmp_path):
     with pytest.raises(FileNotFoundError, match="train.py"):
-        best_weights()
+        best_weights(tmp_path)
     for name, dataset, nme in (("a", "COFW", 3.0), ("b", "300W", 4.6), ("c", "300W", 4.2), ("d", "300W", None)):
-        file = tmp_path / "pre_trained_models" / name / "x.keras"
+        file = tmp_path / name / "x.keras"
         file.parent.mkdir(parents=True)
         file.touch()
         write_json(file.with_suffix(".json"), {"settings": {"dataset": dataset}, "validation": {"nme": nme}})
-    assert best_weights().parent.name == "c"
+    assert best_weights(tmp_path).parent.name == "c"
 
 
 def test_a_network_that_is_open_serves_as_weights(predictor):
@@ -230,9 +229,9 @@ def test_overlap():
 def test_copies_of_a_perfect_network_agree():
     """Landmarks moved by each copy's matrix, mirrored names included, all come back to the same place."""
     landmarks = np.random.default_rng(0).uniform(20, 90, (68, 2))
-    matrices = compose(tta_matrices(COPIES, 112), np.array([[1.3, 0, -4], [0, 1.3, 7]]))
+    matrices = compose(tta_matrices(TTA_VIEWS, 112), np.array([[1.3, 0, -4], [0, 1.3, 7]]))
     seen = transform(landmarks, matrices)  # (copies, 68, 2)
-    flips = [copy.flip for copy in COPIES]
+    flips = [copy.flip for copy in TTA_VIEWS]
     seen[flips] = mirror_landmarks(seen[flips], LAYOUT_68.partners)
     back = map_back(seen, matrices, LAYOUT_68)
     np.testing.assert_allclose(back, np.broadcast_to(landmarks, back.shape), atol=1e-9)
@@ -249,17 +248,17 @@ def test_spread_by_hand():
 def test_confidence_by_hand_and_through_a_file(tmp_path):
     calibration = Calibration(-1.0, np.log(np.array([0.01, 0.03])))  # odds are offset's exponential / spread
     np.testing.assert_allclose(calibration.confidence(np.array([0.01, 0.01])), [0.5, 0.75])
-    assert isinstance(calibration_of(tmp_path / "x.keras", 2).offsets, float)  # no file: the project's own
+    assert isinstance(load_calibration(tmp_path / "x.keras", 2).offsets, float)  # no file: the project's own
     path = calibration.save(tmp_path / "x.keras", {"n": 3})
-    read = calibration_of(tmp_path / "x.keras", 2)
+    read = load_calibration(tmp_path / "x.keras", 2)
     np.testing.assert_allclose(read.confidence(np.array([0.01, 0.01])), [0.5, 0.75], atol=1e-4)
     assert path.name == "x.confidence.json"
     with pytest.raises(ValueError, match="does not fit"):
-        calibration_of(tmp_path / "x.keras", 3)
+        load_calibration(tmp_path / "x.keras", 3)
     for text in ("{}", "[" * 100_000, f'{{"error": 5, "slope": {10**400}, "offsets": [1, 2]}}'):
         path.write_text(text)
         with pytest.raises(ValueError, match="not a calibration.*evaluation.calibrate"):
-            calibration_of(tmp_path / "x.keras", 2)
+            load_calibration(tmp_path / "x.keras", 2)
 
 
 def test_calibration_from_end_to_end(weights, prepared_300w, tmp_path, capsys):
@@ -272,7 +271,7 @@ def test_calibration_from_end_to_end(weights, prepared_300w, tmp_path, capsys):
     (tmp_path / "tiny.json").write_bytes(weights.with_suffix(".json").read_bytes())
     measured = calibrate(str(tmp_path / "tiny.keras"), "300W", str(prepared_300w))
     assert (tmp_path / "tiny.confidence.png").is_file()
-    assert calibration_of(tmp_path / "tiny.keras", 68).offsets.shape == (68,)
+    assert load_calibration(tmp_path / "tiny.keras", 68).offsets.shape == (68,)
     assert "reliability" in capsys.readouterr().out and measured["split"] == "validation"
 
 
@@ -463,7 +462,7 @@ def test_a_picture_that_cannot_be_drawn_costs_only_its_drawing(weights, tmp_path
         save(tmp_path / f"{name}.png", ramp())
     (tmp_path / "out/drawn/b.jpg").mkdir(parents=True)
     inputs = [tmp_path / f"{name}.png" for name in ("a_wide", "b", "c")]
-    assert run(weights, tmp_path / "out", *inputs, detector="whole-image") == 1
+    assert run(weights, tmp_path / "out", *inputs, detector="none") == 1
     told = capsys.readouterr().err.strip().splitlines()
     assert len(told) == 2 and "a_wide" in told[0] and "b.jpg" in told[1]
     assert len(json.loads((tmp_path / "out/landmarks.json").read_text())) == 3
@@ -471,18 +470,18 @@ def test_a_picture_that_cannot_be_drawn_costs_only_its_drawing(weights, tmp_path
 
 
 def test_a_picture_that_cannot_be_aligned_costs_only_itself(weights, tmp_path, capsys, monkeypatch):
-    align = Predictor.align
+    align = Predictor.predict_boxes
 
     def refuse(self, images, found, *passes):
         if any(image.shape[0] == 77 for image in images):
             raise cv2.error("no such matrix")
         return align(self, images, found, *passes)
 
-    monkeypatch.setattr(Predictor, "align", refuse)
+    monkeypatch.setattr(Predictor, "predict_boxes", refuse)
     for name, height in (("a", 40), ("b", 77), ("c", 40)):
         save(tmp_path / f"{name}.png", ramp(height))
     inputs = [tmp_path / f"{name}.png" for name in "abc"]
-    assert run(weights, tmp_path / "out", *inputs, detector="whole-image") == 1
+    assert run(weights, tmp_path / "out", *inputs, detector="none") == 1
     assert "b.png: no such matrix" in capsys.readouterr().err
     entries = json.loads((tmp_path / "out/landmarks.json").read_text())
     assert [Path(entry["image"]).name for entry in entries] == ["a.png", "c.png"]
@@ -505,7 +504,7 @@ def test_a_full_disk_and_inputs_that_all_fail_keep_the_old_landmarks(weights, tm
 
 def test_csv_and_whole_images(weights, tmp_path):
     save(tmp_path / "x.png", ramp())
-    assert run(weights, tmp_path, tmp_path / "x.png", format="csv", detector="whole-image") == 0
+    assert run(weights, tmp_path, tmp_path / "x.png", format="csv", detector="none") == 0
     (row,) = csv.DictReader((tmp_path / "landmarks.csv").open())
     assert row["image"].endswith("x.png") and row["track"] == "" and float(row["score"]) == 1
     assert len(row) == 8 + 3 * 68 and 0 <= float(row["confidence67"]) <= 1

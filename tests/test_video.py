@@ -13,7 +13,7 @@ from benchmarks.jitter import KnownBox, jitter, lag, make_clip, motion, track
 from config import CROPS
 from face_datasets.layouts import LAYOUT_68
 from image_utility import crop_image, landmark_box, transform
-from inference.config import CAMERA_RATE, TRACKING
+from inference.config import CAMERA_FRAME_RATE, TRACKING
 from inference.face_detector import Detection
 from inference.face_tracker import FaceFilter, FaceTracker, OneEuroFilter
 from inference.predictor import Face, Predictor
@@ -103,7 +103,7 @@ def test_jitter_of_noisy_landmarks_halves_without_lag(noise):
     truth = transform(shape, motion(240))
     noisy = truth + np.random.default_rng(0).normal(0, noise, truth.shape)
     smooth = FaceFilter()
-    filtered = np.stack([smooth.smooth(landmarks, i / CAMERA_RATE) for i, landmarks in enumerate(noisy)])
+    filtered = np.stack([smooth.smooth(landmarks, i / CAMERA_FRAME_RATE) for i, landmarks in enumerate(noisy)])
     assert jitter(filtered, truth) < jitter(noisy, truth) / 2
     assert lag(filtered[72:], truth[72:]) < 0.5
 
@@ -166,7 +166,7 @@ class Following:
     def detect(self, image, name=""):
         return self.detector.detect(image, 4)
 
-    def align(self, images, found, passes=2):
+    def predict_boxes(self, images, found, passes=2):
         return [[self._face(images[0], face) for face in found[0]]]
 
     def _face(self, image, face):
@@ -206,9 +206,9 @@ def test_a_lost_face_is_looked_for_and_keeps_its_number_where_it_comes_back_at_o
 
         followed = 0
 
-        def align(self, images, found, passes=2):
+        def predict_boxes(self, images, found, passes=2):
             self.followed += passes == 1
-            (faces,) = super().align(images, found, passes)
+            (faces,) = super().predict_boxes(images, found, passes)
             if passes == 1 and self.followed == 2:
                 faces = [dataclasses.replace(face, confidence=np.full(4, 0.05)) for face in faces]
             return [faces]
@@ -231,7 +231,7 @@ def test_a_cut_starts_anew():
 def test_new_faces_are_found_and_ones_that_leave_are_forgotten():
     both = [found(20, 50), found(200, 100)]
     tracker = FaceTracker(Following(Counting([found(20, 50)], both)), smooth=False)
-    for step in range(TRACKING.redetect):
+    for step in range(TRACKING.detection_interval):
         assert len(tracker.update(square((20, 50), (200, 100)), step / 30)) == 1
     assert sorted(face.track for face in tracker.update(square((20, 50), (200, 100)), 1.0)) == [0, 1]
     tracker.predictor.detector = Counting([])
@@ -323,7 +323,7 @@ def test_videos_and_pictures_from_the_command_line(sure_weights, tmp_path, capsy
     (folder / "a_cut.avi").write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
     (folder / "d.mp4").write_text("no video")
     words = [str(folder), "--out", str(tmp_path / "out"), "--weights", str(sure_weights)]
-    assert predict.main([*words, "--detector", "whole-image"]) == 1
+    assert predict.main([*words, "--detector", "none"]) == 1
     told = capsys.readouterr().err
     assert "a_cut.avi ends early" in told and "d.mp4 is not a readable video" in told
     entries = json.loads((tmp_path / "out/landmarks.json").read_text())
@@ -339,7 +339,7 @@ def test_videos_and_pictures_from_the_command_line(sure_weights, tmp_path, capsy
 
 def test_frames_and_no_smoothing(sure_weights, tmp_path):
     clip = write_clip(tmp_path / "x.avi", 8)
-    words = [str(clip), "--out", str(tmp_path), "--weights", str(sure_weights), "--detector", "whole-image"]
+    words = [str(clip), "--out", str(tmp_path), "--weights", str(sure_weights), "--detector", "none"]
     results = []
     for more in ([], ["--no-smoothing"]):
         assert predict.main([*words, "--frames", "5", *more]) == 0

@@ -31,33 +31,37 @@ def save_astronaut(folder):
 
 def test_what_the_page_shows(weights, tmp_path):
     picture = save_astronaut(tmp_path)
-    drawn, told, rows = web_demo.align(picture, str(weights), "cascade")
+    drawn, told, rows = web_demo.predict_picture(picture, str(weights), "cascade")
     assert drawn.shape == data.astronaut().shape and (drawn != data.astronaut()).any()
     assert "1 face" in told and "68 landmarks" in told
     assert len(rows) == 68 and rows[-1][0] == "0.67" and 0 <= rows[0][3] <= 1
-    _, told, rows = web_demo.align(picture, str(weights), "whole-image")
+    _, told, rows = web_demo.predict_picture(picture, str(weights), "none")
     assert len(rows) == 68
 
 
 def test_no_face_no_picture_and_too_many_pixels(weights, tmp_path):
     Image.fromarray(np.zeros((50, 50, 3), np.uint8)).save(tmp_path / "black.png")
-    assert "No face" in web_demo.align(str(tmp_path / "black.png"), str(weights), "cascade")[1]
+    assert "No face" in web_demo.predict_picture(str(tmp_path / "black.png"), str(weights), "cascade")[1]
     with pytest.raises(ValueError, match="Choose a picture"):
-        web_demo.align(None, str(weights), "cascade")
+        web_demo.predict_picture(None, str(weights), "cascade")
     Image.new("L", (DEMO_PIXELS // 4000 + 1, 4000)).save(tmp_path / "large.png")
     with pytest.raises(ValueError, match="too large"):
-        web_demo.align(str(tmp_path / "large.png"), str(weights), "cascade")
+        web_demo.predict_picture(str(tmp_path / "large.png"), str(weights), "cascade")
+
+
+FOLDERS = ("pre_trained_models", "runs")
 
 
 def test_the_choice_of_weights(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(FileNotFoundError, match=r"train\.py"):
-        web_demo.find_demo_weights(None)
+        web_demo.find_demo_weights(None, FOLDERS)
     for file in ("runs/a/best.keras", "runs/a/best.confidence.json", "pre_trained_models/x.onnx"):
         (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / file).touch()
-    assert web_demo.find_demo_weights("mine.h5") == ["mine.h5", "pre_trained_models/x.onnx", "runs/a/best.keras"]
-    assert web_demo.find_demo_weights("runs/a/best.keras")[0] == "runs/a/best.keras"
+    expected = ["mine.h5", "pre_trained_models/x.onnx", "runs/a/best.keras"]
+    assert web_demo.find_demo_weights("mine.h5", FOLDERS) == expected
+    assert web_demo.find_demo_weights("runs/a/best.keras", FOLDERS)[0] == "runs/a/best.keras"
 
 
 def test_the_best_weights_come_first(tmp_path, monkeypatch):
@@ -71,21 +75,20 @@ def test_the_best_weights_come_first(tmp_path, monkeypatch):
     (tmp_path / "pre_trained_models").mkdir()
     (tmp_path / "pre_trained_models/old.h5").touch()
     order = ("runs/b/best", "runs/b/last", "runs/a/best")
-    unknown = ["pre_trained_models/old.h5", "runs/c/best.keras"]
-    assert web_demo.find_demo_weights(None) == [f"{name}.keras" for name in order] + unknown
+    unranked = ["pre_trained_models/old.h5", "runs/c/best.keras"]
+    assert web_demo.find_demo_weights(None, FOLDERS) == [f"{name}.keras" for name in order] + unranked
 
 
-def test_a_broken_file_stops_the_page_only_where_it_was_asked_for(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "runs").mkdir()
-    (tmp_path / "runs/broken.keras").write_text("no network")
+def test_only_broken_weights_of_the_command_line_stop_the_page(tmp_path, monkeypatch, capsys):
+    (tmp_path / "broken.keras").write_text("no network")
     launched = []
+    monkeypatch.setattr(web_demo, "find_demo_weights", lambda given: [str(tmp_path / "broken.keras")])
     monkeypatch.setattr(web_demo, "launch", lambda files, port: launched.append(files))
     monkeypatch.setattr(web_demo.signal, "signal", lambda *_: None)
     monkeypatch.setenv("GRADIO_TEMP_DIR", "")
     monkeypatch.setenv("GRADIO_ANALYTICS_ENABLED", "")
-    assert web_demo.main([]) == 0 and launched == [["runs/broken.keras"]]
-    assert web_demo.main(["--weights", "runs/broken.keras"]) == 1
+    assert web_demo.main([]) == 0 and launched == [[str(tmp_path / "broken.keras")]]
+    assert web_demo.main(["--weights", str(tmp_path / "broken.keras")]) == 1
     assert "broken.keras: cannot be read as a model" in capsys.readouterr().err
 
 
@@ -107,7 +110,7 @@ def served(weights, tmp_path):
     pytest.importorskip("gradio", reason="gradio is not installed (requirements-demo.txt)")
     port, before = free_port(), set(page_folders())
     with open(tmp_path / "log.txt", "w") as log:
-        command = [sys.executable, "inference/web_demo.py", "--weights", str(weights), "--port", str(port)]
+        command = [sys.executable, "-m", "inference.web_demo", "--weights", str(weights), "--port", str(port)]
         process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)
     try:
         for _ in range(240):
@@ -169,7 +172,7 @@ def test_from_upload_to_drawn_landmarks_in_a_browser(served, browser, tmp_path):
         drawn,
     )
     seen = np.array(pixels, np.uint8).reshape(512, 512, 4)[..., :3]
-    expected, *_ = web_demo.align(str(tmp_path / "astronaut.png"), served_weights(process), "cascade")
+    expected, *_ = web_demo.predict_picture(str(tmp_path / "astronaut.png"), served_weights(process), "cascade")
     assert np.abs(seen.astype(int) - expected).mean() < 1
     assert (seen != data.astronaut()).any()
 
