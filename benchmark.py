@@ -36,7 +36,7 @@ from cnn_model import NETWORKS
 from config import CROPS, DATA_DIR, DEFAULT_CROP, SEED, ModelArch
 from face_datasets.catalogue import TITLES
 from methods import METHODS
-from train import SAMPLERS
+from train import AUGMENT_ON
 from training.recipes import RECIPES
 
 
@@ -78,7 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add = throughput_of.add_argument
     add("--method", default="acr", choices=[*METHODS], help="what is trained (default: %(default)s)")
     add("--processor-time", action="store_true", help="count the processor's seconds: for a machine that is not idle")
-    add("--samplers", type=names, default=[*SAMPLERS], help="host, device, or both with a comma between")
+    add("--samplers", type=names, default=[*AUGMENT_ON], help="cpu, gpu, or both with a comma between")
     for table, block in ((throughput_of, 10), (steps_of, 30)):
         table.add_argument("--recipe", choices=sorted(RECIPES), help="for its fused steps and moves")
         table.add_argument("--arch", default=ModelArch.MNV2, choices=[*map(str, NETWORKS)], help="the network")
@@ -95,7 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     losses_of.add_argument("--input-size", type=int, help="side of the input in pixels, instead of the recipe's")
     losses_of.add_argument("--batch-size", type=int, help="instead of the recipe's")
     losses_of.add_argument("--rates", type=rates, default={}, help="learning rates: METHOD=RATE, with commas between")
-    losses_of.add_argument("--faces", type=int, help="how many of the training faces to use, drawn at random")
+    losses_of.add_argument("--max-faces", type=int, help="how many of the training faces to use, drawn at random")
     losses_of.add_argument("--precision", default="float32", help="Keras dtype policy of all runs")
     losses_of.add_argument("--jobs", type=int, default=1, help="trainings side by side, with one thread each")
     losses_of.add_argument("--run-dir", dest="run_dirs", action="append", default=[], help="use finished runs below it")

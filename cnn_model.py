@@ -75,14 +75,14 @@ _LINEAR, _SCALE = "landmarks", "head_scale"  # names of layers
 class CNNModel:
     """The networks by name, as the original project calls them."""
 
-    def get_model(self, arch, output_len, input_size=None, batch_norm=0.99) -> keras.Model:
+    def get_model(self, arch, output_len, input_size=None, bn_momentum=0.99) -> keras.Model:
         """Build a network with random weights.
 
         Args:
             arch: a `config.ModelArch` or its string; or a `config.Network`, a row of its own.
             output_len: numbers the network predicts, 2N for N landmarks.
             input_size: pixels along a side of the input; None takes the network's own, 224.
-            batch_norm: momentum of BatchNorm's moving statistics. Keras' own for MobileNetV2, 0.999, lags behind a run
+            bn_momentum: momentum of BatchNorm's moving statistics. Keras' own for MobileNetV2, 0.999, lags behind a run
                 of a few thousand steps.
 
         Returns:
@@ -95,7 +95,7 @@ class CNNModel:
         network = arch if isinstance(arch, Network) else get_network(arch)
         size = input_size or network.input_size
         image = keras.Input((size, size, 3), name="image")  # (batch, size, size, 3)
-        trunk = backbone(network, image, batch_norm)
+        trunk = backbone(network, image, bn_momentum)
         features = keras.layers.GlobalAveragePooling2D(name="pool")(trunk.output)  # (batch, channels)
         features = keras.layers.Dropout(network.dropout, name="dropout")(features)
         if network.head_scale != 1:
@@ -104,7 +104,7 @@ class CNNModel:
             output_len, kernel_initializer="he_uniform", dtype="float32", name=_LINEAR
         )(features)
         if network.spatial:
-            places = soft_argmax_branch(trunk, network.taps, output_len // 2, batch_norm)
+            places = soft_argmax_branch(trunk, network.taps, output_len // 2, bn_momentum)
             landmarks = keras.layers.Add(dtype="float32", name="sum")([landmarks, places])
         return keras.Model(image, landmarks, name=str(network.arch))
 
@@ -119,7 +119,7 @@ def head_scale(model: keras.Model) -> float:
     return next((layer.scale for layer in model.layers if layer.name == _SCALE), 1.0)
 
 
-def backbone(network, image, batch_norm) -> keras.Model:
+def backbone(network, image, bn_momentum) -> keras.Model:
     """A row of config.NETWORKS without its head, on `image`, an input (batch, size, size, channels) in [0, 1].
 
     A Keras application comes without its input scaling and with our BatchNorm momentum. Both are fixed inside Keras, so
@@ -130,14 +130,14 @@ def backbone(network, image, batch_norm) -> keras.Model:
     if not network.taps:
         raise ValueError(f"{network.arch} gives heatmaps, not landmarks. Received it for a method that regresses them")
     if network.application is None:
-        return vgg19(image, network.width, batch_norm)
+        return vgg19(image, network.width, bn_momentum)
     application = getattr(keras.applications, network.application)
     original = application(include_top=False, weights=None, input_shape=tuple(image.shape[1:]))
 
     def clone(layer):
         settings = layer.get_config()
         if isinstance(layer, keras.layers.BatchNormalization):
-            settings["momentum"] = batch_norm
+            settings["momentum"] = bn_momentum
         return type(layer).from_config(settings)
 
     def call(layer, tensor, **options):

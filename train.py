@@ -59,8 +59,8 @@ from training.run_record import in_todays_words, open_run
 from utils.files import folder_lock, write_text
 
 HEADS = {"pooled": False, "spatial": True}  # whether maps say where, see networks/spatial_head.py
-SAMPLERS = {"host": CPUAugmentation, "device": GPUAugmentation}  # where the moved faces are made
-LEAST = {"epochs": 1, "input_size": 1, "batch_size": 1, "learning_rate": 0, "seed": 0, "faces": 1}
+AUGMENT_ON = {"cpu": CPUAugmentation, "gpu": GPUAugmentation}  # where the moved faces are made
+LEAST = {"epochs": 1, "input_size": 1, "batch_size": 1, "learning_rate": 0, "seed": 0, "max_faces": 1}
 
 
 class Train:
@@ -76,13 +76,13 @@ class Train:
         precision: a Keras dtype policy, or "auto": bfloat16 where there is a GPU, float32 elsewhere (on a CPU it gains
             nothing).
         seed: of weights, order and moves.
-        faces: how many of the training faces to use, drawn at random, the same for every seed; all by default. The
+        max_faces: how many of the training faces to use, drawn at random, the same for every seed; all by default. The
             eigenbases stay those of all prepared labels.
-        also: other prepared data sets with the same landmarks, whose training faces are shown as well.
-        sampler: what makes the moved faces: "host" (OpenCV), "device" (`keras.ops`, from faces in its memory), or
+        extra_datasets: other prepared data sets with the same landmarks, whose training faces are shown as well.
+        augment_on: what makes the moved faces: "cpu" (OpenCV), "gpu" (`keras.ops`, from faces in its memory), or
             "auto": the device where it is the one GPU of the training.
         workers: threads that make batches.
-        records: read the training faces in a stream from the records that data_helper.py wrote, not into memory.
+        stream: read the training faces in a stream from the records that data_helper.py wrote, not into memory.
         distribute: a name of distribution.DISTRIBUTE.
 
     Raises:
@@ -107,18 +107,18 @@ class Train:
         head: str | None = None,
         final_fraction: float | None = None,
         precision: str = "auto",
-        faces: int | None = None,
-        also: Sequence[DatasetName | str] = (),
-        sampler: str = "auto",
+        max_faces: int | None = None,
+        extra_datasets: Sequence[DatasetName | str] = (),
+        augment_on: str = "auto",
         workers: int = 1,
-        records: bool = False,
+        stream: bool = False,
         distribute: str = "auto",
     ):
         self.distribution = get_distribution(distribute)  # first of all: TensorFlow must not have computed before
         self.dataset, self.method, self.crop = get_dataset(dataset_name), get_method(method), get_crop(crop)
         self.data_dir, self.save_path = Path(data_dir), Path(save_path)
-        self.seed, self.faces, self.records, self.workers = seed, faces, records, workers
-        self.also = [get_dataset(name) for name in also]
+        self.seed, self.max_faces, self.stream, self.workers = seed, max_faces, stream, workers
+        self.extra_datasets = [get_dataset(name) for name in extra_datasets]
         asked = {"epochs": epochs, "input_size": input_size, "batch_size": batch_size, "learning_rate": learning_rate}
         asked["final_fraction"] = final_fraction
         asked["spatial"] = None if head is None else get_row(HEADS, head, "head")
@@ -128,31 +128,31 @@ class Train:
         self.network = dataclasses.replace(get_network(arch), **_given(of_head))
         if precision == "auto":
             precision = "mixed_bfloat16" if accelerators() else "float32"
-        if sampler == "auto":
+        if augment_on == "auto":
             one = accelerators() and self.distribution.replicas == 1  # of several, one would make the faces for all
-            sampler = "device" if one and not records else "host"
-        self.precision, self.sampler = precision, sampler
+            augment_on = "gpu" if one and not stream else "cpu"
+        self.precision, self.augment_on = precision, augment_on
         self._check()
 
     def _check(self) -> None:
         """Raises ValueError where a number is too small, or choices do not go together."""
         recipe, method = self.recipe, self.method
-        numbers = vars(recipe) | {"seed": self.seed, "faces": self.faces}
+        numbers = vars(recipe) | {"seed": self.seed, "max_faces": self.max_faces}
         for name, least in LEAST.items():
             if numbers[name] is not None and numbers[name] < least:
                 raise ValueError(f"{name} is too small. Received {numbers[name]}; {least} or more is right")
-        get_row(SAMPLERS, self.sampler, "sampler")
+        get_row(AUGMENT_ON, self.augment_on, "device of augmentation")
         if self.network.spatial and method.own_head:
             raise ValueError(
                 f"{method.name} has a head of its own. Received the spatial head; --head pooled leaves it alone"
             )
         choices = {
-            "--faces": self.faces is not None,
-            "--also": bool(self.also),
-            f"--sampler {self.sampler}": self.sampler != "host",
+            "--max-faces": self.max_faces is not None,
+            "--extra-datasets": bool(self.extra_datasets),
+            f"--augment-on {self.augment_on}": self.augment_on != "cpu",
             f"the method {method.name}": method.needs_all_faces,
         }
-        if self.records and any(choices.values()):
+        if self.stream and any(choices.values()):
             received = ", ".join(name for name, there in choices.items() if there)
             raise ValueError(f"records are read as they come. Received {received}, which needs the faces in memory")
         method.codec.check_crop(self.crop)
@@ -186,10 +186,10 @@ class Train:
             data_dir=data_dir,
             seed=settings.get("seed", SEED),
             precision=settings.get("precision", "auto"),
-            faces=settings.get("faces_used"),
-            also=settings.get("also", ()),
-            sampler=settings.get("sampler", "auto"),
-            records=bool(settings.get("records")),
+            max_faces=settings.get("max_faces"),
+            extra_datasets=settings.get("extra_datasets", ()),
+            augment_on=settings.get("augment_on", "auto"),
+            stream=bool(settings.get("stream")),
         )
 
     def train(self, weight_path: str | os.PathLike | None = None, resume: bool = False) -> dict:
@@ -315,16 +315,16 @@ class Train:
             "recipe": self.recipe,
             "encode": self.method.codec.encode,
             "seed": self.seed,
-            "sampler": SAMPLERS[self.sampler],
+            "sampler": AUGMENT_ON[self.augment_on],
             "workers": self.workers,
         }
-        if self.records:
+        if self.stream:
             return RecordBatches(FaceRecords(self.data_dir, self.dataset, self.recipe.input_size), **shared)
         faces = load_faces(self.data_dir, self.dataset.name, "train", self.recipe.input_size)
-        if self.faces is not None:
-            faces = faces.random_subset(self.faces, SEED)  # the same faces for every seed, so that runs compare
+        if self.max_faces is not None:
+            faces = faces.random_subset(self.max_faces, SEED)  # the same faces for every seed, so that runs compare
         companions = [name for name in self.method.auxiliary_datasets if name != self.dataset.name]
-        others = [dataset.name for dataset in self.also if dataset.name not in companions]
+        others = [dataset.name for dataset in self.extra_datasets if dataset.name not in companions]
         more = [load_faces(self.data_dir, name, "train", self.recipe.input_size) for name in others + companions]
         sources = [faces, *more]
         faces = functools.reduce(FaceDataset.concatenate, sources)
@@ -335,9 +335,8 @@ class Train:
             ends = np.cumsum([len(source) for source in sources])[len(others) : -1]
             balanced = {"bins": np.split(np.arange(len(faces)), ends), "balance": max}
         points = np.concatenate([self.method.codec.points(source, self.data_dir) for source in sources])
-        return TrainingBatches(
-            faces, points=points, layout=self.method.codec.layout(self.dataset), **balanced, **shared
-        )
+        layout = self.method.codec.layout(self.dataset)
+        return TrainingBatches(faces, points=points, layout=layout, **balanced, **shared)
 
     def compiled(self, steps_per_epoch: int) -> tuple[keras.Model, keras.losses.Loss]:
         """What `fit` trains, a new network or what the method makes of it, compiled, and its loss."""
@@ -349,7 +348,7 @@ class Train:
             loss,
             metrics=self.method.metrics(loss),
             jit_compile=False if slow_to_jit else "auto",
-            steps_per_execution=1 if keras.backend.backend() == "torch" else self.recipe.fused,  # torch cannot
+            steps_per_execution=self.recipe.steps_per_execution if keras.backend.backend() != "torch" else 1,
         )
         model.optimizer.build(model.trainable_variables)
         if self.method.wrap:
@@ -358,11 +357,11 @@ class Train:
 
     def _build(self, precision: str, steps_per_epoch: int) -> keras.Model:
         """The network, its arithmetic in `precision`, its BatchNorm statistics over a share of the run."""
-        batch_norm = momentum_of(self.recipe.batch_norm, self.recipe.epochs * steps_per_epoch)
+        bn_momentum = momentum_of(self.recipe.bn_fraction, self.recipe.epochs * steps_per_epoch)
         before = keras.config.dtype_policy()
         keras.config.set_dtype_policy(precision)
         try:
-            return self.method.head.build(self.network, self.dataset, self.recipe.input_size, batch_norm)
+            return self.method.head.build(self.network, self.dataset, self.recipe.input_size, bn_momentum)
         finally:
             keras.config.set_dtype_policy(before)
 
@@ -397,10 +396,10 @@ class Train:
             "start_weights": str(weight_path) if weight_path else None,
             "precision": self.precision,
             "seed": self.seed,
-            "faces_used": self.faces,
-            "also": [dataset.title for dataset in self.also],
-            "sampler": self.sampler,
-            "records": self.records or None,
+            "max_faces": self.max_faces,
+            "extra_datasets": [dataset.title for dataset in self.extra_datasets],
+            "augment_on": self.augment_on,
+            "stream": self.stream,
         }
 
 
@@ -456,13 +455,15 @@ def parse_options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--save-path", help="folder of the run; a new one below runs/ by default")
     parser.add_argument("--weights", help="weights to start from (.keras or .h5)")
     parser.add_argument("--precision", default="auto", help="Keras dtype policy; auto: bfloat16 on a GPU")
-    parser.add_argument("--faces", type=int, help="how many of the training faces to use, drawn at random")
-    parser.add_argument("--also", nargs="+", default=[], metavar="DATASET", help="train on its faces too (prepared)")
-    parser.add_argument("--sampler", default="auto", choices=["auto", *SAMPLERS], help="where moved faces are made")
-    parser.add_argument("--workers", type=int, default=1, help="threads that make batches")
+    parser.add_argument("--max-faces", type=int, help="how many of the training faces to use, drawn at random")
     parser.add_argument(
-        "--records", action="store_true", help="stream the training faces, see data_helper.py --records"
+        "--extra-datasets", nargs="+", default=[], metavar="DATASET", help="train on its faces too (prepared)"
     )
+    parser.add_argument(
+        "--augment-on", default="auto", choices=["auto", *AUGMENT_ON], help="where moved faces are made"
+    )
+    parser.add_argument("--workers", type=int, default=1, help="threads that make batches")
+    parser.add_argument("--stream", action="store_true", help="stream the training faces, see data_helper.py --records")
     parser.add_argument("--distribute", default="auto", choices=DISTRIBUTE, help="over several devices or machines")
     parser.add_argument("--resume", action="store_true", help="go on with the run in --save-path")
     options = parser.parse_args(arguments)
@@ -492,11 +493,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         save_path = Path(options.save_path or _free_folder(stem))
         if (options.input_size or get_recipe(dataset, options.recipe).input_size) <= SINGLE_THREADED_MAX_INPUT:
             _single_threaded_ops()  # before a distribution starts TensorFlow
-        also = [get_dataset(name).name for name in options.also]
-        if (
-            DatasetName.synthetic in (dataset.name, *also, *get_method(options.method).auxiliary_datasets)
-            and is_chief()
-        ):
+        also = [get_dataset(name).name for name in options.extra_datasets]
+        also += get_method(options.method).auxiliary_datasets
+        if DatasetName.synthetic in (dataset.name, *also) and is_chief():
             prepare_embedded(options.data_dir, options.crop)  # before the distribution too, at which the others wait
         run = run_of(options, save_path)
         if run.distribution.workers > 1 and not options.save_path:

@@ -84,7 +84,7 @@ def _draw_all(seeds: Sequence[int]) -> list[np.ndarray]:
 
 def rendered_outline(seed: int) -> np.ndarray:
     """The exact outline (OUTLINE, 2) of a rendered face, in sides of its picture."""
-    from synthetic_faces.face import outline_of
+    from synthetic_faces.face import get_outline
 
-    anchors, contours = outline_of(seed)
+    anchors, contours = get_outline(seed)
     return np.concatenate([anchors, *(resampled(contours[name]) for name in CONTOURS)])

@@ -27,7 +27,7 @@ from face_datasets.layouts import LAYOUT_68
 from image_utility import to_grid
 from methods import get_method
 from networks.weights import load_model, settings_of
-from synthetic_faces.face import shape_of
+from synthetic_faces.face import get_landmarks
 from train import Train
 
 BATCHES = 8
@@ -65,7 +65,7 @@ def perfect_sizes() -> dict[str, dict[str, float]]:
     """The terms of the fine maps' loss, weights included, where the heat is perfect: "joined landmarks", whose anchors
     and lines are those of the targets, and "true contours", which pass through the landmarks as well."""
     seeds = range(SYNTHETIC_SEEDS["test"], SYNTHETIC_SEEDS["test"] + PERFECT_FACES)
-    landmarks = np.stack([shape_of(seed) for seed in seeds]) * PERFECT_SIZE - 0.5
+    landmarks = np.stack([get_landmarks(seed) for seed in seeds]) * PERFECT_SIZE - 0.5
     told = vertices(landmarks, contour_map_of(LAYOUT_68))
     exact = np.stack([rendered_outline(seed) for seed in seeds]) * PERFECT_SIZE - 0.5
     targets = weak_targets(told, PERFECT_SIZE, FINE_STRIDE)

@@ -28,7 +28,16 @@ from training.run_record import different_settings, read_record
 from utils.files import folder_lock
 
 RUNS_FOLDER = "runs"
-PASSED_ON = ("recipe", "crop", "data_dir", "precision", "epochs", "input_size", "batch_size", "faces")  # to train.py
+PASSED_ON = (
+    "recipe",
+    "crop",
+    "data_dir",
+    "precision",
+    "epochs",
+    "input_size",
+    "batch_size",
+    "max_faces",
+)  # to train.py
 
 
 def bench_losses(options: argparse.Namespace) -> list[Path]:

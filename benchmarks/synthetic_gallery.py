@@ -19,7 +19,7 @@ from benchmarks.synthetic_shapes import compare_shapes, draw_shape_modes
 from config import DATA_DIR
 from face_datasets.catalogue import TITLES, get_dataset
 from face_datasets.face_dataset import read_index
-from synthetic_faces import render_face, shape_of
+from synthetic_faces import get_landmarks, render_face
 from utils.image_files import write_image
 
 SHEET = 8  # faces in a row and in a column
@@ -44,7 +44,9 @@ def draw_shapes(out: Path, dataset: str, data_dir: str) -> None:
     """
     faces = read_index(data_dir, get_dataset(dataset))["faces"]
     landmarks = np.array([face["landmarks"] for face in faces if face["split"] in SHIPPED])  # (faces, 68, 2)
-    rendered = np.stack([shape_of(seed) for seed in tqdm(range(COMPARED), desc="shapes", unit="face", disable=None)])
+    rendered = np.stack(
+        [get_landmarks(seed) for seed in tqdm(range(COMPARED), desc="shapes", unit="face", disable=None)]
+    )
     found = compare_shapes(landmarks, rendered, VARIANCE)
     print(
         f"real faces: {len(landmarks)}; {found.modes} modes hold {VARIANCE:.0%} of their shape variance\n"

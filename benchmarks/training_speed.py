@@ -184,7 +184,7 @@ def training_of(
         options.dataset,
         save_path=".",
         method=method,
-        sampler=sampler,
+        augment_on=sampler,
         recipe=options.recipe,
         data_dir=options.data_dir,
         input_size=options.input_size,

@@ -156,7 +156,11 @@ def _short(word: str) -> str:
 
 def _sets(settings: dict) -> list[Dataset]:
     """The data sets whose faces the network was shown."""
-    names = [settings["dataset"], *settings.get("also", []), *get_method(settings["method"]).auxiliary_datasets]
+    names = [
+        settings["dataset"],
+        *settings.get("extra_datasets", []),
+        *get_method(settings["method"]).auxiliary_datasets,
+    ]
     return list({dataset.name: dataset for dataset in map(get_dataset, names)}.values())
 
 

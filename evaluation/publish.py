@@ -131,7 +131,7 @@ def _stages(settings: dict) -> list[dict]:
         file = record_of(Path(start))
         record = read_record(file) if file else {"settings": {}}
         settings, training = record["settings"], record.get("training", {})
-        sets = [settings["dataset"], *settings.get("also", ())] if "dataset" in settings else None
+        sets = [settings["dataset"], *settings.get("extra_datasets", ())] if "dataset" in settings else None
         stages.append({"weights": start, "sets": sets, **{name: training.get(name) for name in ("command", "seconds")}})
         if "stages" in record:  # of a shipped file, whose start need not lie here
             return stages + record["stages"]

@@ -1,7 +1,7 @@
 """Prepared faces as sharded records that are read in a stream, for sets that no memory holds.
 
     python data_helper.py --dataset synthetic --records 1000000
-    python train.py --records
+    python train.py --stream
 
 A record is one line of JSON, the face as the index has it, and its stored JPEG. The files are ArrayRecords (package
 array_record), in which any face can be read at once; Grain draws the order of a round without a table of it. Neither a

@@ -52,33 +52,33 @@ class SoftArgmax(layers.Layer):
         return {**super().get_config(), "size": self.size, "stride": self.stride}
 
 
-def soft_argmax_branch(trunk: keras.Model, taps: tuple[str, ...], points: int, batch_norm: float):
+def soft_argmax_branch(trunk: keras.Model, taps: tuple[str, ...], points: int, bn_momentum: float):
     """The places (batch, 2 * points), as targets, that maps on a backbone give; near the crop's centre at the start.
 
     Args:
         trunk: a network of cnn_model.backbone. taps: names of its layers at an eighth and a sixteenth of the input.
-        batch_norm: momentum of BatchNorm's moving statistics.
+        bn_momentum: momentum of BatchNorm's moving statistics.
     """
-    features = _reduced(trunk.output, batch_norm)
+    features = _reduced(trunk.output, bn_momentum)
     for tap in reversed(taps):
         shortcut = trunk.get_layer(tap).output
         features = cut(layers.UpSampling2D(2, interpolation="bilinear")(features), shortcut.shape[1])
-        features = _mixed(layers.Add()([features, _reduced(shortcut, batch_norm)]), batch_norm)
+        features = _mixed(layers.Add()([features, _reduced(shortcut, bn_momentum)]), bn_momentum)
     features = cut(layers.UpSampling2D(2, interpolation="bilinear")(features), -(-trunk.input_shape[1] // MAP_STRIDE))
-    features = _mixed(features, batch_norm)
+    features = _mixed(features, bn_momentum)
     start = keras.initializers.RandomNormal(stddev=MAP_SPREAD)
     maps = layers.Conv2D(points, 1, kernel_initializer=start, dtype="float32", name=MAPS_LAYER)(features)
     return SoftArgmax(trunk.input_shape[1], name="places")(maps)
 
 
-def _reduced(features, batch_norm: float):
+def _reduced(features, bn_momentum: float):
     """Features of MAP_CHANNELS channels."""
     features = layers.Conv2D(MAP_CHANNELS, 1, use_bias=False)(features)
-    return layers.ReLU(6.0)(layers.BatchNormalization(momentum=batch_norm)(features))
+    return layers.ReLU(6.0)(layers.BatchNormalization(momentum=bn_momentum)(features))
 
 
-def _mixed(features, batch_norm: float):
+def _mixed(features, bn_momentum: float):
     """Features that have seen their neighbours: a depthwise convolution, then one across the channels."""
     features = layers.DepthwiseConv2D(3, padding="same", use_bias=False)(features)
-    features = layers.ReLU(6.0)(layers.BatchNormalization(momentum=batch_norm)(features))
-    return _reduced(features, batch_norm)
+    features = layers.ReLU(6.0)(layers.BatchNormalization(momentum=bn_momentum)(features))
+    return _reduced(features, bn_momentum)

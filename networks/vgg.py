@@ -8,7 +8,7 @@ TOP, TOP_KERNELS = 2048, (7, 1)  # channels and kernels of the two convolutions 
 EPSILON = 1e-5  # of BatchNorm
 
 
-def vgg19(image, width: float, batch_norm: float) -> keras.Model:
+def vgg19(image, width: float, bn_momentum: float) -> keras.Model:
     """The backbone on an image (batch, size, size, channels), of which it sees the mean channel, the grey level.
 
     Returns:
@@ -18,10 +18,10 @@ def vgg19(image, width: float, batch_norm: float) -> keras.Model:
     features = ops.mean(image, axis=-1, keepdims=True)  # (batch, size, size, 1)
     for number, (count, channels) in enumerate(BLOCKS, start=1):
         for _ in range(count):
-            features = conv_block(features, scaled(channels, width), 3, batch_norm)
+            features = conv_block(features, scaled(channels, width), 3, bn_momentum)
         features = layers.MaxPooling2D(2, padding="same", name=f"pool{number}")(features)
     for kernel in TOP_KERNELS:
-        features = conv_block(features, scaled(TOP, width), kernel, batch_norm)
+        features = conv_block(features, scaled(TOP, width), kernel, bn_momentum)
     return keras.Model(image, features, name="vgg19")
 
 
@@ -30,17 +30,17 @@ def scaled(channels: int, width: float) -> int:
     return max(1, round(channels * width))
 
 
-def conv_block(features, channels: int, kernel: int, batch_norm: float):
+def conv_block(features, channels: int, kernel: int, bn_momentum: float):
     """Convolution, BatchNorm, ReLU."""
     features = layers.Conv2D(channels, kernel, padding="same", kernel_initializer="he_normal")(features)
-    return _normalised(features, batch_norm)
+    return _normalised(features, bn_momentum)
 
 
-def dense_block(features, units: int, batch_norm: float):
+def dense_block(features, units: int, bn_momentum: float):
     """Linear layer, BatchNorm, ReLU."""
-    return _normalised(layers.Dense(units, kernel_initializer="he_normal")(features), batch_norm)
+    return _normalised(layers.Dense(units, kernel_initializer="he_normal")(features), bn_momentum)
 
 
-def _normalised(features, batch_norm: float):
-    features = layers.BatchNormalization(momentum=batch_norm, epsilon=EPSILON)(features)
+def _normalised(features, bn_momentum: float):
+    features = layers.BatchNormalization(momentum=bn_momentum, epsilon=EPSILON)(features)
     return layers.ReLU()(features)

@@ -16,12 +16,12 @@ DISCRIMINATOR_RATE = 1e-4  # of its Adam, the paper's
 DETECTOR_STEPS = 2  # for each step of the discriminator
 
 
-def build_discriminator(outputs: int, batch_norm: float = 0.9) -> keras.Model:
+def build_discriminator(outputs: int, bn_momentum: float = 0.9) -> keras.Model:
     """Flat targets (batch, outputs) to the logit (batch, 1) of being a true face; 34,689 parameters for 136."""
     shape = keras.Input((outputs,), name="shape")
     features = shape
     for units in DISCRIMINATOR_UNITS:
-        features = dense_block(features, units, batch_norm)
+        features = dense_block(features, units, bn_momentum)
     return keras.Model(shape, layers.Dense(1, dtype="float32", name="logit")(features), name="discriminator")
 
 

@@ -24,7 +24,7 @@ STAGES, INPUT_SIDE, DROPOUT = 3, 112, 0.5  # of the paper; the side in pixels
 CHANNELS, CONVOLUTIONS, FEATURES = (64, 128, 256, 512), 2, 256  # of a stage; max-pooling after each pair
 
 
-def build_cascade(network: Network, dataset: Dataset, input_size: int, batch_norm: float) -> keras.Model:
+def build_cascade(network: Network, dataset: Dataset, input_size: int, bn_momentum: float) -> keras.Model:
     """A network from images to the landmarks after each stage, flat targets (batch, stages, 2 * points), float32.
 
     A larger input is shrunk to INPUT_SIDE. Of a network with a backbone of its own, that backbone is every stage's.
@@ -35,32 +35,32 @@ def build_cascade(network: Network, dataset: Dataset, input_size: int, batch_nor
     if side < input_size:
         grey = layers.Resizing(side, side)(grey)
     mean = MeanFace(dataset.outputs, name="mean_face")(image)  # (batch, 2 * points)
-    displacement, features = _stage(network, dataset.outputs, side, 1, batch_norm, 1)(grey)
+    displacement, features = _stage(network, dataset.outputs, side, 1, bn_momentum, 1)(grey)
     found = [layers.Add(dtype="float32")([mean, displacement])]
     for number in range(2, STAGES + 1):
         moved, near, there, pose = Realign(input_size, dtype="float32")([grey, found[-1], mean])
         seen = layers.Concatenate()([moved, near, _feature_image(features, side)])  # (batch, side, side, 3)
-        displacement, features = _stage(network, dataset.outputs, side, 3, batch_norm, number)(seen)
+        displacement, features = _stage(network, dataset.outputs, side, 3, bn_momentum, number)(seen)
         found.append(Restore(dtype="float32")([layers.Add(dtype="float32")([there, displacement]), pose]))
     stages = layers.Activation("linear", dtype="float32", name="landmarks")(ops.stack(found, axis=1))
     return keras.Model(image, stages, name=f"{network.stem}_cascade")
 
 
-def _stage(network: Network, outputs: int, side: int, channels: int, batch_norm: float, number: int) -> keras.Model:
+def _stage(network: Network, outputs: int, side: int, channels: int, bn_momentum: float, number: int) -> keras.Model:
     """One stage: (batch, side, side, channels) to the displacement (batch, outputs) and the features (batch, units)."""
     image = keras.Input((side, side, channels), name="seen")
     if network.application is None:
         features = image
         for width in CHANNELS:
             for _ in range(CONVOLUTIONS):
-                features = conv_block(features, scaled(width, network.width), 3, batch_norm)
+                features = conv_block(features, scaled(width, network.width), 3, bn_momentum)
             features = layers.MaxPooling2D(2, padding="same")(features)
     else:
         colours = ops.concatenate([image] * 3, axis=-1) if channels == 1 else image  # as its weights are made for
         seen = keras.Input((side, side, 3))
-        features = keras.Model(seen, backbone(network, seen, batch_norm).output, name="backbone")(colours)
+        features = keras.Model(seen, backbone(network, seen, bn_momentum).output, name="backbone")(colours)
     features = layers.Dropout(DROPOUT)(layers.Flatten()(features))
-    features = dense_block(features, scaled(FEATURES, network.width), batch_norm)
+    features = dense_block(features, scaled(FEATURES, network.width), bn_momentum)
     displacement = layers.Dense(outputs, kernel_initializer="zeros", dtype="float32", name="displacement")(features)
     return keras.Model(image, [displacement, features], name=f"stage_{number}")
 

@@ -17,7 +17,7 @@ DIRECT_UNITS = (1024, 256)  # fully connected layers of direct regression
 
 
 def build_maps(
-    network: Network, dataset: Dataset, input_size: int, batch_norm: float, background: bool, classes: bool = False
+    network: Network, dataset: Dataset, input_size: int, bn_momentum: float, background: bool, classes: bool = False
 ) -> keras.Model:
     """A network from images to maps (batch, input_size, input_size, points), float32 under every precision policy.
 
@@ -32,7 +32,7 @@ def build_maps(
     """
     maps = dataset.layout.points + background
     image = keras.Input((input_size, input_size, 3), name="image")
-    trunk = backbone(network, image, batch_norm)
+    trunk = backbone(network, image, bn_momentum)
     features = layers.Conv2D(maps, 1, name="score")(trunk.output)
     for tap in reversed(network.taps):
         shortcut = trunk.get_layer(tap).output
@@ -44,12 +44,12 @@ def build_maps(
     return keras.Model(image, features, name=f"{network.stem}_maps")
 
 
-def build_direct(network: Network, dataset: Dataset, input_size: int, batch_norm: float) -> keras.Model:
+def build_direct(network: Network, dataset: Dataset, input_size: int, bn_momentum: float) -> keras.Model:
     """Direct regression (Fig. 1): the features, flattened, through two fully connected blocks to 2N linear outputs,
     which start at their bias: random weights would start with landmarks all over the picture."""
     image = keras.Input((input_size, input_size, 3), name="image")
-    features = layers.Flatten()(backbone(network, image, batch_norm).output)
+    features = layers.Flatten()(backbone(network, image, bn_momentum).output)
     for units in DIRECT_UNITS:
-        features = dense_block(features, scaled(units, network.width), batch_norm)
+        features = dense_block(features, scaled(units, network.width), bn_momentum)
     outputs = layers.Dense(dataset.outputs, kernel_initializer="zeros", dtype="float32", name="landmarks")(features)
     return keras.Model(image, outputs, name=f"{network.stem}_direct")  # (batch, 2 * points)

@@ -1,14 +1,20 @@
-"""From a head's own coordinates to the camera's, and with perspective into the picture."""
+"""The camera: from head coordinates to camera coordinates, and with perspective to the image."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
-PIVOT = np.array([0.0, 0.55, -0.35])  # what a head turns about
+PIVOT = np.array([0.0, 0.55, -0.35])  # head coordinates of the point that a head rotates about
 
 
 def rotation(yaw: float, pitch: float, roll: float) -> np.ndarray:
-    """The matrix (3, 3) of angles in degrees; a positive yaw turns the face to the image's right, a pitch upwards."""
+    """Return a rotation matrix (3, 3).
+
+    Args:
+        yaw: in degrees; positive turns the face to the image's right.
+        pitch: in degrees; positive turns it upwards.
+        roll: in degrees; positive turns it clockwise in the image.
+    """
     yaw, pitch, roll = np.radians([yaw, pitch, roll])
     turn = np.array([[np.cos(yaw), 0, np.sin(yaw)], [0, 1, 0], [-np.sin(yaw), 0, np.cos(yaw)]])
     nod = np.array([[1, 0, 0], [0, np.cos(pitch), -np.sin(pitch)], [0, np.sin(pitch), np.cos(pitch)]])
@@ -18,31 +24,35 @@ def rotation(yaw: float, pitch: float, roll: float) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Camera:
-    """Where a head stands before the camera.
+    """The pose of a head in front of a perspective camera.
 
-    turn: (3, 3), the head's rotation. distance: of the camera from the pivot.
-    scale: of a head unit at the pivot, x and y: where the pivot lies, in sides of the picture.
+    Attributes:
+        rotation: (3, 3), of the head.
+        distance: of the camera from the pivot, head units.
+        scale: of a head unit at the pivot, fraction of the image size.
+        x: of the pivot in the image, fraction of the image size.
+        y: of the pivot in the image, fraction of the image size.
     """
 
-    turn: np.ndarray
+    rotation: np.ndarray
     distance: float
     scale: float
     x: float
     y: float
 
     @classmethod
-    def of(cls, pose) -> "Camera":
-        """The camera of a FaceParameters' pose."""
+    def from_pose(cls, pose) -> "Camera":
+        """Return the camera for the pose of a FaceParameters."""
         return cls(
             rotation(pose.yaw, pose.pitch, pose.roll), pose.distance, pose.scale, pose.x, pose.y + PIVOT[1] * pose.scale
         )
 
-    def see(self, points: np.ndarray) -> np.ndarray:
-        """Points (..., 3) of the head in the camera's coordinates: x right, y down, z towards the viewer."""
-        return (points - PIVOT) @ self.turn.T.astype(points.dtype)
+    def to_camera(self, points: np.ndarray) -> np.ndarray:
+        """Transform head coordinates (..., 3) to camera coordinates: x right, y down, depth towards the viewer."""
+        return (points - PIVOT) @ self.rotation.T.astype(points.dtype)
 
-    def project(self, seen: np.ndarray) -> np.ndarray:
-        """Camera coordinates (..., 3) to places in the picture and nearness (..., 3), in sides of the picture."""
-        near = self.scale * self.distance / (self.distance - seen[..., 2:])
-        place = seen[..., :2] * near + np.array([self.x, self.y], seen.dtype)
-        return np.concatenate([place, seen[..., 2:]], axis=-1)
+    def project(self, points: np.ndarray) -> np.ndarray:
+        """Project camera coordinates (..., 3) to x and y as fractions of the image size, and depth (..., 3)."""
+        scale = self.scale * self.distance / (self.distance - points[..., 2:])
+        position = points[..., :2] * scale + np.array([self.x, self.y], points.dtype)
+        return np.concatenate([position, points[..., 2:]], axis=-1)

@@ -1,4 +1,4 @@
-"""Colours of people and things, as a screen shows them."""
+"""Screen colours of people and things."""
 
 from types import SimpleNamespace
 
@@ -32,25 +32,26 @@ MASK = np.array([(166, 204, 222), (236, 238, 240), (30, 32, 36)])
 FRAMES = np.array([(18, 18, 20), (70, 42, 26), (150, 150, 156), (30, 44, 84), (120, 30, 36), (190, 160, 90)])
 
 
-def between(table: np.ndarray, share: float) -> np.ndarray:
-    """A colour between two neighbouring rows of a table, in [0, 1]."""
-    row, rest = divmod(share * (len(table) - 1), 1)
+def interpolate(table: np.ndarray, fraction: float) -> np.ndarray:
+    """Return a colour (3,) in [0, 1] between the first row of a table (fraction 0) and the last (1)."""
+    row, rest = divmod(fraction * (len(table) - 1), 1)
     row = min(int(row), len(table) - 2)
     return ((1 - rest) * table[row] + rest * table[row + 1]) / 255
 
 
-def choose(table: np.ndarray, share: float) -> np.ndarray:
-    """One row of a colour table, in [0, 1]."""
-    return table[min(int(share * len(table)), len(table) - 1)] / 255
+def choose(table: np.ndarray, fraction: float) -> np.ndarray:
+    """Return one row (3,) of a table in [0, 1], from the first (fraction 0) to the last (1)."""
+    return table[min(int(fraction * len(table)), len(table) - 1)] / 255
 
 
-def colours(parameters: FaceParameters) -> SimpleNamespace:
-    """The colours of a person."""
-    look, person = parameters.look, parameters.person
-    skin = between(SKIN, look.skin) * (1 + 0.05 * (look.undertone - 0.5) * np.array([1.0, -0.2, -1.0]))
-    dark = look.skin > 0.6 or look.undertone > 0.7  # dark skin goes with dark hair and eyes
-    hair = choose(HAIR[:3] if dark else HAIR, look.hair)
+def get_colours(parameters: FaceParameters) -> SimpleNamespace:
+    """Return the colours of a person: `skin`, `hair` and `iris` (3,), and `darkness` of the skin, in [0, 1]."""
+    appearance, person = parameters.appearance, parameters.person
+    skin = interpolate(SKIN, appearance.skin)
+    skin = skin * (1 + 0.05 * (appearance.undertone - 0.5) * np.array([1.0, -0.2, -1.0]))
+    dark = appearance.skin > 0.6 or appearance.undertone > 0.7  # dark skin goes with dark hair and eyes
+    hair = choose(HAIR[:3] if dark else HAIR, appearance.hair)
     if person.age > 0.75:
-        hair = 0.4 * hair + 0.6 * choose(HAIR[-2:], look.hair)
-    iris = choose(IRIS[:2] if dark else IRIS, look.iris)
-    return SimpleNamespace(skin=skin, hair=hair, iris=iris, darkness=look.skin)
+        hair = 0.4 * hair + 0.6 * choose(HAIR[-2:], appearance.hair)
+    iris = choose(IRIS[:2] if dark else IRIS, appearance.iris)
+    return SimpleNamespace(skin=skin, hair=hair, iris=iris, darkness=appearance.skin)

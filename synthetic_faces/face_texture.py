@@ -1,46 +1,48 @@
-"""What is painted on a face: skin, eyes, brows, nostrils, lips, teeth, beard and make-up."""
+"""The texture of a face: skin, eyes, brows, nostrils, lips, teeth, beard and make-up."""
 
 import numpy as np
 
 from synthetic_faces.canvas import Canvas
-from synthetic_faces.colours import LIPSTICK, MOUTH, SCLERA, SHADOWS, TEETH, TONGUE, choose, colours
+from synthetic_faces.colours import LIPSTICK, MOUTH, SCLERA, SHADOWS, TEETH, TONGUE, choose, get_colours
 from synthetic_faces.head import BROW_EDGE, INNER_CORNER, Head
 from synthetic_faces.parameters import FaceParameters
-from synthetic_faces.textures import clouds, piece, streaks
+from synthetic_faces.textures import clouds, random_crop, streaks
 
-GLOSS = 0.13  # of skin
+GLOSS = 0.13  # of skin: fraction of light that is reflected as a highlight
 
 
 def paint_face(head: Head, parameters: FaceParameters, rng: np.random.Generator, height: int, width: int) -> Canvas:
-    """The whole face on a new canvas."""
-    look, person, tint = parameters.look, parameters.person, colours(parameters)
+    """Paint a face on a new canvas of height x width pixels."""
+    appearance, person, tint = parameters.appearance, parameters.person, get_colours(parameters)
     canvas = Canvas(head, height, width, tint.skin, GLOSS)
-    _complexion(canvas, head, look, person, tint, rng)
-    if look.beard or look.stubble or look.moustache:
-        _beard(canvas, head, look, tint, rng)
+    _complexion(canvas, head, appearance, person, tint, rng)
+    if appearance.beard or appearance.stubble or appearance.moustache:
+        _beard(canvas, head, appearance, tint, rng)
     _nose(canvas, head, tint)
-    _mouth(canvas, head, look, person, tint, rng)
+    _mouth(canvas, head, appearance, person, tint, rng)
     for side in (-1, 1):
-        _eye(canvas, head, side, look, person, tint, rng)
-        _brow(canvas, head, side, look, tint, rng)
+        _eye(canvas, head, side, appearance, person, tint, rng)
+        _brow(canvas, head, side, appearance, tint, rng)
     np.clip(canvas.pixels, 0.01, 1, out=canvas.pixels)
     return canvas
 
 
-def _complexion(canvas: Canvas, head: Head, look, person, tint, rng) -> None:
-    """Blotches, redness, pores, freckles and wrinkles."""
+def _complexion(canvas: Canvas, head: Head, appearance, person, tint, rng) -> None:
+    """Paint blotches, redness, pores, freckles and wrinkles."""
     h, w, skin = canvas.height, canvas.width, tint.skin
     red = skin * np.array([1.02, 0.8, 0.78])
     for side in (-1, 1):
-        canvas.spot((side * 0.55, 0.42), (0.26, 0.22), red, 0.35 + 0.3 * look.blush, 0.12)
+        canvas.spot((side * 0.55, 0.42), (0.26, 0.22), red, 0.35 + 0.3 * appearance.blush, 0.12)
         canvas.spot((side * person.eye_x, 0.02), (0.24, 0.15), skin * [0.86, 0.8, 0.82], 0.35 + 0.25 * person.age, 0.07)
-        if look.blush:
+        if appearance.blush:
             canvas.spot((side * 0.64, 0.38), (0.2, 0.12), (0.84, 0.36, 0.38), 0.28, 0.1)
     canvas.spot((head.nose_middle(person.nose_tip), person.nose_tip), (0.14, 0.14), red, 0.45, 0.08)
     canvas.spot((0, head.chin - 0.18), (0.22, 0.14), red, 0.25, 0.1)
-    blotch = 0.022 * piece(clouds(6.0), rng, h, w) + (0.012 + 0.012 * person.age) * piece(clouds(1.0), rng, h, w)
+    blotch = 0.022 * random_crop(clouds(6.0), rng, h, w) + (0.012 + 0.012 * person.age) * random_crop(
+        clouds(1.0), rng, h, w
+    )
     canvas.pixels *= 1 + blotch[..., None] * np.array([0.7, 1.0, 1.05, 0.0], np.float32)
-    if look.freckles:
+    if appearance.freckles:
         dots = rng.normal([0, 0.3], [0.42, 0.2], (110, 2))
         dots = dots[np.abs(dots[:, 0]) < 0.8]
         for size in (0.014, 0.022, 0.03):
@@ -53,7 +55,7 @@ def _complexion(canvas: Canvas, head: Head, look, person, tint, rng) -> None:
 
 
 def _wrinkles(canvas: Canvas, head: Head, person, skin) -> None:
-    """Lines of the forehead, beside the eyes, and from the nose past the mouth."""
+    """Paint lines of the forehead, beside the eyes, and from the nose past the mouth."""
     dark = skin * [0.6, 0.5, 0.46]
     lift = max(head.left.raise_brow, head.right.raise_brow, 0)
     depth = min(1.0, max(0.0, person.age - 0.25) + 0.35 * lift)
@@ -78,8 +80,8 @@ def _wrinkles(canvas: Canvas, head: Head, person, skin) -> None:
         canvas.strokes([under], dark, 0.014, 0.12 + 0.4 * max(0, person.age - 0.3), 0.014)
 
 
-def _beard(canvas: Canvas, head: Head, look, tint, rng) -> None:
-    """A full beard, stubble or a moustache: skin darkened by hairs, denser where more of them stand."""
+def _beard(canvas: Canvas, head: Head, appearance, tint, rng) -> None:
+    """Paint a full beard, stubble or a moustache: skin darkened by hairs."""
     upper = head.lips(np.linspace(-1, 1, 15))["upper outer"]
     top = np.stack([head.lip_x(np.linspace(-1, 1, 15)), upper], axis=-1)
     moustache = np.concatenate([top * [1.12, 1], [[0.3, head.nose_base + 0.04], [-0.3, head.nose_base + 0.04]]])
@@ -88,23 +90,23 @@ def _beard(canvas: Canvas, head: Head, look, tint, rng) -> None:
         [0.42, head.nose_base + 0.08], [0.6, 0.86], [0.86, 0.62], [0.99, 0.35],
         [1.05, 0.8], [1.0, head.chin], [0, head.chin + 0.3], [-1.0, head.chin], [-1.05, 0.8],
     ])  # fmt: skip
-    areas = [moustache] if look.moustache else [full, moustache]
-    grain = piece(streaks(0.7, 5.0), rng, canvas.height, canvas.width, 1.0)
-    patchy = piece(clouds(4.0), rng, canvas.height, canvas.width)
+    areas = [moustache] if appearance.moustache else [full, moustache]
+    grain = random_crop(streaks(0.7, 5.0), rng, canvas.height, canvas.width, 1.0)
+    patchy = random_crop(clouds(4.0), rng, canvas.height, canvas.width)
     before = canvas.pixels[..., :3].copy()
-    opacity = 0.32 if look.stubble else 0.9
+    opacity = 0.32 if appearance.stubble else 0.9
     for area in areas:
         canvas.fill(area, tint.hair * 0.9, opacity, 0.05)
-    covered = np.abs(canvas.pixels[..., 0] - before[..., 0]) / max(1e-3, abs(tint.skin[0] - 0.9 * tint.hair[0]))
-    hairs = np.clip(covered * (1 + 0.22 * grain + 0.12 * patchy), 0, 1)
+    density = np.abs(canvas.pixels[..., 0] - before[..., 0]) / max(1e-3, abs(tint.skin[0] - 0.9 * tint.hair[0]))
+    hairs = np.clip(density * (1 + 0.22 * grain + 0.12 * patchy), 0, 1)
     canvas.pixels[..., :3] = before
     canvas.shade(hairs, (*tint.hair * 0.9, 0.05))
-    if look.beard:
-        canvas.pixels[..., :3] *= (1 + 0.22 * covered * grain)[..., None]
+    if appearance.beard:
+        canvas.pixels[..., :3] *= (1 + 0.22 * density * grain)[..., None]
 
 
 def _nose(canvas: Canvas, head: Head, tint) -> None:
-    """Nostrils, the creases of the wings and the line under the nose."""
+    """Paint nostrils, the creases of the wings and the line under the nose."""
     p, skin = head.person, tint.skin
     middle = head.nose_middle(head.nose_base)
     for side in (-1, 1):
@@ -118,14 +120,14 @@ def _nose(canvas: Canvas, head: Head, tint) -> None:
     canvas.strokes([bottom], skin * [0.5, 0.38, 0.36], 0.024, 0.5, 0.016)
 
 
-def _mouth(canvas: Canvas, head: Head, look, person, tint, rng) -> None:
-    """Lips, and what an open mouth shows."""
+def _mouth(canvas: Canvas, head: Head, appearance, person, tint, rng) -> None:
+    """Paint lips, and teeth and tongue in an open mouth."""
     q = np.linspace(-1, 1, 41)
     x, edge = head.lip_x(q), head.lips(q)
     lips = _ring(x, edge["upper outer"], edge["lower outer"])
     natural = tint.skin * [0.86, 0.62, 0.62] + np.array([0.08, 0.0, 0.01])
-    colour = choose(LIPSTICK, look.accent) if look.lipstick else natural
-    canvas.fill(lips, (*colour, 0.22), 0.92 if look.lipstick else 0.72, 0.008 if look.lipstick else 0.014)
+    colour = choose(LIPSTICK, appearance.accent) if appearance.lipstick else natural
+    canvas.fill(lips, (*colour, 0.22), 0.92 if appearance.lipstick else 0.72, 0.008 if appearance.lipstick else 0.014)
     canvas.fill(_ring(x, edge["upper outer"], edge["upper inner"]), colour * 0.78, 0.5, 0.012)
     lower = 0.55 * edge["lower outer"] + 0.45 * edge["lower inner"]
     shine = np.clip(colour * 1.25 + 0.06, 0, 1)
@@ -147,7 +149,7 @@ def _mouth(canvas: Canvas, head: Head, look, person, tint, rng) -> None:
             for v in 0.085 * np.arange(-4, 5) + person.mouth_bend
         ]
         canvas.strokes(gaps, TEETH * 0.62, 0.008, 0.5, 0.004, within=_cut(teeth, hole))
-        if head.gap > 0.18 and look.accent > 0.5:
+        if head.gap > 0.18 and appearance.accent > 0.5:
             canvas.fill(_ring(xi, bottom - 0.06 * (1 - (q[inner]) ** 2), bottom), TEETH * 0.7, 0.9, 0.006, within=hole)
         canvas.strokes([np.stack([xi, top], -1)], MOUTH, 0.02, 0.6, 0.014)
     else:
@@ -161,8 +163,8 @@ def _mouth(canvas: Canvas, head: Head, look, person, tint, rng) -> None:
     )
 
 
-def _eye(canvas: Canvas, head: Head, side: int, look, person, tint, rng) -> None:
-    """White, iris, lids, lashes and make-up of one eye."""
+def _eye(canvas: Canvas, head: Head, side: int, appearance, person, tint, rng) -> None:
+    """Paint white, iris, lids, lashes and make-up of one eye."""
     q = np.linspace(-1, 1, 33)
     x = head.eye_x(side, q)
     upper, lower = head.lids(side, x)
@@ -170,26 +172,28 @@ def _eye(canvas: Canvas, head: Head, side: int, look, person, tint, rng) -> None
     skin, half = tint.skin, head.half(side)
     open_by = float((lower - upper).max())
     fold = upper - person.lid_crease * (1 - 0.3 * q**2) * (1 - 0.5 * half.blink) - 0.012
-    if look.eye_make_up:
-        canvas.fill(_ring(x, fold - 0.05, upper), choose(SHADOWS, look.accent), 0.5 + 0.3 * look.intensity, 0.025)
+    if appearance.eye_make_up:
+        canvas.fill(
+            _ring(x, fold - 0.05, upper), choose(SHADOWS, appearance.accent), 0.5 + 0.3 * appearance.intensity, 0.025
+        )
     canvas.fill(_ring(x, fold, upper), skin * [0.9, 0.84, 0.83], 0.5, 0.012)
     canvas.strokes([np.stack([x[2:-1], fold[2:-1]], -1)], skin * [0.48, 0.36, 0.33], 0.016, 0.75, 0.009)
     if open_by > 0.012:
         canvas.fill(hole, (*SCLERA * (1 - 0.06 * tint.darkness), 0.02))
         canvas.spot((head.eye_x(side, -1.0), lower[0]), (0.05, 0.04), (0.8, 0.5, 0.48), 0.7, 0.014, within=hole)
         centre = head.iris(side)
-        for share, colour, opacity in (
+        for radius, colour, opacity in (
             (1.0, tint.iris * 0.45, 1.0),
             (0.9, tint.iris, 1.0),
             (0.65, tint.iris * 1.25, 0.35),
         ):
-            canvas.spot(centre, np.full(2, share * person.iris), np.clip(colour, 0, 1), opacity, 0.005, within=hole)
+            canvas.spot(centre, np.full(2, radius * person.iris), np.clip(colour, 0, 1), opacity, 0.005, within=hole)
         canvas.spot(centre, np.full(2, 0.4 * person.iris), (0.02, 0.02, 0.02), 1.0, 0.004, within=hole)
         canvas.fill(_ring(x, upper - 0.03, upper + 0.15 * open_by), skin * 0.35, 0.4, 0.016, within=hole)
-        glint = centre + 0.4 * person.iris * np.array([np.sign(look.light_x or 1), -0.9])
+        glint = centre + 0.4 * person.iris * np.array([np.sign(appearance.light_x or 1), -0.9])
         canvas.spot(glint, np.full(2, 0.013), (1, 1, 1), 0.9, 0.003, within=hole)
         canvas.strokes([np.stack([x[3:-1], lower[3:-1]], -1)], skin * [1.0, 0.8, 0.78], 0.014, 0.7, 0.004)
-    heavy = look.eye_make_up or look.woman
+    heavy = appearance.eye_make_up or appearance.woman
     canvas.strokes(
         [np.stack([x, upper], -1)], tint.hair * 0.3 + 0.02, 0.03 if heavy else 0.02, 0.95 if heavy else 0.75, 0.004
     )
@@ -202,8 +206,8 @@ def _eye(canvas: Canvas, head: Head, side: int, look, person, tint, rng) -> None
     canvas.strokes(list(np.stack([roots, roots + lean], axis=1)), (0.04, 0.03, 0.03), 0.007, 0.75)
 
 
-def _brow(canvas: Canvas, head: Head, side: int, look, tint, rng) -> None:
-    """A brow: a soft body, and hairs that lean outwards."""
+def _brow(canvas: Canvas, head: Head, side: int, appearance, tint, rng) -> None:
+    """Paint a brow: a soft area, and hairs that lean outwards."""
     t = np.linspace(0, 1, 17)
     outline = np.concatenate([head.brow(side, t, -BROW_EDGE), head.brow(side, t[::-1], BROW_EDGE)])
     colour = 0.75 * tint.hair + 0.1 * tint.skin
@@ -217,11 +221,11 @@ def _brow(canvas: Canvas, head: Head, side: int, look, tint, rng) -> None:
 
 
 def _ring(x: np.ndarray, upper: np.ndarray, lower: np.ndarray) -> np.ndarray:
-    """The outline (2n, 2) between two curves over x."""
+    """Return the outline (2n, 2) between two curves over x."""
     return np.concatenate([np.stack([x, upper], -1), np.stack([x[::-1], lower[::-1]], -1)])
 
 
 def _cut(teeth: np.ndarray, hole: np.ndarray) -> np.ndarray:
-    """Teeth end where the mouth does."""
+    """Return the outline of teeth, cut off at the lower end of the mouth."""
     low = hole[:, 1].max()
     return np.minimum(teeth, [np.inf, low])

@@ -1,8 +1,8 @@
-"""What makes one face differ from another, drawn from a seed: person, expression, pose and looks.
+"""The parameters of a face, drawn from its seed: person, expression, pose and appearance.
 
-Lengths are in units of half a face's width (about 70 mm). A head's own coordinates are x to the image's right, y down
-and z towards the viewer, the origin between the eyes. The ranges were set by hand, beside the mean and the spread of
-300W's training shapes; no face model was used.
+Lengths are in head units: half the width of a face, about 70 mm. Head coordinates are x to the image's right, y down
+and depth z towards the viewer; the origin lies between the eyes. The ranges were set by hand, beside the mean and the
+variation of 300W's training shapes; no face model was used.
 """
 
 from dataclasses import dataclass, replace
@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-# Proportions of a person (low, high); age, weight and sex change some of them a little further.
+# Proportions of a person (low, high), head units; age, weight and sex change some of them a little further.
 IDENTITY = {
     "width": (0.96, 1.14),  # half the face, at the cheekbones
     "chin": (1.32, 1.84),  # height of the chin
@@ -56,7 +56,7 @@ IDENTITY = {
     "mouth_bend": (-0.03, 0.03),
     "neck": (0.66, 0.86),
 }  # fmt: skip
-# What a face does (low, high) where an expression is strong; 0 at rest.
+# Strength of each action of an expression (low, high).
 EXPRESSION = {
     "smile": (-0.6, 1.0),
     "open": (0.0, 1.0),
@@ -66,8 +66,16 @@ EXPRESSION = {
     "raise_brow": (-0.6, 1.0),
     "frown": (-0.3, 1.0),
 }
-AT_REST = {"smile": 0.3, "open": 0.0, "pucker": 0.0, "blink": 0.06, "squint": 0.05, "raise_brow": 0.0, "frown": 0.0}
-CHANCES_OF_EXPRESSION = {
+NEUTRAL_EXPRESSION = {
+    "smile": 0.3,
+    "open": 0.0,
+    "pucker": 0.0,
+    "blink": 0.06,
+    "squint": 0.05,
+    "raise_brow": 0.0,
+    "frown": 0.0,
+}
+EXPRESSION_PROBABILITIES = {
     "smile": 0.65,
     "open": 0.42,
     "pucker": 0.1,
@@ -78,21 +86,21 @@ CHANCES_OF_EXPRESSION = {
 }
 ONE_SIDED = ("smile", "blink", "squint", "raise_brow", "frown")  # the halves of a face may differ in these
 ASYMMETRY = 0.12
-WINK = 0.02  # chance
-# The head in the picture. Angles in degrees: standard deviation and limit. The rest (low, high).
+WINK = 0.02  # probability
+# Pose of the head. Angles in degrees: standard deviation and limit. The rest: (low, high).
 ANGLES = {"yaw": (17.0, 60.0), "pitch": (10.0, 30.0), "roll": (10.0, 30.0)}
-ANY_POSE = 0.08  # share of faces whose angles are drawn evenly between the limits
+UNIFORM_POSE_FRACTION = 0.08  # of faces, whose angles are drawn uniformly between the limits
 POSE = {
-    "distance": (6.0, 18.0),  # of the camera, in head units
-    "scale": (0.195, 0.25),  # of half a face's width, in sides of the picture
-    "x": (0.45, 0.55),
+    "distance": (6.0, 18.0),  # of the camera, head units
+    "scale": (0.195, 0.25),  # of a head unit, fraction of the image size
+    "x": (0.45, 0.55),  # of the head, fraction of the image size
     "y": (0.40, 0.47),
     "gaze_x": (-0.08, 0.08),
     "gaze_y": (-0.03, 0.035),
     "body_yaw": (-25.0, 25.0),
 }
-# What there is to see, and how often.
-CHANCES = {
+# Probabilities of hair, make-up, accessories, occluders, light and the faults of the camera.
+APPEARANCE_PROBABILITIES = {
     "bald": 0.06,
     "long_hair": 0.42,
     "fringe": 0.2,
@@ -110,7 +118,7 @@ CHANCES = {
     "headband": 0.04,
     "scarf": 0.05,
     "mask": 0.03,
-    "cover": 0.13,  # a hand or a thing before the face
+    "occluder": 0.13,  # a hand or an object in front of the face
     "hard_light": 0.35,
     "back_light": 0.06,
     "coloured_light": 0.1,
@@ -120,73 +128,93 @@ CHANCES = {
     "noise": 0.4,
     "grey": 0.06,
 }
-KINDS = {"cover_kind": 3, "background_kind": 4, "glasses_kind": 3}
+KINDS = {"occluder_kind": 3, "background_kind": 4, "glasses_kind": 3}
 
 
 @dataclass(frozen=True)
 class FaceParameters:
-    """All that one picture follows from.
+    """Everything that determines a rendered face.
 
-    person: the ranges of IDENTITY. left, right: the expression of the image's left and right half of the face.
-    pose: ANGLES and POSE. look: CHANCES as booleans, and numbers from 0 to 1 that colours and forms are chosen by.
-    texture_seed: of skin, hair, background and noise. mirrored: the picture is that of `mirror()`, reversed.
+    Attributes:
+        person: values of IDENTITY, age and weight.
+        left: expression of the half of the face at the image's left, values of EXPRESSION.
+        right: expression of the half at the image's right.
+        pose: values of ANGLES and POSE.
+        appearance: APPEARANCE_PROBABILITIES as booleans, KINDS, and numbers in [0, 1] that choose colours and forms.
+        texture_seed: random seed of skin, hair, background and noise.
+        mirrored: the image is the mirrored image of `mirror()`; default False.
     """
 
     person: SimpleNamespace
     left: SimpleNamespace
     right: SimpleNamespace
     pose: SimpleNamespace
-    look: SimpleNamespace
+    appearance: SimpleNamespace
     texture_seed: int
     mirrored: bool = False
 
     def mirror(self) -> "FaceParameters":
-        """The parameters of the mirror image."""
+        """Return the parameters of the mirrored image."""
         person = _copy(self.person)
         person.nose_bend, person.mouth_bend = -person.nose_bend, -person.mouth_bend
         pose = _copy(self.pose)
         for name in ("yaw", "roll", "gaze_x", "body_yaw"):
             setattr(pose, name, -getattr(pose, name))
         pose.x = 1 - pose.x
-        look = _copy(self.look)
-        look.light_x = -look.light_x
+        appearance = _copy(self.appearance)
+        appearance.light_x = -appearance.light_x
         return replace(
-            self, person=person, left=self.right, right=self.left, pose=pose, look=look, mirrored=not self.mirrored
+            self,
+            person=person,
+            left=self.right,
+            right=self.left,
+            pose=pose,
+            appearance=appearance,
+            mirrored=not self.mirrored,
         )
 
 
 def draw_parameters(seed: int) -> FaceParameters:
-    """The face of a seed.
+    """Return the parameters of the face of a seed.
+
+    Args:
+        seed: 0 or more.
 
     Raises:
         ValueError: a seed below 0.
     """
     if seed < 0:
-        raise ValueError(f"seeds are whole numbers from 0. Received seed={seed!r}")
+        raise ValueError(f"a seed is a whole number, 0 or more. Received seed={seed!r}")
     rng = np.random.default_rng(seed)
-    person = SimpleNamespace(**{name: _bell(rng, *limits) for name, limits in IDENTITY.items()})
+    person = SimpleNamespace(**{name: _draw_bell(rng, *limits) for name, limits in IDENTITY.items()})
     person.age = rng.uniform() ** 1.5  # from young to old
     person.weight = rng.normal() * 0.5
     person.width *= 1 + 0.03 * person.weight
     left, right = _draw_expression(rng)
-    look = SimpleNamespace(**{name: bool(rng.random() < chance) for name, chance in CHANCES.items()})
-    look.woman = bool(rng.random() < 0.5)
+    appearance = SimpleNamespace(
+        **{name: bool(rng.random() < probability) for name, probability in APPEARANCE_PROBABILITIES.items()}
+    )
+    appearance.woman = bool(rng.random() < 0.5)
     for name in ("skin", "undertone", "hair", "iris", "cloth", "accent", "beard_length", "hair_length", "intensity"):
-        setattr(look, name, rng.random())
+        setattr(appearance, name, rng.random())
     for name, kinds in KINDS.items():
-        setattr(look, name, int(rng.integers(kinds)))
-    look.light_x, look.light_y, look.light_z = rng.uniform(-1, 1), rng.uniform(-0.9, 0.25), rng.uniform(0.25, 1)
-    _agree(look, person)
-    return FaceParameters(person, left, right, _draw_pose(rng), look, int(rng.integers(2**31)))
+        setattr(appearance, name, int(rng.integers(kinds)))
+    appearance.light_x, appearance.light_y, appearance.light_z = (
+        rng.uniform(-1, 1),
+        rng.uniform(-0.9, 0.25),
+        rng.uniform(0.25, 1),
+    )
+    _resolve_conflicts(appearance, person)
+    return FaceParameters(person, left, right, _draw_pose(rng), appearance, int(rng.integers(2**31)))
 
 
 def _draw_expression(rng: np.random.Generator) -> tuple[SimpleNamespace, SimpleNamespace]:
-    """Expressions of the two halves of a face."""
-    both = dict(AT_REST)
+    """Draw the expressions of the two halves of a face."""
+    both = dict(NEUTRAL_EXPRESSION)
     for name, limits in EXPRESSION.items():
-        if rng.random() < CHANCES_OF_EXPRESSION[name]:
+        if rng.random() < EXPRESSION_PROBABILITIES[name]:
             both[name] = rng.uniform(*limits) * (rng.uniform(0.3, 1) if name == "open" else 1)
-    if both["blink"] > AT_REST["blink"] and rng.random() < 0.4:
+    if both["blink"] > NEUTRAL_EXPRESSION["blink"] and rng.random() < 0.4:
         both["blink"] = 1.0
     if both["pucker"]:
         both["smile"] *= 0.3
@@ -203,36 +231,36 @@ def _draw_expression(rng: np.random.Generator) -> tuple[SimpleNamespace, SimpleN
 
 
 def _draw_pose(rng: np.random.Generator) -> SimpleNamespace:
-    """How a head stands in the picture: photographs hold many faces that look nearly into the camera."""
+    """Draw the pose of a head; as in photographs, many faces are nearly frontal."""
     pose = SimpleNamespace(**{name: rng.uniform(*limits) for name, limits in POSE.items()})
-    evenly = rng.random() < ANY_POSE
+    uniform = rng.random() < UNIFORM_POSE_FRACTION
     for name, (deviation, limit) in ANGLES.items():
         angle = rng.normal() * deviation
-        setattr(pose, name, rng.uniform(-limit, limit) if evenly or abs(angle) > limit else angle)
+        setattr(pose, name, rng.uniform(-limit, limit) if uniform or abs(angle) > limit else angle)
     return pose
 
 
-def _agree(look: SimpleNamespace, person: SimpleNamespace) -> None:
-    """Takes away what does not go together on one face."""
-    if look.woman:
-        look.beard = look.stubble = look.moustache = look.bald = False
+def _resolve_conflicts(appearance: SimpleNamespace, person: SimpleNamespace) -> None:
+    """Remove properties that exclude each other on one face."""
+    if appearance.woman:
+        appearance.beard = appearance.stubble = appearance.moustache = appearance.bald = False
         person.brow_thickness *= 0.85
         person.jaw -= 0.15
     else:
-        look.lipstick = look.eye_make_up = look.blush = False
-        look.long_hair &= look.hair_length > 0.6
+        appearance.lipstick = appearance.eye_make_up = appearance.blush = False
+        appearance.long_hair &= appearance.hair_length > 0.6
         person.brow_ridge += 0.02
-    if look.beard:
-        look.stubble = look.moustache = False
-    look.cap &= not look.scarf
-    look.headband &= not (look.scarf or look.cap)
-    if look.cap or look.scarf or look.bald:
-        look.fringe = False
-    look.mask &= not look.cover
+    if appearance.beard:
+        appearance.stubble = appearance.moustache = False
+    appearance.cap &= not appearance.scarf
+    appearance.headband &= not (appearance.scarf or appearance.cap)
+    if appearance.cap or appearance.scarf or appearance.bald:
+        appearance.fringe = False
+    appearance.mask &= not appearance.occluder
 
 
-def _bell(rng: np.random.Generator, low: float, high: float) -> float:
-    """A number between two limits, more often near the middle."""
+def _draw_bell(rng: np.random.Generator, low: float, high: float) -> float:
+    """Draw a number between two limits, more often near the middle."""
     return low + (high - low) * (rng.random() + rng.random() + rng.random()) / 3
 
 

@@ -38,7 +38,7 @@ from face_datasets.catalogue import DATASETS, Part
 from face_datasets.layouts import LAYOUT_68
 from inference import web_demo
 from synthetic_faces import render_face
-from synthetic_faces.face import shape_of
+from synthetic_faces.face import get_landmarks
 from utils.image_files import write_image
 
 SIGMA = 2
@@ -56,7 +56,7 @@ def numpy(x) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def landmarks() -> np.ndarray:
-    return np.stack([shape_of(seed) for seed in range(200, 204)]) * 256 - 0.5
+    return np.stack([get_landmarks(seed) for seed in range(200, 204)]) * 256 - 0.5
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -331,7 +331,7 @@ def test_ace_net_trains_on_real_and_rendered_faces_and_is_evaluated(data_dir, tm
 @pytest.mark.parametrize("also", [[], ["synthetic"]], ids=["of the method", "named besides"])
 def test_batches_mix_real_and_rendered_faces_equally(data_dir, tmp_path, also):
     options = {"method": "ace", "recipe": "ace_short", "crop": "ace", "data_dir": data_dir, "input_size": 64}
-    batches = train.Train("ACE-Net", "300W", tmp_path, also=also, **options).batches()
+    batches = train.Train("ACE-Net", "300W", tmp_path, extra_datasets=also, **options).batches()
     names = [name for step in range(40) for name in batches.names(step)]
     rendered = sum(name.startswith("train/") for name in names)
     assert rendered == pytest.approx(len(names) / 2, abs=len(batches.bins[0]))

@@ -19,7 +19,7 @@ from face_datasets.catalogue import get_dataset
 from face_datasets.layouts import FRL_FACE, FRL_POINTS, LAYOUT_68, LAYOUT_98, LAYOUT_194, LAYOUT_FRL, SPARSE_LANDMARKS
 from face_datasets.readers import SkippedFace, read_part
 from image_utility import mirror_landmarks, to_grid
-from synthetic_faces.face import shape_of
+from synthetic_faces.face import get_landmarks
 
 SIDE = 128
 
@@ -33,7 +33,7 @@ def rendered() -> np.ndarray:
 @pytest.fixture(scope="module")
 def landmarks() -> np.ndarray:
     """68 landmarks (32, 68, 2) of the same faces."""
-    return np.stack([shape_of(seed) for seed in range(100, 132)]) * 256 - 0.5
+    return np.stack([get_landmarks(seed) for seed in range(100, 132)]) * 256 - 0.5
 
 
 @pytest.fixture(scope="module")

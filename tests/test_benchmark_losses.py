@@ -35,7 +35,7 @@ ROOT = Path(__file__).parents[1]
 W300 = get_dataset("300W")
 EPOCHS = 2
 FACES = 6
-SHORT = ["--dataset", "300W", "--input-size", "32", "--batch-size", "2", "--epochs", str(EPOCHS), "--faces", "8"]
+SHORT = ["--dataset", "300W", "--input-size", "32", "--batch-size", "2", "--epochs", str(EPOCHS), "--max-faces", "8"]
 
 
 def bench_words(prepared, out, *more):
@@ -522,7 +522,7 @@ def test_the_head_of_the_table_tells_of_other_commits_and_early_ends(compared):
         (["--dataset", "300X"], "unknown data set"),
         (["--data-dir", "nowhere"], "not prepared: no nowhere/w300/index.json. Prepare it with: python data_helper.py"),
         (["--seeds=-1"], "seed is too small. Received -1; 0 or more"),
-        (["--faces", "0"], "faces is too small. Received 0; 1 or more"),
+        (["--max-faces", "0"], "max_faces is too small. Received 0; 1 or more"),
         (["--rates", "wing=1e-3"], "a learning rate of what is not trained. Received ['wing']; one of ['acr', 'l2']"),
         (["--rates", "l2=-1"], "learning_rate is too small. Received -1.0"),
     ],

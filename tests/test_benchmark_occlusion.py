@@ -8,7 +8,7 @@ import pytest
 from benchmarks import occlusion
 from face_datasets.catalogue import get_dataset
 from face_datasets.face_dataset import FaceDataset
-from synthetic_faces import shape_of
+from synthetic_faces import get_landmarks
 
 W300 = get_dataset("300W")
 EYES = 100.0  # pixels between the outer corners
@@ -62,7 +62,7 @@ def test_the_table_by_hand(two_faces):
 
 @pytest.fixture(scope="module")
 def rendered():
-    return np.stack([shape_of(seed) for seed in range(30)]).astype(np.float64)
+    return np.stack([get_landmarks(seed) for seed in range(30)]).astype(np.float64)
 
 
 def test_answers_in_one_place_have_no_shape_and_cost_no_other(rendered):

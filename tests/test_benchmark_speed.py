@@ -82,7 +82,7 @@ def test_what_is_no_picture_shows_before_the_long_part(weights, tmp_path, capsys
 
 
 def test_steps_of_a_network_with_several_outputs_are_timed(prepared_300w, monkeypatch, capsys):
-    def two_heads(network, dataset, input_size, batch_norm):
+    def two_heads(network, dataset, input_size, bn_momentum):
         image = keras.Input((input_size, input_size, 3))
         pooled = keras.layers.GlobalAveragePooling2D()(image)
         return keras.Model(image, [keras.layers.Dense(dataset.outputs)(pooled) for _ in range(2)])

@@ -58,7 +58,7 @@ def test_a_row_of_its_own_changes_the_head():
 
 @pytest.mark.parametrize("arch", [ModelArch.RN50, ModelArch.DN121])
 def test_features_are_those_of_keras_own_application(arch):
-    model = randomise(CNNModel().get_model(arch, 38, input_size=64, batch_norm=0.9))
+    model = randomise(CNNModel().get_model(arch, 38, input_size=64, bn_momentum=0.9))
     application = getattr(keras.applications, NETWORKS[arch].application)
     original = application(include_top=False, weights=None, input_shape=(64, 64, 3), pooling="avg")
     assert model.count_params() == original.count_params() + (original.output_shape[1] + 1) * 38
@@ -71,7 +71,7 @@ def test_features_are_those_of_keras_own_application(arch):
 
 @pytest.mark.parametrize("arch", [ModelArch.MNV2, ModelArch.EFNB0, ModelArch.RN50, ModelArch.DN121])
 def test_momentum_size_and_outputs_survive_saving(tmp_path, arch):
-    model = randomise(CNNModel().get_model(arch, 58, input_size=64, batch_norm=0.9))
+    model = randomise(CNNModel().get_model(arch, 58, input_size=64, bn_momentum=0.9))
     model.compile("adam", "mse")
     model.save(tmp_path / "x.keras")
     loaded = load_model(tmp_path / "x.keras")

@@ -75,14 +75,14 @@ def test_blur_is_opencv_s_up_to_the_border(sigma):
 
 def test_more_pixels_than_can_be_counted_are_an_error(faces, monkeypatch):
     monkeypatch.setattr(device_augmentation, "MAX_INDEX", 1000)
-    with pytest.raises(ValueError, match=r"too many faces for one device. Received \d+ pixels.*--sampler host"):
+    with pytest.raises(ValueError, match=r"too many faces for one device. Received \d+ pixels.*--augment-on cpu"):
         GPUAugmentation(faces, 48)
 
 
 @pytest.fixture
 def fused(monkeypatch):
     """The data set's recipe with steps in pairs."""
-    monkeypatch.setitem(RECIPES, "faces", dataclasses.replace(RECIPES["faces"], fused=2, repeats=1))
+    monkeypatch.setitem(RECIPES, "faces", dataclasses.replace(RECIPES["faces"], steps_per_execution=2, repeats=1))
 
 
 @pytest.mark.skipif(
@@ -90,8 +90,8 @@ def fused(monkeypatch):
 )
 def test_a_run_on_the_device_goes_on_as_if_never_stopped(tiny, fused, prepared_300w, tmp_path, monkeypatch):
     """Steps run in pairs, batches come from the device; the second run is stopped after an epoch."""
-    run_of(prepared_300w, tmp_path / "whole", sampler="device").train()
-    stopped = run_of(prepared_300w, tmp_path / "stopped", sampler="device")
+    run_of(prepared_300w, tmp_path / "whole", augment_on="gpu").train()
+    stopped = run_of(prepared_300w, tmp_path / "stopped", augment_on="gpu")
     assert stopped.batches().steps_per_epoch % 2 == 0
 
     class Stop(keras.callbacks.Callback):
@@ -106,9 +106,9 @@ def test_a_run_on_the_device_goes_on_as_if_never_stopped(tiny, fused, prepared_3
         dataclasses.replace(method, callbacks=lambda loss, epochs: [*method.callbacks(loss, epochs), Stop()]),
     )
     with pytest.raises(KeyboardInterrupt):
-        run_of(prepared_300w, tmp_path / "stopped", sampler="device").train()
+        run_of(prepared_300w, tmp_path / "stopped", augment_on="gpu").train()
     monkeypatch.setitem(methods.METHODS, "acr", method)
-    run_of(prepared_300w, tmp_path / "stopped", sampler="device").train(resume=True)
+    run_of(prepared_300w, tmp_path / "stopped", augment_on="gpu").train(resume=True)
     one, other = state_of(tmp_path / "whole"), state_of(tmp_path / "stopped")
     for name in one.keys() - {"rows"}:
         np.testing.assert_array_equal(other[name], one[name])
@@ -129,30 +129,30 @@ def test_a_nan_in_fused_steps_names_the_faces_of_all(tiny, fused, prepared_300w,
 
 
 def test_an_unknown_sampler_is_an_error(prepared_300w, tmp_path):
-    with pytest.raises(ValueError, match="unknown sampler. Received 'gpu'; known: host, device"):
-        run_of(prepared_300w, tmp_path, sampler="gpu")
+    with pytest.raises(ValueError, match="Received 'tpu'; known: cpu, gpu"):
+        run_of(prepared_300w, tmp_path, augment_on="tpu")
 
 
 @pytest.mark.parametrize(
-    ("gpus", "replicas", "records", "expected"),
+    ("gpus", "replicas", "stream", "expected"),
     [
-        (0, 1, False, "host"),
-        (1, 1, False, "device"),
-        (2, 1, False, "device"),
-        (2, 2, False, "host"),
-        (1, 1, True, "host"),
+        (0, 1, False, "cpu"),
+        (1, 1, False, "gpu"),
+        (2, 1, False, "gpu"),
+        (2, 2, False, "cpu"),
+        (1, 1, True, "cpu"),
     ],
 )
 def test_faces_are_made_on_the_one_gpu_of_a_training(
-    prepared_300w, tmp_path, monkeypatch, gpus, replicas, records, expected
+    prepared_300w, tmp_path, monkeypatch, gpus, replicas, stream, expected
 ):
     monkeypatch.setattr(train, "accelerators", lambda: ["GPU"] * gpus)
     distribution = Distribution()
     distribution.replicas = replicas
     monkeypatch.setattr(train, "get_distribution", lambda name: distribution)
-    assert run_of(prepared_300w, tmp_path, sampler="auto", records=records).sampler == expected
+    assert run_of(prepared_300w, tmp_path, augment_on="auto", stream=stream).augment_on == expected
 
 
 def test_streamed_faces_are_not_made_on_the_device(prepared_300w, tmp_path):
-    with pytest.raises(ValueError, match="records are read as they come. Received .*--sampler device"):
-        run_of(prepared_300w, tmp_path, sampler="device", records=True)
+    with pytest.raises(ValueError, match="records are read as they come. Received .*--augment-on gpu"):
+        run_of(prepared_300w, tmp_path, augment_on="gpu", stream=True)

@@ -104,14 +104,14 @@ def streamed_300w(raw_300w, tmp_path_factory):
     "words",
     [
         [],
-        pytest.param(["--sampler", "device"], marks=pytest.mark.slow),
-        pytest.param(["--records"], marks=pytest.mark.slow),
+        pytest.param(["--augment-on", "gpu"], marks=pytest.mark.slow),
+        pytest.param(["--stream"], marks=pytest.mark.slow),
     ],
-    ids=["host", "device", "records"],
+    ids=["cpu", "gpu", "stream"],
 )
 def test_two_devices_give_the_loss_curve_of_one(words, prepared_300w, request, tmp_path):
     data = prepared_300w
-    if "--records" in words:
+    if "--stream" in words:
         pytest.importorskip("array_record")
         data = request.getfixturevalue("streamed_300w")
     one = start(data, tmp_path / "one", *words, "--distribute", "none")

@@ -24,7 +24,7 @@ from losses import anisotropic, regression
 from losses.base import FaceLoss
 from methods import METHODS
 from pixelwise.cascade import MeanFace
-from synthetic_faces.face import shape_of
+from synthetic_faces.face import get_landmarks
 from train import Train
 
 W300 = get_dataset("300W")
@@ -62,8 +62,8 @@ def test_a_start_that_asks_for_all_faces_says_so(name, network):
 
 def test_a_start_that_asks_for_all_faces_takes_no_stream(tmp_path):
     with pytest.raises(ValueError, match="Received the method anisotropic_displacement, which needs the faces in mem"):
-        Train("mobileNetV2", "300W", tmp_path, "anisotropic_displacement", records=True)
-    assert Train("mobileNetV2", "300W", tmp_path, "anisotropic_direct", records=True).records
+        Train("mobileNetV2", "300W", tmp_path, "anisotropic_displacement", stream=True)
+    assert Train("mobileNetV2", "300W", tmp_path, "anisotropic_direct", stream=True).stream
 
 
 def test_methods_are_listed_without_keras():
@@ -121,7 +121,7 @@ def loss_of(name: str, data_dir) -> keras.losses.Loss:
 def example(name: str) -> tuple[np.ndarray, np.ndarray]:
     """Targets of the last output and predictions near them, of faces in crops of 64."""
     method, rng = METHODS[name], np.random.default_rng(1)
-    landmarks = shape_of(3)[None] * 64 + rng.normal(0, 0.5, (2, 68, 2))
+    landmarks = get_landmarks(3)[None] * 64 + rng.normal(0, 0.5, (2, 68, 2))
     outlines = vertices(landmarks, contour_map_of(W300.layout))
     targets = method.codec.encode(outlines if method.codec.map_names else landmarks, 64)
     targets = targets[-1] if isinstance(targets, tuple) else targets

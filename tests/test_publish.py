@@ -165,7 +165,14 @@ def test_the_card_names_all_that_was_shown():
     """A recipe that counts its epochs in steps, and faces that the method brings along."""
     recipe = {"name": "pixelwise", "batch_size": 16, "learning_rate": 1e-4, "decay": "constant", "repeats": 1}
     recipe |= {"input_size": 224, "epochs": 1000, "epoch_steps": 1000, "patience": 10, "later": 1}
-    settings = {"dataset": "300W", "method": "ace", "also": [], "recipe": recipe, "seed": 1, "precision": "float32"}
+    settings = {
+        "dataset": "300W",
+        "method": "ace",
+        "extra_datasets": [],
+        "recipe": recipe,
+        "seed": 1,
+        "precision": "float32",
+    }
     machine = {"gpu": None, "processor": "one", "cores": 2}
     training = {"machine": machine, "epochs": 25, "seconds": 60.0, "command": "python train.py"}
     record = {"settings": settings | {"start_weights": "a.keras"}, "training": training, "commit": "c"}
@@ -188,7 +195,7 @@ PLACES = ("first/best.keras", "second/best.keras", "itself/best.keras")
 def test_start_weights_are_followed_back(tmp_path):
     for name, settings in {
         "first": {"dataset": "synthetic", "start_weights": None},
-        "second": {"dataset": "WFLW", "also": ["300W"], "start_weights": str(tmp_path / "first/best.keras")},
+        "second": {"dataset": "WFLW", "extra_datasets": ["300W"], "start_weights": str(tmp_path / "first/best.keras")},
         "itself": {"dataset": "300W", "start_weights": str(tmp_path / "itself/best.keras")},
     }.items():
         (tmp_path / name).mkdir()

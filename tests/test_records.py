@@ -91,17 +91,17 @@ def test_training_on_records(streamed_300w, tmp_path, monkeypatch):
     for name in ("acr", "anisotropic"):
         monkeypatch.setitem(methods.METHODS, name, with_build(methods.METHODS[name], build_tiny))
     words = ["--dataset", "300W", "--data-dir", streamed_300w, "--save-path", tmp_path / "run", "--input-size", 32]
-    words = [str(word) for word in [*words, "--batch-size", 4, "--epochs", 2, "--records"]]
+    words = [str(word) for word in [*words, "--batch-size", 4, "--epochs", 2, "--stream"]]
     assert train.main(words) == 0
     settings = json.loads((tmp_path / "run/settings.json").read_text())
-    assert settings["settings"]["records"] is True and settings["faces"]["train"]["n"] == 16
+    assert settings["settings"]["stream"] is True and settings["faces"]["train"]["n"] == 16
     assert train.main([*words, "--method", "anisotropic"]) == 1
 
 
 def test_a_streamed_run_goes_on_as_if_never_stopped(streamed_300w, tmp_path, monkeypatch):
     method = with_build(methods.METHODS["acr"], build_tiny)
     monkeypatch.setitem(methods.METHODS, "acr", method)
-    options = {"data_dir": streamed_300w, "input_size": 32, "batch_size": 4, "epochs": 3, "records": True}
+    options = {"data_dir": streamed_300w, "input_size": 32, "batch_size": 4, "epochs": 3, "stream": True}
 
     class Stop(keras.callbacks.Callback):
         def on_epoch_begin(self, epoch, logs=None):

@@ -53,7 +53,7 @@ def test_benchmark_of_throughput(prepared_300w, raw_300w):
     command += ["--preparations", "1"]
     done = subprocess.run(list(map(str, command)), cwd=ROOT, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stderr[-2000:]
-    pipeline = "pipeline, host sampler"
+    pipeline = "pipeline, cpu sampler"
     ratios = [f"{pipeline} / random arrays in memory", f"{pipeline} / eager loop, batch of 3"]
     for row in (*ratios, "peak memory of training", "preparing 300W"):
         assert row in done.stdout

@@ -1,4 +1,4 @@
-"""The embedded faces: what is said of a face agrees with what its picture shows."""
+"""Rendered faces: the ground truth agrees with the image."""
 
 import dataclasses
 import itertools
@@ -10,27 +10,27 @@ import pytest
 from config import ANCHORS, CONTOURS
 from face_datasets.catalogue import DATASETS, SYNTHETIC_SEEDS
 from face_datasets.layouts import LAYOUT_29, LAYOUT_68, LAYOUT_98
-from synthetic_faces import draw_parameters, ground_truth, render_face, render_parameters
+from synthetic_faces import draw_parameters, render_face, render_parameters
 from synthetic_faces.camera import PIVOT, Camera, rotation
 from synthetic_faces.canvas import Canvas
-from synthetic_faces.face import subsets_of
-from synthetic_faces.ground_truth import JAW, LANDMARKS, Truth
+from synthetic_faces.face import get_subsets
+from synthetic_faces.ground_truth import JAW, LANDMARKS, GroundTruth
 from synthetic_faces.head import Head
 from synthetic_faces.light import Light
-from synthetic_faces.raster import Sheet, seen_pixels
-from synthetic_faces.scene import build, render
+from synthetic_faces.raster import Surface, rasterise
+from synthetic_faces.scene import build_surfaces, render_surfaces
 
 LAYOUTS = {"68": LAYOUT_68, "29": LAYOUT_29, "98": LAYOUT_98}
 EVEN_LIGHT = Light(np.float32([0, 0, 1]), np.zeros(3, np.float32), np.ones(3, np.float32))
 
 
-def truth_of(parameters) -> Truth:
-    return Truth(Head(parameters), Camera.of(parameters.pose))
+def get_truth(parameters) -> GroundTruth:
+    return GroundTruth(Head(parameters), Camera.from_pose(parameters.pose))
 
 
-def face_sheet(parameters) -> Sheet:
+def face_surface(parameters) -> Surface:
     """The face alone, without ears, hair and body."""
-    return build(Head(parameters), parameters, np.random.default_rng(0), 1.0)[0]
+    return build_surfaces(Head(parameters), parameters, np.random.default_rng(0), 1.0)[0]
 
 
 def turned(parameters, **angles):
@@ -39,15 +39,16 @@ def turned(parameters, **angles):
 
 
 def plain(parameters):
-    """Without anything that is worn, held or wrong with the photograph."""
-    look = type(parameters.look)(**vars(parameters.look))
-    for name in ("cover", "mask", "scarf", "cap", "headband", "glasses", "noise", "motion", "blur", "fringe", "dark"):
-        setattr(look, name, False)
-    return dataclasses.replace(parameters, look=look)
+    """Without accessories, occluders and faults of the camera."""
+    appearance = type(parameters.appearance)(**vars(parameters.appearance))
+    accessories = ("mask", "scarf", "cap", "headband", "glasses", "fringe")
+    for name in ("occluder", *accessories, "noise", "motion", "blur", "dark"):
+        setattr(appearance, name, False)
+    return dataclasses.replace(parameters, appearance=appearance)
 
 
 def distance_to(line: np.ndarray, point: np.ndarray) -> float:
-    """From a point (2,) to the nearest piece of a line (n, 2)."""
+    """Distance of a point (2,) from a line (n, 2)."""
     a, b = line[:-1], line[1:]
     along = np.einsum("nk,nk->n", point - a, b - a) / np.maximum(np.einsum("nk,nk->n", b - a, b - a), 1e-12)
     return float(np.linalg.norm(a + np.clip(along, 0, 1)[:, None] * (b - a) - point, axis=1).min())
@@ -99,7 +100,7 @@ def test_leaves_the_global_random_state_alone():
 
 @pytest.mark.parametrize("size", [0, -4])
 def test_size_below_one(size):
-    with pytest.raises(ValueError, match=f"side of one pixel at least. Received size={size}"):
+    with pytest.raises(ValueError, match=f"at least one pixel. Received size={size}"):
         render_face(1, size)
 
 
@@ -121,31 +122,33 @@ def test_one_pixel():
 
 
 @pytest.mark.parametrize("seed", [2, 9, 31, 40])
-def test_a_marked_landmark_is_rendered_where_the_geometry_says(seed):
-    """White spots painted on black skin at landmarks: their centres of mass in the picture, to half a pixel of 256.
+def test_a_painted_landmark_is_rendered_at_its_projection(seed):
+    """White spots painted on black skin at landmarks: their centres of mass in the image, to half a pixel of 256.
 
-    The picture is larger, so that a spot is small beside the folds of lips and lids. A spot of which less than three
-    quarters show is partly hidden, and its middle says nothing.
+    The image is larger, so that a spot is small beside the folds of lips and lids. A spot of which less than three
+    quarters are visible is partly occluded; its centre is not used.
     """
     parameters = draw_parameters(seed)
-    head, camera, truth = Head(parameters), Camera.of(parameters.pose), truth_of(parameters)
+    head, camera, truth = Head(parameters), Camera.from_pose(parameters.pose), get_truth(parameters)
     side, radius = 1024, 0.006
-    sheet = face_sheet(parameters)
-    places = np.concatenate([truth._curve(name, np.array(shares)) for name, shares in LANDMARKS["68"] if name != JAW])
+    surface = face_surface(parameters)
+    points = np.concatenate(
+        [truth.get_curve(name, np.array(fractions)) for name, fractions in LANDMARKS["68"] if name != JAW]
+    )
     expected = truth.landmarks("68")[17:] * [side, side, 1] - [0.5, 0.5, 0]
     found = 0
     for group in range(7):  # neighbours would run into each other
         canvas = Canvas(head, 1100, 1000, np.zeros(3), 0.0)
-        for place in places[group::7]:
-            canvas.spot(place, (radius, radius), (1, 1, 1))
-        view = render([dataclasses.replace(sheet, paint=canvas.pixels)], camera, EVEN_LIGHT, side)
-        for place, (x, y, near) in zip(places[group::7], expected[group::7], strict=True):
-            around = place + radius * np.array([[1, 0], [-1, 0], [0, 1], [0, -1]])
-            edge = camera.project(camera.see(head.surface(around)))[:, :2] * side
+        for point in points[group::7]:
+            canvas.spot(point, (radius, radius), (1, 1, 1))
+        view = render_surfaces([dataclasses.replace(surface, texture=canvas.pixels)], camera, EVEN_LIGHT, side)
+        for point, (x, y, depth) in zip(points[group::7], expected[group::7], strict=True):
+            around = point + radius * np.array([[1, 0], [-1, 0], [0, 1], [0, -1]])
+            edge = camera.project(camera.to_camera(head.to_surface(around)))[:, :2] * side
             area = np.pi / 4 * abs(np.linalg.det([edge[0] - edge[1], edge[2] - edge[3]]))
             rows, columns = np.mgrid[round(y) - 4 : round(y) + 5, round(x) - 4 : round(x) + 5]
             mass = view.colour[rows, columns, 0]
-            if near < view.near[round(y), round(x)] - 0.03 or mass.sum() < 0.75 * area or area < 2:
+            if depth < view.depth[round(y), round(x)] - 0.03 or mass.sum() < 0.75 * area or area < 2:
                 continue
             centre = np.array([(columns * mass).sum(), (rows * mass).sum()]) / mass.sum()
             assert np.hypot(*(centre - [x, y])) < 0.5 * side / 256
@@ -155,18 +158,18 @@ def test_a_marked_landmark_is_rendered_where_the_geometry_says(seed):
 
 @pytest.mark.parametrize("yaw, pitch, seed", [(-45, 0, 4), (-20, 15, 5), (0, 0, 6), (20, -15, 7), (45, 10, 8)])
 def test_the_jaw_is_the_edge_of_the_rendered_face(yaw, pitch, seed):
-    """The contour's points on the side that is turned away lie on the border of the pixels that show the face."""
+    """Points of the contour on the side that is turned away lie on the border of the face's pixels."""
     parameters = turned(draw_parameters(seed), yaw=yaw, pitch=pitch, roll=0)
-    camera, side = Camera.of(parameters.pose), 384
-    screen = camera.project(face_sheet(parameters).points).astype(np.float32)
+    camera, side = Camera.from_pose(parameters.pose), 384
+    screen = camera.project(face_surface(parameters).points).astype(np.float32)
     screen[..., :2] = screen[..., :2] * side - 0.5
     mask = np.zeros(side * side, np.uint8)
-    mask[seen_pixels(screen, side).pixels] = 1
+    mask[rasterise(screen, side).pixels] = 1
     mask = mask.reshape(side, side)
     inside = cv2.distanceTransform(mask, cv2.DIST_L2, 5) - 0.5  # pixels from the border, between centres
     outside = cv2.distanceTransform(1 - mask, cv2.DIST_L2, 5) - 0.5
     signed = np.where(mask > 0, inside, -outside)
-    jaw = truth_of(parameters).landmarks("68")[:17, :2] * side - 0.5
+    jaw = get_truth(parameters).landmarks("68")[:17, :2] * side - 0.5
     turned_away = slice(2, 15) if yaw == 0 else slice(9, 14) if yaw > 0 else slice(3, 8)
     x, y = jaw[turned_away].astype(np.float32).T
     depth = cv2.remap(signed.astype(np.float32), x[:, None], y[:, None], cv2.INTER_LINEAR)[:, 0]
@@ -176,13 +179,13 @@ def test_the_jaw_is_the_edge_of_the_rendered_face(yaw, pitch, seed):
 
 @pytest.mark.parametrize("seed", [302, 303, 307, 316])
 def test_a_face_has_no_holes(seed):
-    """Beside the nose and the lips of a turned head, where one part of the skin hides another."""
+    """Beside the nose and the lips of a rotated head, where one part of the skin occludes another."""
     parameters = draw_parameters(seed)
-    camera, side = Camera.of(parameters.pose), 320
-    screen = camera.project(face_sheet(parameters).points).astype(np.float32)
+    camera, side = Camera.from_pose(parameters.pose), 320
+    screen = camera.project(face_surface(parameters).points).astype(np.float32)
     screen[..., :2] = screen[..., :2] * side - 0.5
     mask = np.zeros(side * side, np.uint8)
-    mask[seen_pixels(screen, side).pixels] = 1
+    mask[rasterise(screen, side).pixels] = 1
     mask = mask.reshape(side, side)
     outlines = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)[0]
     filled = cv2.drawContours(np.zeros_like(mask), outlines, -1, 1, -1)
@@ -197,7 +200,7 @@ def test_the_jaw_never_turns_back():
             turned(draw_parameters(seed), yaw=yaw, pitch=p) for yaw in (-60, -40, 0, 40, 60) for p in (-30, 0, 15)
         ]
     for parameters in faces:
-        steps = np.diff(truth_of(parameters).curves[JAW][:, :2] * 256, axis=0)
+        steps = np.diff(get_truth(parameters).curves[JAW][:, :2] * 256, axis=0)
         length = np.hypot(*steps.T)
         long = steps[length > 1]
         assert length.max() < 25
@@ -205,13 +208,13 @@ def test_the_jaw_never_turns_back():
 
 
 @pytest.mark.parametrize("size", [64, 128, 256])
-def test_the_jaw_of_an_uncovered_face_can_be_seen_at_every_size(size):
+def test_the_jaw_of_a_face_without_occluders_is_visible_at_every_size(size):
     parameters = plain(draw_parameters(4))
-    parameters.look.bald, parameters.look.long_hair = True, False
+    parameters.appearance.bald, parameters.appearance.long_hair = True, False
     assert render_parameters(turned(parameters, yaw=0, pitch=0, roll=0), size).visible().all()
 
 
-def test_an_iris_behind_closed_lids_cannot_be_seen():
+def test_an_iris_behind_closed_lids_is_not_visible():
     parameters = turned(plain(draw_parameters(4)), yaw=0, pitch=0, roll=0, gaze_x=0, gaze_y=0)
     parameters.left.blink, parameters.right.blink = 1.0, 0.0
     face = render_parameters(parameters, 128)
@@ -226,7 +229,7 @@ def test_contours_pass_through_their_landmarks(seed):
     lines = {name: line for name, (line, _) in face.contours().items()}
     for layout in ("68", "98", "29"):
         landmarks = face.landmarks(layout)
-        names = [name for name, shares in LANDMARKS[layout] for _ in shares]
+        names = [name for name, fractions in LANDMARKS[layout] for _ in fractions]
         for name, landmark in zip(names, landmarks, strict=True):
             if name in lines:
                 assert distance_to(lines[name], landmark) < 0.1
@@ -236,11 +239,11 @@ def test_contours_pass_through_their_landmarks(seed):
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_contours_are_dense_enough(seed, monkeypatch):
-    """Against twenty times as many points, a contour's own lie less than a tenth of a pixel of 256 away."""
-    coarse = truth_of(draw_parameters(seed)).contours()
-    monkeypatch.setattr(ground_truth, "POINTS", 1281)
-    fine = truth_of(draw_parameters(seed)).contours()
+def test_contours_are_dense_enough(seed):
+    """The points of a contour with five times as many lie within a tenth of a pixel of 256."""
+    parameters = draw_parameters(seed)
+    head, camera = Head(parameters), Camera.from_pose(parameters.pose)
+    coarse, fine = (GroundTruth(head, camera, points).contours() for points in (257, 1281))
     for name in set(CONTOURS) - {JAW}:
         for point in fine[name][::4, :2]:
             assert distance_to(coarse[name][:, :2], point) * 256 < 0.1
@@ -248,7 +251,7 @@ def test_contours_are_dense_enough(seed, monkeypatch):
 
 @pytest.mark.parametrize("seed", range(5))
 def test_layouts_agree_with_each_other(seed):
-    """The same spot of a face in two layouts: corners of eyes and mouth, nose, chin."""
+    """The same point of a face in two layouts: corners of eyes and mouth, nose, chin."""
     face = render_face(seed, 256)
     marks = {name: face.landmarks(name) for name in LAYOUTS}
     pairs = {36: 60, 39: 64, 42: 68, 45: 72, 30: 54, 33: 57, 48: 76, 54: 82, 51: 79, 57: 85, 60: 88, 64: 92, 8: 16}
@@ -259,7 +262,7 @@ def test_layouts_agree_with_each_other(seed):
 
 
 def test_landmarks_lie_in_the_order_of_the_layout():
-    marks = truth_of(turned(draw_parameters(8), yaw=0, pitch=0, roll=0)).landmarks("68")[:, :2]
+    marks = get_truth(turned(draw_parameters(8), yaw=0, pitch=0, roll=0)).landmarks("68")[:, :2]
     assert np.all(np.diff(marks[0:17, 0]) > 0)  # the jaw runs from the image's left to its right
     assert np.all(np.diff(marks[17:27, 0]) > 0)
     assert marks[8, 1] == marks[:, 1].max()  # the chin
@@ -274,7 +277,7 @@ def test_landmarks_lie_in_the_order_of_the_layout():
 @pytest.mark.parametrize("seed", range(8))
 def test_mirrored_parameters_give_partner_points(seed):
     parameters = draw_parameters(seed)
-    truth, mirrored = truth_of(parameters), truth_of(parameters.mirror())
+    truth, mirrored = get_truth(parameters), get_truth(parameters.mirror())
     for name, layout in LAYOUTS.items():
         flipped = mirrored.landmarks(name)[list(layout.partners), :2]
         flipped[:, 0] = 1 - flipped[:, 0]
@@ -294,27 +297,27 @@ def test_mirrored_parameters_give_the_mirrored_image(seed):
 # ------------------------------------------------------------------------------------------- camera and visibility
 
 
-def test_rotation_turns_as_it_says():
+def test_rotation_of_known_vectors():
     ahead = np.array([0, 0, 1.0])
     assert (rotation(30, 0, 0) @ ahead)[0] == pytest.approx(0.5)  # to the image's right
     assert (rotation(0, 30, 0) @ ahead)[1] == pytest.approx(-0.5)  # upwards
     np.testing.assert_allclose(rotation(0, 0, 90) @ [1, 0, 0], [0, 1, 0], atol=1e-12)
 
 
-def test_projection_of_known_places():
+def test_projection_of_known_points():
     camera = Camera(np.eye(3), distance=8.0, scale=0.2, x=0.5, y=0.4)
-    places = PIVOT + [[0, 0, 0], [1, 0, 0], [0, 1, 0], [1, 0, 4]]
+    points = PIVOT + [[0, 0, 0], [1, 0, 0], [0, 1, 0], [1, 0, 4]]
     expected = [[0.5, 0.4, 0], [0.7, 0.4, 0], [0.5, 0.6, 0], [0.9, 0.4, 4]]  # half as far away: twice as large
-    np.testing.assert_allclose(camera.project(camera.see(places)), expected, atol=1e-12)
+    np.testing.assert_allclose(camera.project(camera.to_camera(points)), expected, atol=1e-12)
 
 
-def test_what_is_turned_away_or_covered_cannot_be_seen():
+def test_points_that_are_turned_away_or_occluded_are_not_visible():
     parameters = plain(draw_parameters(4))
     ahead = render_parameters(turned(parameters, yaw=0, pitch=0, roll=0))
     assert ahead.visible()[17:].all()
     aside = render_parameters(turned(parameters, yaw=58, pitch=0, roll=0)).visible()
     assert not aside[[16, 26, 45]].all() and aside[[36, 39, 48, 31]].all()
-    parameters.look.mask = True
+    parameters.appearance.mask = True
     masked = render_parameters(turned(parameters, yaw=0, pitch=0, roll=0))
     assert not masked.visible()[48:].any() and masked.visible()[36:48].all() and "occlusion" in masked.subsets
     assert not masked.contours()["mouth upper lip outer"][1].any()
@@ -323,7 +326,7 @@ def test_what_is_turned_away_or_covered_cannot_be_seen():
 
 def test_subsets_are_those_of_the_data_set():
     known = set(DATASETS["synthetic"].subsets["test"]) - {"full"}
-    found = {name for seed in range(200) for name in subsets_of(draw_parameters(seed))}
+    found = {name for seed in range(200) for name in get_subsets(draw_parameters(seed))}
     assert found == known
 
 
@@ -331,7 +334,7 @@ def test_official_counts_of_the_test_subsets():
     dataset = DATASETS["synthetic"]
     first, counts = SYNTHETIC_SEEDS["test"], dict.fromkeys(dataset.subsets["test"], 0)
     for seed in range(first, first + dataset.subsets["test"]["full"]):
-        for name in ("full", *subsets_of(draw_parameters(seed))):
+        for name in ("full", *get_subsets(draw_parameters(seed))):
             counts[name] += 1
     assert counts == dataset.subsets["test"]
 
@@ -339,21 +342,21 @@ def test_official_counts_of_the_test_subsets():
 # ------------------------------------------------------------------------------------------------------- the parts
 
 
-def test_the_mesh_lies_at_the_frontal_coordinates_it_is_asked_for():
+def test_the_mesh_lies_at_its_frontal_coordinates():
     head = Head(draw_parameters(3))
     x, y = np.meshgrid(np.linspace(-0.6, 0.6, 7), np.linspace(-1.2, 1.2, 9))
-    places = np.stack([x.ravel(), y.ravel()], axis=-1)
-    np.testing.assert_allclose(head.surface(places)[:, :2], places, atol=2e-3)  # cells of the mesh are flat in between
+    points = np.stack([x.ravel(), y.ravel()], axis=-1)
+    np.testing.assert_allclose(head.to_surface(points)[:, :2], points, atol=2e-3)  # the mesh's cells are flat
 
 
-def test_a_flat_sheet_is_seen_where_it_lies():
-    """A square of known corners: its pixels, and the grid places they see."""
+def test_fragments_of_a_flat_surface():
+    """A rectangle of known corners: its pixels, and their grid coordinates."""
     u, v = np.meshgrid(np.arange(5.0), np.arange(4.0))
     screen = np.stack([10 + 6 * u, 8 + 9 * v, 0 * u], axis=-1).astype(np.float32)  # 24 x 27 pixels
-    hits = seen_pixels(screen, 64)
-    rows, columns = np.divmod(hits.pixels, 64)
+    fragments = rasterise(screen, 64)
+    rows, columns = np.divmod(fragments.pixels, 64)
     inside = (columns >= 10) & (columns <= 34) & (rows >= 8) & (rows <= 35)
     assert inside.sum() == len(inside) == 25 * 28
-    np.testing.assert_allclose(hits.u[inside], (columns[inside] - 10) / 6, atol=1 / 64)  # OpenCV counts in 32nds
-    np.testing.assert_allclose(hits.v[inside], (rows[inside] - 8) / 9, atol=1 / 64)
-    assert not len(seen_pixels(screen[:, ::-1].copy(), 64).pixels)  # seen from behind
+    np.testing.assert_allclose(fragments.u[inside], (columns[inside] - 10) / 6, atol=1 / 64)  # OpenCV counts in 32nds
+    np.testing.assert_allclose(fragments.v[inside], (rows[inside] - 8) / 9, atol=1 / 64)
+    assert not len(rasterise(screen[:, ::-1].copy(), 64).pixels)  # the back

@@ -7,13 +7,13 @@ from benchmarks import synthetic_gallery as gallery
 from benchmarks.synthetic_shapes import compare_shapes
 from face_datasets.catalogue import get_dataset
 from face_datasets.face_dataset import read_index
-from synthetic_faces import shape_of
+from synthetic_faces import get_landmarks
 from utils.image_files import read_image
 
 
 @pytest.fixture(scope="module")
 def shapes():
-    return np.stack([shape_of(seed) for seed in range(160)])
+    return np.stack([get_landmarks(seed) for seed in range(160)])
 
 
 def test_a_set_explains_itself_however_it_is_turned(shapes):

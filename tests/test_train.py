@@ -227,13 +227,13 @@ def test_the_constants_of_acr_are_those_of_its_loss(prepared_300w):
         {
             "method": "acr",
             "recipe": "quick",
-            "faces": 6,
-            "also": ["synthetic"],
+            "max_faces": 6,
+            "extra_datasets": ["synthetic"],
             "learning_rate": 0.5,
             "precision": "float64",
         },
-        {"method": "l2", "head": "spatial", "crop": "tight", "sampler": "device", "seed": 9, "input_size": 64},
-        {"method": "pwc", "recipe": "pixelwise", "records": True},
+        {"method": "l2", "head": "spatial", "crop": "tight", "augment_on": "gpu", "seed": 9, "input_size": 64},
+        {"method": "pwc", "recipe": "pixelwise", "stream": True},
     ],
 )
 def test_a_run_is_made_of_its_settings(prepared_300w, tmp_path, changes):
@@ -246,14 +246,19 @@ def test_a_run_is_made_of_its_settings(prepared_300w, tmp_path, changes):
 
 
 def test_every_option_of_the_command_line_reaches_the_run(prepared_300w, tmp_path):
-    words = "--dataset 300W --recipe quick --epochs 3 --head spatial --faces 9 --workers 2 --crop tight --method l1"
-    words += (
-        f" --seed 4 --sampler device --also synthetic --precision float64 --distribute none --data-dir {prepared_300w}"
-    )
+    words = "--dataset 300W --recipe quick --epochs 3 --head spatial --max-faces 9 --workers 2 --crop tight --method l1"
+    words += " --seed 4 --augment-on gpu --extra-datasets synthetic --precision float64 --distribute none"
+    words += f" --data-dir {prepared_300w}"
     run = train.run_of(train.parse_options(words.split()), tmp_path / "run")
-    assert (run.recipe.name, run.recipe.epochs, run.network.spatial, run.faces, run.workers) == ("quick", 3, True, 9, 2)
-    assert (run.crop.name, run.method.name, run.seed, run.sampler) == ("tight", "l1", 4, "device")
-    assert (run.also, run.precision, run.data_dir) == ([get_dataset("synthetic")], "float64", prepared_300w)
+    assert (run.recipe.name, run.recipe.epochs, run.network.spatial, run.max_faces, run.workers) == (
+        "quick",
+        3,
+        True,
+        9,
+        2,
+    )
+    assert (run.crop.name, run.method.name, run.seed, run.augment_on) == ("tight", "l1", 4, "gpu")
+    assert (run.extra_datasets, run.precision, run.data_dir) == ([get_dataset("synthetic")], "float64", prepared_300w)
     assert run.save_path == tmp_path / "run" and run.dataset.title == "300W"
 
 
@@ -268,7 +273,9 @@ def test_the_same_seed_starts_all_losses_alike(tiny, prepared_300w, tmp_path):
 
 
 def test_the_faces_drawn_are_the_same_for_every_seed(prepared_300w, tmp_path):
-    one, other = (run_of(prepared_300w, tmp_path, faces=6, seed=seed).batches().faces.fingerprint() for seed in (1, 2))
+    one, other = (
+        run_of(prepared_300w, tmp_path, max_faces=6, seed=seed).batches().faces.fingerprint() for seed in (1, 2)
+    )
     assert one == other and one["n"] == 6
 
 

@@ -37,7 +37,7 @@ class GPUAugmentation:
         if ends[-1] > MAX_INDEX:
             raise ValueError(
                 f"too many faces for one device. Received {ends[-1]} pixels; at most {MAX_INDEX} are right, so "
-                "take --sampler host, or a smaller --input-size"
+                "take --augment-on cpu, or a smaller --input-size"
             )
         self._starts = np.concatenate([[0], ends[:-1]]).astype(np.int32)  # (faces,)
         self._pixels = ops.convert_to_tensor(np.concatenate([image.reshape(-1, 3) for image in faces.images]))

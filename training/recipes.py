@@ -17,7 +17,7 @@ class Recipe:
     decay: one of DECAYS, of the learning rate: to 0 along a cosine, none, or divided by 1 + `inverse` x steps.
     warm_up: share of the steps over which the rate rises from 0, before it falls along a cosine; 0 with other decays.
     ema: length of the weights' moving average as a share of all steps, 0 for none.
-    batch_norm: length of BatchNorm's moving statistics as a fraction of all steps, at least MIN_AVERAGE_STEPS: 0 means
+    bn_fraction: length of BatchNorm's moving statistics as a fraction of all steps, at least MIN_AVERAGE_STEPS: 0 means
         that many steps, a momentum of 0.9. Keras' own momentum of 0.999 is a thousand steps, far too long for a run of
         a few thousand.
     epsilon: Adam's. Gradients of losses in sides of the crop are so small that Keras' own 1e-7 holds many weights back.
@@ -27,7 +27,8 @@ class Recipe:
         which throws the whole face about by far more than the errors that are to be learned.
     spatial: instead of the network's own; whether maps say where, see networks/spatial_head.py.
     mean_face: whether the head's bias starts at the mean of the training faces.
-    fused: steps that a GPU does between two looks from the host; an epoch is a multiple of it, unless epoch_steps says.
+    steps_per_execution: steps between two synchronisations with the host; an epoch is a multiple of it, unless
+        epoch_steps is given.
     final_fraction: of the epochs, those at the end that have `final_augmentation`. The annotation of 300W leans to
         one side, so a network that sees mirrored faces to the end learns the middle of both.
     epoch_steps: steps of an epoch, whatever the number of faces. patience: the run ends early after so many epochs in a
@@ -48,13 +49,13 @@ class Recipe:
     inverse: float | None = None
     weight_decay: float = 0.0
     ema: float = 0.0
-    batch_norm: float = 0.01
+    bn_fraction: float = 0.01
     epsilon: float = 1e-7
     dropout: float | None = None
     head_scale: float | None = None
     spatial: bool | None = None
     mean_face: bool = False
-    fused: int = 1
+    steps_per_execution: int = 1
     augmentation: Augmentation = field(default_factory=Augmentation)
     final_fraction: float = 0.0
     final_augmentation: Augmentation = field(default_factory=lambda: FINAL_AUGMENTATION)
@@ -90,7 +91,8 @@ class Recipe:
         """Steps of an epoch: by default those in which it shows each of so many faces `repeats` times."""
         if self.epoch_steps:
             return self.epoch_steps
-        return max(1, round(faces * self.repeats / (self.batch_size * self.fused))) * self.fused
+        executions = round(faces * self.repeats / (self.batch_size * self.steps_per_execution))
+        return max(1, executions) * self.steps_per_execution
 
     def augmentation_at(self, step: int, steps_per_epoch: int) -> Augmentation:
         """The augmentation of a training step, counted from 0 over all epochs."""
@@ -151,7 +153,8 @@ RECIPES = {
                final_fraction=0.4),
         # not yet measured on a GPU
         Recipe("gpu", 224, epochs=40, batch_size=128, learning_rate=2e-3, repeats=32, warm_up=0.05, decay="cosine",
-               weight_decay=1e-4, ema=0.05, epsilon=1e-10, dropout=0.0, head_scale=0.05, mean_face=True, fused=10),
+               weight_decay=1e-4, ema=0.05, epsilon=1e-10, dropout=0.0, head_scale=0.05, mean_face=True,
+               steps_per_execution=10),
         # ACE-Net's published rates; batch and epochs are not known
         Recipe("ace", 256, epochs=100, batch_size=16, learning_rate=2.5e-4, decay="inverse", inverse=1e-6, epsilon=1e-8,
                augmentation=ACE_AUGMENTATION),
@@ -159,7 +162,7 @@ RECIPES = {
         Recipe("ace_short", 256, epochs=50, batch_size=16, learning_rate=1e-3, warm_up=0.03, decay="cosine", ema=0.05,
                augmentation=replace(ACE_AUGMENTATION, shift=0.12)),
         Recipe("original", 224, epochs=150, batch_size=32, learning_rate=1e-3, repeats=4),
-        Recipe("pixelwise", 224, epochs=1000, batch_size=16, learning_rate=1e-4, batch_norm=0.0, epoch_steps=1000,
+        Recipe("pixelwise", 224, epochs=1000, batch_size=16, learning_rate=1e-4, bn_fraction=0.0, epoch_steps=1000,
                patience=10, augmentation=PIXELWISE_AUGMENTATION),
         # the paper's moves in few steps
         Recipe("pixelwise_short", 112, epochs=14, batch_size=32, learning_rate=2e-3, repeats=4, warm_up=0.03,

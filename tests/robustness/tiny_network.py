@@ -7,13 +7,13 @@ import keras
 import methods
 
 
-def build_tiny(network, dataset, input_size, batch_norm):
+def build_tiny(network, dataset, input_size, bn_momentum):
     """Convolution, BatchNorm, dropout and a linear layer: every kind of state that a run must keep."""
     return keras.Sequential(
         [
             keras.Input((input_size, input_size, 3)),
             keras.layers.Conv2D(4, 3, strides=4),
-            keras.layers.BatchNormalization(momentum=batch_norm),
+            keras.layers.BatchNormalization(momentum=bn_momentum),
             keras.layers.ReLU(),
             keras.layers.Dropout(0.2),
             keras.layers.Flatten(),
