@@ -29,16 +29,17 @@ class Network:
     `spatial` adds the places that maps on the backbone give (networks/spatial_head.py).
 
     application: the Keras application that is its backbone; None for one of ours (networks/vgg.py, ace_net/model.py).
-    taps: its layers at an eighth and a sixteenth of the input, where heads that make maps take their shortcuts; none
-        where it has no use without its own head.
+    short_name: part of the names of weights files.
+    skip_layers: its layers at 1/8 and 1/16 of the input, which heatmap heads take as skip connections; none where the
+        network has a head of its own only.
     width: factor on every channel count of pixelwise/, of its backbone and of its heads.
     """
 
     arch: ModelArch
     application: str | None
     dropout: float
-    stem: str
-    taps: tuple[str, ...]
+    short_name: str
+    skip_layers: tuple[str, ...]
     input_size: int = 224
     head_scale: float = 1.0
     width: float = 1.0
@@ -48,14 +49,36 @@ class Network:
 NETWORKS = {
     network.arch: network
     for network in (
-        Network(ModelArch.MNV2, "MobileNetV2", dropout=0.1, stem="mnv2", taps=("block_5_add", "block_12_add")),
-        Network(ModelArch.EFNB0, "EfficientNetB0", dropout=0.5, stem="EF_0", taps=("block3b_add", "block5c_add")),
-        Network(ModelArch.EFNB3, "EfficientNetB3", dropout=0.5, stem="EF_3", taps=("block3c_add", "block5e_add")),
-        Network(ModelArch.RN50, "ResNet50", dropout=0.1, stem="rn50", taps=("conv3_block4_out", "conv4_block6_out")),
-        Network(ModelArch.DN121, "DenseNet121", dropout=0.1, stem="dn121", taps=("pool3_relu", "pool4_relu")),
-        Network(ModelArch.VGG19, None, dropout=0.1, stem="vgg19", taps=("pool3", "pool4")),
-        Network(ModelArch.VGG19S, None, dropout=0.1, stem="vgg19s", taps=("pool3", "pool4"), width=0.25),
-        Network(ModelArch.ACE, None, dropout=0.0, stem="ace", taps=(), input_size=256),
+        Network(
+            ModelArch.MNV2, "MobileNetV2", dropout=0.1, short_name="mnv2", skip_layers=("block_5_add", "block_12_add")
+        ),
+        Network(
+            ModelArch.EFNB0,
+            "EfficientNetB0",
+            dropout=0.5,
+            short_name="EF_0",
+            skip_layers=("block3b_add", "block5c_add"),
+        ),
+        Network(
+            ModelArch.EFNB3,
+            "EfficientNetB3",
+            dropout=0.5,
+            short_name="EF_3",
+            skip_layers=("block3c_add", "block5e_add"),
+        ),
+        Network(
+            ModelArch.RN50,
+            "ResNet50",
+            dropout=0.1,
+            short_name="rn50",
+            skip_layers=("conv3_block4_out", "conv4_block6_out"),
+        ),
+        Network(
+            ModelArch.DN121, "DenseNet121", dropout=0.1, short_name="dn121", skip_layers=("pool3_relu", "pool4_relu")
+        ),
+        Network(ModelArch.VGG19, None, dropout=0.1, short_name="vgg19", skip_layers=("pool3", "pool4")),
+        Network(ModelArch.VGG19S, None, dropout=0.1, short_name="vgg19s", skip_layers=("pool3", "pool4"), width=0.25),
+        Network(ModelArch.ACE, None, dropout=0.0, short_name="ace", skip_layers=(), input_size=256),
     )
 }
 
@@ -95,8 +118,8 @@ class CNNModel:
         network = arch if isinstance(arch, Network) else get_network(arch)
         size = input_size or network.input_size
         image = keras.Input((size, size, 3), name="image")  # (batch, size, size, 3)
-        trunk = backbone(network, image, bn_momentum)
-        features = keras.layers.GlobalAveragePooling2D(name="pool")(trunk.output)  # (batch, channels)
+        base = backbone(network, image, bn_momentum)
+        features = keras.layers.GlobalAveragePooling2D(name="pool")(base.output)  # (batch, channels)
         features = keras.layers.Dropout(network.dropout, name="dropout")(features)
         if network.head_scale != 1:
             features = keras.layers.Rescaling(network.head_scale, name=_SCALE)(features)
@@ -104,7 +127,7 @@ class CNNModel:
             output_len, kernel_initializer="he_uniform", dtype="float32", name=_LINEAR
         )(features)
         if network.spatial:
-            places = soft_argmax_branch(trunk, network.taps, output_len // 2, bn_momentum)
+            places = soft_argmax_branch(base, network.skip_layers, output_len // 2, bn_momentum)
             landmarks = keras.layers.Add(dtype="float32", name="sum")([landmarks, places])
         return keras.Model(image, landmarks, name=str(network.arch))
 
@@ -127,7 +150,7 @@ def backbone(network, image, bn_momentum) -> keras.Model:
     clone. Its explicit padding before strided layers stays; the "same" padding of other implementations adds the same
     pixels.
     """
-    if not network.taps:
+    if not network.skip_layers:
         raise ValueError(f"{network.arch} gives heatmaps, not landmarks. Received it for a method that regresses them")
     if network.application is None:
         return vgg19(image, network.width, bn_momentum)

@@ -18,8 +18,8 @@ import metrics
 from ace_net import metrics as ace_metrics
 from ace_net.config import CONTOUR_AUC, CONTOUR_TRUTH_FILE, FINE_THRESHOLD
 from ace_net.decode import decode_landmarks, decode_outlines
-from ace_net.face_outlines import outlines_of
-from ace_net.outlines import OUTLINE_LAYOUT, anchors_of, contours_of, entry_of, known
+from ace_net.face_outlines import get_outlines
+from ace_net.outlines import OUTLINE_LAYOUT, entry_of, finite, get_anchors, get_contours
 from ace_net.targets import MAPS, encode_full, encode_landmarks, encode_weak
 from config import (
     ACR_LAMBDA,
@@ -212,10 +212,10 @@ class ContourCodec(Codec):
             )
 
     def points(self, faces, data_dir):
-        return outlines_of(faces, data_dir, sparse=self.sparse)
+        return get_outlines(faces, data_dir, sparse=self.sparse)
 
     def truth(self, faces, data_dir):
-        return outlines_of(faces, data_dir)
+        return get_outlines(faces, data_dir)
 
     def errors(self, predicted, truth, faces):
         return ace_metrics.outline_nme(predicted, truth)
@@ -237,10 +237,10 @@ class ContourCodec(Codec):
         }
 
     def landmarks(self, points):
-        return [known(anchors_of(face)) for face in points]
+        return [finite(get_anchors(face)) for face in points]
 
     def region(self, points):
-        return contours_of(points).reshape(len(points), -1, 2)
+        return get_contours(points).reshape(len(points), -1, 2)
 
     def outlines(self, points):
         return points
@@ -385,7 +385,13 @@ def make_upright_acr_loss(data_dir: PathLike, dataset: Dataset, crop: str, **opt
     landmarks = np.array([face["landmarks"] for face in faces if face["split"] == "train"])  # (faces, points, 2)
     recipe = get_recipe(dataset)
     labels = normalised_labels(
-        landmarks, dataset.layout.partners, get_crop(crop), recipe.input_size, recipe.augmentation, copies=0, seed=SEED
+        landmarks,
+        dataset.layout.partners,
+        get_crop(crop),
+        recipe.input_size,
+        recipe.augmentation,
+        augmented_copies=0,
+        seed=SEED,
     )  # (faces, 2 * points)
     return ACRLoss([ShapeModel(percentage).fit(labels) for percentage in PCA_PERCENTAGES], **options)
 

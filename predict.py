@@ -23,7 +23,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from ace_net.outlines import contour_map_of
+from ace_net.outlines import get_contour_map
 from inference.config import CAMERA
 from inference.face_detector import DETECTORS, BoxesFromFile, get_detector
 from inference.face_tracker import FaceTracker
@@ -115,7 +115,7 @@ class Job:
             with Video(name) as video:
                 with atomic_write(self._drawn_path(name.replace(":", "_"), ".mp4")) as temporary:
                     self._write_video(name, video, temporary, results)
-                video.check_whole(self.frames)
+                video.check_complete(self.frames)
             self.videos += 1
         except PROBLEMS as problem:
             self._fail(name, problem)
@@ -138,7 +138,7 @@ class Job:
         if not path.exists():  # no frame was written
             if self.interrupted:
                 raise KeyboardInterrupt
-            video.check_whole(self.frames)
+            video.check_complete(self.frames)
 
     def _fail(self, name: str, problem: Exception) -> None:
         """Tells what is wrong with an input. A full disk is wrong with all: it ends the run, and old files stay."""
@@ -246,7 +246,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 f"{predictor.network.path} predicts contours, which are written as JSON; --format json is right"
             )
         if options.contours and predictor.network.codec.complete:
-            contour_map_of(predictor.layout)
+            get_contour_map(predictor.layout)
         job = Job(predictor, options.out, not options.no_smoothing, options.frames, options.contours)
         with atomic_write(path) as temporary:
             with FORMATS[options.format](temporary, predictor.network.points) as results:

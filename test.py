@@ -21,7 +21,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ace_net.outlines import CURVES, outlines_of_landmarks
+from ace_net.outlines import CURVES, join_landmarks
 from config import CROPS, DATA_DIR, DEFAULT_CROP, Crop, DatasetName, get_crop
 from evaluation.contours import evaluate_landmark_file
 from evaluation.evaluator import predict_faces, print_evaluation, write_evaluation
@@ -102,7 +102,7 @@ class Test:
         predicted = predict_faces(model, codec, faces, chosen, flip=flip, progress=True, layout=layout).round(DECIMALS)
         facts = {"weights": path.name, "crop": chosen.name, "split": split, "flip": flip}
         if contours:
-            predicted, codec = outlines_of_landmarks(predicted, layout, contours, sparse), ContourCodec()
+            predicted, codec = join_landmarks(predicted, layout, contours, sparse), ContourCodec()
             facts |= {"contours": contours, "sparse": sparse}
 
         # Evaluate and write

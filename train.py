@@ -48,7 +48,7 @@ from face_datasets.records import FaceRecords
 from methods import METHODS, get_method
 from pca_utility import labels_digest, labels_folder
 from test import Test
-from training.batches import AugmentedBatches, CPUAugmentation, RecordBatches, TrainingBatches
+from training.batches import AugmentedBatches, BalancedBins, CPUAugmentation, Shuffled, stream_order
 from training.callbacks import Checkpoint, Progress, Snapshots, StopOnNaN, log_csv, patience_exhausted
 from training.checkpoint import EMAWeights, TrainingState
 from training.device_augmentation import GPUAugmentation
@@ -59,7 +59,7 @@ from training.run_record import in_todays_words, open_run
 from utils.files import folder_lock, write_text
 
 HEADS = {"pooled": False, "spatial": True}  # whether maps say where, see networks/spatial_head.py
-AUGMENT_ON = {"cpu": CPUAugmentation, "gpu": GPUAugmentation}  # where the moved faces are made
+AUGMENT_ON = {"cpu": CPUAugmentation, "gpu": GPUAugmentation}
 LEAST = {"epochs": 1, "input_size": 1, "batch_size": 1, "learning_rate": 0, "seed": 0, "max_faces": 1}
 
 
@@ -291,10 +291,11 @@ class Train:
     def _shown(self, batches: AugmentedBatches, held_out: FaceDataset) -> dict:
         """What the run is shown, for its record: summaries of the faces, of their pose bins, and of the labels whose
         eigenbases the loss looks through."""
-        shown = {"train": batches.faces.fingerprint(), "validation": held_out.fingerprint()}
+        shown = {"train": batches.source.fingerprint(), "validation": held_out.fingerprint()}
         if self.method.balance:
-            shown["pose_bins"] = {"n": [len(members) for members in batches.bins], "shown": batches.per_bin}
-            print(f"pose bins of {shown['pose_bins']['n']} faces; a round shows {batches.per_bin} of each")
+            order = batches.order
+            shown["pose_bins"] = {"n": [len(members) for members in order.bins], "shown": order.per_bin}
+            print(f"pose bins of {shown['pose_bins']['n']} faces; a pass shows {order.per_bin} of each")
         if self.method.uses_labels:
             labels = labels_folder(self.data_dir, self.dataset, self.crop.name)
             shown["labels"] = {"sha256": labels_digest(labels, self.dataset)}
@@ -309,34 +310,32 @@ class Train:
             draw_curves(folder / CURVES_FILE, state.rows, self.method.codec.metric, self.dataset.normaliser)
 
     def batches(self) -> AugmentedBatches:
-        """The training faces, moved anew in every batch."""
-        shared = {
-            "crop": self.crop,
-            "recipe": self.recipe,
-            "encode": self.method.codec.encode,
-            "seed": self.seed,
-            "sampler": AUGMENT_ON[self.augment_on],
-            "workers": self.workers,
-        }
+        """Return the batches of augmented training faces."""
+        size = self.recipe.input_size
+        shared = {"crop": self.crop, "recipe": self.recipe, "encode": self.method.codec.encode, "seed": self.seed}
+        shared |= {"workers": self.workers}
         if self.stream:
-            return RecordBatches(FaceRecords(self.data_dir, self.dataset, self.recipe.input_size), **shared)
-        faces = load_faces(self.data_dir, self.dataset.name, "train", self.recipe.input_size)
+            records = FaceRecords(self.data_dir, self.dataset, size)
+            order = stream_order(len(records), self.seed)
+            return AugmentedBatches(records, order, CPUAugmentation(size), **shared)
+        faces = load_faces(self.data_dir, self.dataset.name, "train", size)
         if self.max_faces is not None:
             faces = faces.random_subset(self.max_faces, SEED)  # the same faces for every seed, so that runs compare
-        companions = [name for name in self.method.auxiliary_datasets if name != self.dataset.name]
-        others = [dataset.name for dataset in self.extra_datasets if dataset.name not in companions]
-        more = [load_faces(self.data_dir, name, "train", self.recipe.input_size) for name in others + companions]
-        sources = [faces, *more]
+        auxiliary = [name for name in self.method.auxiliary_datasets if name != self.dataset.name]
+        extra = [dataset.name for dataset in self.extra_datasets if dataset.name not in auxiliary]
+        sources = [faces, *(load_faces(self.data_dir, name, "train", size) for name in extra + auxiliary)]
         faces = functools.reduce(FaceDataset.concatenate, sources)
-        balanced = {}
         if self.method.balance:
-            balanced = {"bins": pose_bins(faces.landmarks, self.dataset.pose_mode), "balance": self.method.balance}
-        elif companions:  # each of them is a bin, all other faces are one
-            ends = np.cumsum([len(source) for source in sources])[len(others) : -1]
-            balanced = {"bins": np.split(np.arange(len(faces)), ends), "balance": max}
+            order = BalancedBins(pose_bins(faces.landmarks, self.dataset.pose_mode), self.method.balance, self.seed)
+        elif auxiliary:  # each auxiliary data set is a bin, all other faces are one
+            ends = np.cumsum([len(source) for source in sources])[len(extra) : -1]
+            order = BalancedBins(np.split(np.arange(len(faces)), ends), max, self.seed)
+        else:
+            order = Shuffled(len(faces), self.seed)
+        augment = GPUAugmentation(faces, size) if self.augment_on == "gpu" else CPUAugmentation(size)
         points = np.concatenate([self.method.codec.points(source, self.data_dir) for source in sources])
         layout = self.method.codec.layout(self.dataset)
-        return TrainingBatches(faces, points=points, layout=layout, **balanced, **shared)
+        return AugmentedBatches(faces, order, augment, layout=layout, points=points, **shared)
 
     def compiled(self, steps_per_epoch: int) -> tuple[keras.Model, keras.losses.Loss]:
         """What `fit` trains, a new network or what the method makes of it, compiled, and its loss."""
@@ -489,7 +488,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     started = time.time()
     try:
         dataset = get_dataset(options.dataset)
-        stem = f"{dataset.name}_{get_network(options.arch).stem}_{options.method}"
+        stem = f"{dataset.name}_{get_network(options.arch).short_name}_{options.method}"
         save_path = Path(options.save_path or _free_folder(stem))
         if (options.input_size or get_recipe(dataset, options.recipe).input_size) <= SINGLE_THREADED_MAX_INPUT:
             _single_threaded_ops()  # before a distribution starts TensorFlow

@@ -13,7 +13,7 @@ import numpy as np
 
 from ace_net.config import CONTOUR_POINTS, CONTOUR_WIDTH, FINE_STRIDE
 from ace_net.filters import filters
-from ace_net.outlines import resampled
+from ace_net.outlines import resample
 from config import ANCHORS, CONTOURS
 from image_utility import from_grid
 
@@ -232,7 +232,7 @@ def extract(maps: np.ndarray, stride: int = FINE_STRIDE, sigma: int = EXTRACTION
             outline.append(np.full((CONTOUR_POINTS, 2), np.nan))
             continue
         axis = 1 if name == "nose ridge" else 0
-        outline.append(resampled(line if line[0, axis] <= line[-1, axis] else line[::-1]))
+        outline.append(resample(line if line[0, axis] <= line[-1, axis] else line[::-1]))
     return from_grid(np.concatenate(outline), stride)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ace_net.config import CONTOUR_POINTS
-from ace_net.outlines import contour_map_of, resampled, vertices
+from ace_net.outlines import from_landmarks, get_contour_map, resample
 from config import CONTOURS
 from face_datasets.catalogue import SYNTHETIC_SEEDS
 from face_datasets.face_dataset import FaceDataset, read_index
@@ -17,7 +17,7 @@ from face_datasets.readers.synthetic import renderer_digest
 from utils.files import atomic_write, folder_lock
 
 
-def outlines_of(faces: FaceDataset, data_dir: str | os.PathLike, sparse: bool = False) -> np.ndarray:
+def get_outlines(faces: FaceDataset, data_dir: str | os.PathLike, sparse: bool = False) -> np.ndarray:
     """All that is known of the anchors and contours of prepared faces.
 
     Args:
@@ -33,14 +33,14 @@ def outlines_of(faces: FaceDataset, data_dir: str | os.PathLike, sparse: bool = 
     if faces.dataset.rendered:
         size = read_index(data_dir, faces.dataset)["options"]["size"]
         return _rendered(faces, Path(data_dir)) * size - 0.5
-    contour_map = contour_map_of(faces.dataset.layout)
-    return vertices(faces.landmarks, contour_map.sparse(SPARSE_LANDMARKS) if sparse else contour_map)
+    contour_map = get_contour_map(faces.dataset.layout)
+    return from_landmarks(faces.landmarks, contour_map.sparse(SPARSE_LANDMARKS) if sparse else contour_map)
 
 
 def _rendered(faces: FaceDataset, data_dir: Path) -> np.ndarray:
     """Outlines of rendered faces in sides of their pictures, from their seeds; kept beside the index, since they take
     12 ms a face."""
-    seeds = [seed_of(name) for name in faces.names]
+    seeds = [get_seed(name) for name in faces.names]
     key = f"{renderer_digest()} {CONTOUR_POINTS}"
     path = data_dir / faces.dataset.name / "outlines" / f"{faces.split}.npz"
     stored = _read(path, key)
@@ -54,7 +54,7 @@ def _rendered(faces: FaceDataset, data_dir: Path) -> np.ndarray:
     return np.stack([stored[seed] for seed in seeds]).astype(np.float64)
 
 
-def seed_of(name: str) -> int:
+def get_seed(name: str) -> int:
     """The seed of a rendered face, from its name in the data set."""
     part, number = name.split("/")
     return SYNTHETIC_SEEDS[part] + int(number)
@@ -87,4 +87,4 @@ def rendered_outline(seed: int) -> np.ndarray:
     from synthetic_faces.face import get_outline
 
     anchors, contours = get_outline(seed)
-    return np.concatenate([anchors, *(resampled(contours[name]) for name in CONTOURS)])
+    return np.concatenate([anchors, *(resample(contours[name]) for name in CONTOURS)])

@@ -18,18 +18,18 @@ OUTLINE = len(ANCHORS) + len(CONTOURS) * CONTOUR_POINTS
 CURVES = ("line", "interp")  # how landmarks are joined: by straight lines, or by quadratic splines
 
 
-def anchors_of(outline: np.ndarray) -> np.ndarray:
+def get_anchors(outline: np.ndarray) -> np.ndarray:
     """The anchors (..., 12, 2) of outlines (..., OUTLINE, 2)."""
     return outline[..., : len(ANCHORS), :]
 
 
-def contours_of(outline: np.ndarray) -> np.ndarray:
+def get_contours(outline: np.ndarray) -> np.ndarray:
     """The contours (..., 13, CONTOUR_POINTS, 2) of outlines (..., OUTLINE, 2)."""
     lines = outline[..., len(ANCHORS) :, :]
     return lines.reshape(*lines.shape[:-2], len(CONTOURS), CONTOUR_POINTS, 2)
 
 
-def known(line: np.ndarray) -> np.ndarray:
+def finite(line: np.ndarray) -> np.ndarray:
     """The vertices (n, 2) of a contour (CONTOUR_POINTS, 2) that are there."""
     return line[np.isfinite(line).all(axis=-1)]
 
@@ -77,7 +77,7 @@ OUTLINE_LAYOUT = Layout(
 # --------------------------------------------------------------------------------------------------------------------
 
 
-def contour_map_of(layout: Layout) -> ContourMap:
+def get_contour_map(layout: Layout) -> ContourMap:
     """The layout's contour map.
 
     Raises:
@@ -90,7 +90,7 @@ def contour_map_of(layout: Layout) -> ContourMap:
     return layout.contour_map
 
 
-def vertices(landmarks: np.ndarray, contour_map: ContourMap) -> np.ndarray:
+def from_landmarks(landmarks: np.ndarray, contour_map: ContourMap) -> np.ndarray:
     """What landmarks (n, points, 2) say of anchors and contours: outlines (n, OUTLINE, 2), their contours known at the
     landmarks only."""
     outlines = np.full((len(landmarks), OUTLINE, 2), np.nan)
@@ -100,13 +100,13 @@ def vertices(landmarks: np.ndarray, contour_map: ContourMap) -> np.ndarray:
         for place, vertex in zip(_places(name), line, strict=False):
             outlines[:, place] = landmarks[:, list(vertex)].mean(axis=1)
     for outline, face in zip(outlines, landmarks, strict=True):
-        level = _levelled(face, contour_map.rings)
+        level = _derotate(face, contour_map.rings)
         for ring, lines, ends in _placed(level, contour_map.rings):
-            _cut(outline, face[list(ring)], level[list(ring)], lines, ends)
+            _split_ring(outline, face[list(ring)], level[list(ring)], lines, ends)
     return outlines
 
 
-def _levelled(face: np.ndarray, rings) -> np.ndarray:
+def _derotate(face: np.ndarray, rings) -> np.ndarray:
     """A face (points, 2) turned so that the line between the middles of its eyes is level, the image's left one left;
     as it is where the rings are not those of two eyes."""
     eyes = [face[list(ring)].mean(axis=0) for ring, lines, _ in rings if " eye " in f" {lines[0]}"]
@@ -131,7 +131,7 @@ def _placed(level: np.ndarray, rings) -> list:
     return placed
 
 
-def _cut(
+def _split_ring(
     outline: np.ndarray, ring: np.ndarray, level: np.ndarray, lines: tuple[str, str], ends: tuple[str, str]
 ) -> None:
     """Cuts a closed line (n, 2), given as it is and level, at its left and right end, and enters what it consists
@@ -151,20 +151,22 @@ def _between(count: int, first: int, last: int) -> np.ndarray:
     return (first + np.arange((last - first) % count + 1)) % count
 
 
-def outlines_of_landmarks(landmarks: np.ndarray, layout: Layout, curve: str, sparse: bool = False) -> np.ndarray:
+def join_landmarks(landmarks: np.ndarray, layout: Layout, curve: str, sparse: bool = False) -> np.ndarray:
     """Landmarks (n, points, 2) of a layout joined to anchors and contours: (n, OUTLINE, 2).
 
     Args:
-        curve, sparse: as `joined` and `outlines_of` take them.
+        curve, sparse: as `joined` and `get_outlines` take them.
 
     Raises:
         ValueError: an unknown curve, or landmarks that draw no contours.
     """
-    contour_map = contour_map_of(layout)
-    return joined(vertices(landmarks, contour_map.sparse(SPARSE_LANDMARKS) if sparse else contour_map), curve)
+    contour_map = get_contour_map(layout)
+    return interpolate(
+        from_landmarks(landmarks, contour_map.sparse(SPARSE_LANDMARKS) if sparse else contour_map), curve
+    )
 
 
-def joined(outlines: np.ndarray, curve: str) -> np.ndarray:
+def interpolate(outlines: np.ndarray, curve: str) -> np.ndarray:
     """Outlines (n, OUTLINE, 2) whose contours are drawn through their vertices, all their places taken.
 
     Args:
@@ -176,8 +178,8 @@ def joined(outlines: np.ndarray, curve: str) -> np.ndarray:
     if curve not in CURVES:
         raise ValueError(f"unknown curve. Received {curve!r}; known: {', '.join(CURVES)}")
     drawn = np.array(outlines)
-    for line in itertools.chain.from_iterable(contours_of(drawn)):  # a view, so it writes into `drawn`
-        points = known(line)
+    for line in itertools.chain.from_iterable(get_contours(drawn)):  # a view, so it writes into `drawn`
+        points = finite(line)
         if len(points) > 1:
             line[:] = _drawn(points, curve)
     return drawn
@@ -201,7 +203,7 @@ def _drawn(points: np.ndarray, curve: str) -> np.ndarray:
     return make_interp_spline(at[apart], points[apart], k=2)(places)
 
 
-def resampled(line: np.ndarray, count: int = CONTOUR_POINTS) -> np.ndarray:
+def resample(line: np.ndarray, count: int = CONTOUR_POINTS) -> np.ndarray:
     """`count` points (count, 2), evenly along a line (n, 2); its ends stay."""
     at = np.append(0, np.cumsum(np.linalg.norm(np.diff(line, axis=0), axis=-1)))
     even = np.linspace(0, at[-1], count)
@@ -213,8 +215,8 @@ def resampled(line: np.ndarray, count: int = CONTOUR_POINTS) -> np.ndarray:
 # --------------------------------------------------------------------------------------------------------------------
 
 
-def entry_of(outline: np.ndarray, decimals: int) -> dict:
+def to_entry(outline: np.ndarray, decimals: int) -> dict:
     """An outline as JSON has it: {"anchors": {name: [x, y] or null}, "contours": {name: [[x, y], ...]}}."""
-    anchors = [None if np.isnan(place).any() else place.round(decimals).tolist() for place in anchors_of(outline)]
-    lines = [known(line).round(decimals).tolist() for line in contours_of(outline)]
+    anchors = [None if np.isnan(place).any() else place.round(decimals).tolist() for place in get_anchors(outline)]
+    lines = [finite(line).round(decimals).tolist() for line in get_contours(outline)]
     return {"anchors": dict(zip(ANCHORS, anchors, strict=True)), "contours": dict(zip(CONTOURS, lines, strict=True))}

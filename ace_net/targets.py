@@ -9,7 +9,7 @@ near a line are ever looked at: heat ends at sigma / sqrt(2).
 import numpy as np
 
 from ace_net.config import COARSE_STRIDE, CONTOUR_WIDTH, FAR, FINE_STRIDE, LINE_SAMPLES
-from ace_net.outlines import anchors_of, contours_of, known, resampled
+from ace_net.outlines import finite, get_anchors, get_contours, resample
 from config import ANCHORS, CONTOURS
 from image_utility import to_grid
 
@@ -77,7 +77,7 @@ def _near(pieces: np.ndarray, maps: np.ndarray, shape: tuple, reach: float) -> t
 def segments(outlines: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The pieces (pieces, 2, 2) of outlines (batch, OUTLINE, 2), anchors among them, and the map of each, (pieces,)."""
     maps = np.arange(len(outlines) * MAPS).reshape(-1, MAPS)
-    places, lines = anchors_of(outlines), contours_of(outlines)
+    places, lines = get_anchors(outlines), get_contours(outlines)
     here = np.isfinite(places).all(axis=-1)  # (batch, anchors)
     begin, end = lines[..., :-1, :], lines[..., 1:, :]
     whole = np.isfinite(begin).all(axis=-1) & np.isfinite(end).all(axis=-1)  # (batch, contours, vertices - 1)
@@ -89,7 +89,7 @@ def segments(outlines: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def annotated(outlines: np.ndarray) -> np.ndarray:
     """Which maps (batch, MAPS), float32 0 or 1, outlines (batch, OUTLINE, 2) say anything of; one place is no line."""
-    places, lines = np.isfinite(anchors_of(outlines)), np.isfinite(contours_of(outlines))
+    places, lines = np.isfinite(get_anchors(outlines)), np.isfinite(get_contours(outlines))
     return np.concatenate([places.all(axis=-1), lines.all(axis=-1).sum(axis=-1) > 1], axis=1).astype(np.float32)
 
 
@@ -116,7 +116,7 @@ def weak_targets(outlines: np.ndarray, size: int, stride: int) -> np.ndarray:
     """
     side, batch = size // stride, len(outlines)
     grid = to_grid(outlines, stride)
-    lines = contours_of(grid)
+    lines = get_contours(grid)
     here = np.isfinite(lines).all(axis=-1)  # (batch, contours, vertices)
     weak = (here.sum(axis=-1) > 1) & ~here.all(axis=-1)  # (batch, contours)
     pieces, maps = segments(grid)
@@ -133,14 +133,14 @@ def weak_targets(outlines: np.ndarray, size: int, stride: int) -> np.ndarray:
     landmarks = np.concatenate([np.where(here[..., None], lines, 0), (here & weak[..., None])[..., None]], axis=-1)
     samples = np.zeros((batch, len(CONTOURS), LINE_SAMPLES, 4))
     for face, contour in np.argwhere(weak):
-        samples[face, contour] = _samples(known(lines[face, contour]))
+        samples[face, contour] = _samples(finite(lines[face, contour]))
     parts = [heat, annotated(outlines) * ~is_weak, weak, landmarks, samples]
     return np.concatenate([np.asarray(part, np.float32).reshape(batch, -1) for part in parts], axis=1)
 
 
 def _samples(line: np.ndarray) -> np.ndarray:
     """Places evenly along a line (n, 2), with the unit normal of their piece: (LINE_SAMPLES, 4)."""
-    places = resampled(line, LINE_SAMPLES)
+    places = resample(line, LINE_SAMPLES)
     lengths = np.linalg.norm(np.diff(line, axis=0), axis=-1)
     ends = np.cumsum(lengths)
     piece = np.searchsorted(ends, np.linspace(0, ends[-1], LINE_SAMPLES)).clip(max=len(lengths) - 1)

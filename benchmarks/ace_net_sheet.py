@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 
 from ace_net.config import FINE_STRIDE
 from ace_net.face_outlines import rendered_outline
-from ace_net.outlines import CURVES, anchors_of, contours_of, outlines_of_landmarks
+from ace_net.outlines import CURVES, get_anchors, get_contours, join_landmarks
 from ace_net.targets import MAPS, heatmaps, segments
 from config import get_crop
 from evaluation.plots import DPI, FACE_INCHES, PREDICTION_COLOUR
@@ -41,7 +41,7 @@ def predicted(network: LandmarkNetwork, face: SyntheticFace) -> tuple[np.ndarray
     images = to_network(crops)
     points = transform(network.predict(images), invert(matrices))
     if network.codec.complete:
-        return outlines_of_landmarks(points, network.layout, "line")[0], None
+        return join_landmarks(points, network.layout, "line")[0], None
     return points[0], coloured(np.asarray(network.run(images)[-1][0]))
 
 
@@ -64,7 +64,7 @@ def draw_sheet(path: Path, weights: Sequence[str]) -> None:
     for seed in range(FIRST_SEED, FIRST_SEED + FACES):
         face = render_face(seed, SIZE)
         truth, landmarks = rendered_outline(seed) * SIZE - 0.5, face.landmarks()[None]
-        joined = {curve: outlines_of_landmarks(landmarks, LAYOUT_68, curve)[0] for curve in CURVES}
+        joined = {curve: join_landmarks(landmarks, LAYOUT_68, curve)[0] for curve in CURVES}
         row = {f"68 landmarks, {curve}": (face.image, outline) for curve, outline in joined.items()}
         heat = coloured(heatmaps(*segments(to_grid(truth, FINE_STRIDE)[None]), (1, SIZE // 2, SIZE // 2, MAPS))[0])
         for file, network in networks.items():
@@ -81,9 +81,9 @@ def draw_sheet(path: Path, weights: Sequence[str]) -> None:
             if row is rows[0]:
                 axes.set_title(title, fontsize=9)
             if outline is not None:
-                for contour in contours_of(outline):
+                for contour in get_contours(outline):
                     axes.plot(*contour.T, color=PREDICTION_COLOUR, linewidth=0.8)
-                axes.plot(*anchors_of(outline).T, ".", color="#ffe000", markersize=3)
+                axes.plot(*get_anchors(outline).T, ".", color="#ffe000", markersize=3)
                 axes.set(xlim=(-0.5, SIZE - 0.5), ylim=(SIZE - 0.5, -0.5))
     with atomic_write(path) as temporary:
         figure.savefig(temporary)

@@ -19,7 +19,7 @@ import numpy as np
 from ace_net.config import FINE_STRIDE, LANDMARK_WEIGHT, LINE_WEIGHT
 from ace_net.face_outlines import rendered_outline
 from ace_net.losses import parts_of, terms
-from ace_net.outlines import contour_map_of, vertices
+from ace_net.outlines import from_landmarks, get_contour_map
 from ace_net.targets import MAPS, encode_weak, heatmaps, segments, weak_targets
 from config import DATA_DIR
 from face_datasets.catalogue import SYNTHETIC_SEEDS
@@ -66,7 +66,7 @@ def perfect_sizes() -> dict[str, dict[str, float]]:
     and lines are those of the targets, and "true contours", which pass through the landmarks as well."""
     seeds = range(SYNTHETIC_SEEDS["test"], SYNTHETIC_SEEDS["test"] + PERFECT_FACES)
     landmarks = np.stack([get_landmarks(seed) for seed in seeds]) * PERFECT_SIZE - 0.5
-    told = vertices(landmarks, contour_map_of(LAYOUT_68))
+    told = from_landmarks(landmarks, get_contour_map(LAYOUT_68))
     exact = np.stack([rendered_outline(seed) for seed in seeds]) * PERFECT_SIZE - 0.5
     targets = weak_targets(told, PERFECT_SIZE, FINE_STRIDE)
     side, rows = PERFECT_SIZE // FINE_STRIDE, {}

@@ -22,7 +22,7 @@ from face_datasets.face_dataset import FaceDataset, load_faces, read_index
 from face_datasets.records import FaceRecords
 from face_datasets.stored_faces import store_records
 from methods import encode_regression
-from training.batches import RecordBatches, TrainingBatches
+from training.batches import AugmentedBatches, CPUAugmentation, Shuffled, stream_order
 from training.recipes import get_recipe
 from utils.files import write_json
 from utils.processes import peak_memory
@@ -50,12 +50,14 @@ def measure(way: str, data_dir: str, dataset_name: str, times: int, batches: int
     before = peak_memory()
     if way == "records":
         faces = FaceRecords(data_dir, dataset, recipe.input_size)
-        made = RecordBatches(faces, crop, recipe, encode_regression, SEED)
+        order = stream_order(len(faces), SEED)
     else:
         faces = load_faces(data_dir, dataset_name, "train", recipe.input_size)
         if times > 1:  # arrays of their own, as of other faces
             faces = faces_over(faces, times)
-        made = TrainingBatches(faces, crop, recipe, encode_regression, SEED)
+        order = Shuffled(len(faces), SEED)
+    augment = CPUAugmentation(recipe.input_size)
+    made = AugmentedBatches(faces, order, augment, crop, recipe, encode_regression, SEED)
     made[0]
     started = time.perf_counter()
     for step in range(batches):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ace_net.outlines import outlines_of_landmarks
+from ace_net.outlines import join_landmarks
 from config import DEFAULT_CROP, get_crop
 from evaluation.evaluator import FIGURE_CROP_SIZE, print_evaluation, write_evaluation
 from face_datasets.catalogue import Dataset
@@ -51,7 +51,7 @@ def evaluate_landmark_file(
     if lacking:
         raise ValueError(f"{path} lacks {len(lacking)} of {len(faces)} faces. Received no landmarks of {lacking[0]!r}")
     landmarks = np.stack([by_name.get(name, by_name.get(Path(name).name)).landmarks for name in faces.names])
-    outlines = outlines_of_landmarks(landmarks, LAYOUT_68, contours, sparse).round(DECIMALS)
+    outlines = join_landmarks(landmarks, LAYOUT_68, contours, sparse).round(DECIMALS)
     truth = codec.truth(faces, data_dir)
     evaluation = codec.evaluate(outlines, truth, faces)
     evaluation |= {"landmarks": Path(path).name, "split": split, "contours": contours, "sparse": sparse}

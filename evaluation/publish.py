@@ -50,8 +50,8 @@ def shipped_path(settings: dict, folder: str | os.PathLike = WEIGHTS_DIR) -> Pat
     sized = ("" if size == network.input_size else f"_{size}") + "_spatial" * bool(settings["recipe"].get("spatial"))
     name = SHIPPED_NAMES.get(settings["method"], settings["method"])
     title = settings["dataset"].lower()
-    file = f"{title}_{network.stem.replace('_', '')}{sized}_{name}.keras"
-    return Path(folder) / title / f"{network.stem}{sized}" / file
+    file = f"{title}_{network.short_name.replace('_', '')}{sized}_{name}.keras"
+    return Path(folder) / title / f"{network.short_name}{sized}" / file
 
 
 def ship(

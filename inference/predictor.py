@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ace_net.outlines import outlines_of_landmarks
+from ace_net.outlines import join_landmarks
 from config import EVALUATION_BATCH, SETTINGS_FILE, WEIGHTS_DIR, get_crop
 from face_datasets.catalogue import DATASETS, get_dataset
 from image_utility import crop_image, in_sight, landmark_box, overlap, to_network
@@ -149,7 +149,7 @@ class Predictor:
 
     def _join(self, face: Face) -> Face:
         """The face with splines through its landmarks."""
-        return replace(face, outline=outlines_of_landmarks(face.landmarks[None], self.layout, "interp")[0])
+        return replace(face, outline=join_landmarks(face.landmarks[None], self.layout, "interp")[0])
 
     def crop(
         self, images: Sequence[np.ndarray], around: Sequence[np.ndarray], copies: tuple[View, ...]

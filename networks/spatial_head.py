@@ -1,12 +1,12 @@
-"""A head that says where: one map for each landmark, and the mean place of what is bright in it.
+"""Spatial soft-argmax head (integral regression, Sun et al., ECCV 2018).
 
-Pooled features say what is in a picture but hardly where. Here the backbone's features are enlarged step by step,
-joined by those of its shortcuts at a sixteenth and an eighth of the input (`Network.taps`), and become one map of a
-fourth of the input for each landmark. The softmax of a map is a distribution over the crop, its mean is a place
-(integral regression, Sun et al., ECCV 2018; soft-argmax). Coordinates come out, so every loss of coordinates trains it.
+Global average pooling discards positions. This branch upsamples the backbone's last features step by step, adds those
+of its skip connections at 1/16 and 1/8 of the input (`Network.skip_layers`), and ends in one heatmap for each landmark
+at 1/4 of the input resolution. The soft-argmax of a heatmap is the expectation of the position under its softmax, so
+that coordinates come out and every loss on coordinates trains it.
 
-What the maps give is added to the pooled head, which starts at the mean face and can say what no mean can: that a
-landmark lies outside the crop.
+The result is added to the pooled head, which starts at the mean face and can predict landmarks outside the crop, as no
+expectation over the crop can.
 """
 
 import keras
@@ -52,23 +52,26 @@ class SoftArgmax(layers.Layer):
         return {**super().get_config(), "size": self.size, "stride": self.stride}
 
 
-def soft_argmax_branch(trunk: keras.Model, taps: tuple[str, ...], points: int, bn_momentum: float):
+def soft_argmax_branch(backbone: keras.Model, skip_layers: tuple[str, ...], points: int, bn_momentum: float):
     """The places (batch, 2 * points), as targets, that maps on a backbone give; near the crop's centre at the start.
 
     Args:
-        trunk: a network of cnn_model.backbone. taps: names of its layers at an eighth and a sixteenth of the input.
+        backbone: a network of cnn_model.backbone.
+        skip_layers: names of its layers at 1/8 and 1/16 of the input.
         bn_momentum: momentum of BatchNorm's moving statistics.
     """
-    features = _reduced(trunk.output, bn_momentum)
-    for tap in reversed(taps):
-        shortcut = trunk.get_layer(tap).output
+    features = _reduced(backbone.output, bn_momentum)
+    for name in reversed(skip_layers):
+        shortcut = backbone.get_layer(name).output
         features = cut(layers.UpSampling2D(2, interpolation="bilinear")(features), shortcut.shape[1])
         features = _mixed(layers.Add()([features, _reduced(shortcut, bn_momentum)]), bn_momentum)
-    features = cut(layers.UpSampling2D(2, interpolation="bilinear")(features), -(-trunk.input_shape[1] // MAP_STRIDE))
+    features = cut(
+        layers.UpSampling2D(2, interpolation="bilinear")(features), -(-backbone.input_shape[1] // MAP_STRIDE)
+    )
     features = _mixed(features, bn_momentum)
     start = keras.initializers.RandomNormal(stddev=MAP_SPREAD)
     maps = layers.Conv2D(points, 1, kernel_initializer=start, dtype="float32", name=MAPS_LAYER)(features)
-    return SoftArgmax(trunk.input_shape[1], name="places")(maps)
+    return SoftArgmax(backbone.input_shape[1], name="places")(maps)
 
 
 def _reduced(features, bn_momentum: float):

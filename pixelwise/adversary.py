@@ -25,7 +25,7 @@ def build_discriminator(outputs: int, bn_momentum: float = 0.9) -> keras.Model:
     return keras.Model(shape, layers.Dense(1, dtype="float32", name="logit")(features), name="discriminator")
 
 
-def shapes_of(log_probabilities):
+def soft_shapes(log_probabilities):
     """The shape (batch, 2 * points), flat targets, that a classifying network's output stands for, with a gradient."""
     return from_pixels(class_soft_argmax(log_probabilities), log_probabilities.shape[1])
 
@@ -77,7 +77,7 @@ class Adversarial(keras.Model):
         images, truth, _ = keras.utils.unpack_x_y_sample_weight(data)
         with tf.GradientTape() as tape:
             maps = self.network(images, training=True)
-            shapes = shapes_of(maps)
+            shapes = soft_shapes(maps)
             tf.cond(
                 tf.equal(self.optimizer.iterations % DETECTOR_STEPS, 0),
                 lambda: self._discriminate(truth, tf.stop_gradient(shapes)),

@@ -43,7 +43,7 @@ def build_cascade(network: Network, dataset: Dataset, input_size: int, bn_moment
         displacement, features = _stage(network, dataset.outputs, side, 3, bn_momentum, number)(seen)
         found.append(Restore(dtype="float32")([layers.Add(dtype="float32")([there, displacement]), pose]))
     stages = layers.Activation("linear", dtype="float32", name="landmarks")(ops.stack(found, axis=1))
-    return keras.Model(image, stages, name=f"{network.stem}_cascade")
+    return keras.Model(image, stages, name=f"{network.short_name}_cascade")
 
 
 def _stage(network: Network, outputs: int, side: int, channels: int, bn_momentum: float, number: int) -> keras.Model:

@@ -32,16 +32,16 @@ def build_maps(
     """
     maps = dataset.layout.points + background
     image = keras.Input((input_size, input_size, 3), name="image")
-    trunk = backbone(network, image, bn_momentum)
-    features = layers.Conv2D(maps, 1, name="score")(trunk.output)
-    for tap in reversed(network.taps):
-        shortcut = trunk.get_layer(tap).output
+    base = backbone(network, image, bn_momentum)
+    features = layers.Conv2D(maps, 1, name="score")(base.output)
+    for name in reversed(network.skip_layers):
+        shortcut = base.get_layer(name).output
         features = layers.Conv2DTranspose(shortcut.shape[-1], SHORTCUT_KERNEL, strides=2, padding="same")(features)
         features = layers.Add()([cut(features, shortcut.shape[1]), shortcut])
     features = layers.Conv2DTranspose(maps, LAST_KERNEL, strides=LAST_STRIDE, padding="same", name="enlarge")(features)
     last = "log_softmax" if classes else "linear"
     features = layers.Activation(last, dtype="float32", name="maps")(cut(features, input_size))
-    return keras.Model(image, features, name=f"{network.stem}_maps")
+    return keras.Model(image, features, name=f"{network.short_name}_maps")
 
 
 def build_direct(network: Network, dataset: Dataset, input_size: int, bn_momentum: float) -> keras.Model:
@@ -52,4 +52,4 @@ def build_direct(network: Network, dataset: Dataset, input_size: int, bn_momentu
     for units in DIRECT_UNITS:
         features = dense_block(features, scaled(units, network.width), bn_momentum)
     outputs = layers.Dense(dataset.outputs, kernel_initializer="zeros", dtype="float32", name="landmarks")(features)
-    return keras.Model(image, outputs, name=f"{network.stem}_direct")  # (batch, 2 * points)
+    return keras.Model(image, outputs, name=f"{network.short_name}_direct")  # (batch, 2 * points)

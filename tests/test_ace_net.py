@@ -29,7 +29,7 @@ from ace_net.losses import (
     terms,
 )
 from ace_net.model import heatmap_network
-from ace_net.outlines import OUTLINE, contour_map_of, vertices
+from ace_net.outlines import OUTLINE, from_landmarks, get_contour_map
 from ace_net.targets import MAPS, encode_weak, full_targets, heatmaps, weak_targets
 from benchmarks import ace_net_sheet, ace_net_tables, ace_net_terms
 from cnn_model import get_network
@@ -135,7 +135,7 @@ def test_the_weights_of_the_heat_loss_have_no_slope():
 
 
 def test_full_and_far_terms_are_zero_on_a_perfect_heatmap(landmarks):
-    outlines = vertices(landmarks, contour_map_of(LAYOUT_68))
+    outlines = from_landmarks(landmarks, get_contour_map(LAYOUT_68))
     full = full_targets(outlines, 256, 2)
     perfect = full[:, : 128 * 128 * MAPS].reshape(-1, 128, 128, MAPS)
     assert not numpy(HeatLoss().call(full, perfect)).any()
@@ -174,13 +174,13 @@ def test_the_far_term_is_the_heat_where_there_should_be_none():
 
 @pytest.mark.parametrize("value", [0.0, -1.0, 0.5, 1.0])
 def test_gradients_are_finite_on_empty_and_flat_maps(landmarks, value):
-    target = encode_weak(vertices(landmarks[:1], contour_map_of(LAYOUT_68)), 256)[2]
+    target = encode_weak(from_landmarks(landmarks[:1], get_contour_map(LAYOUT_68)), 256)[2]
     slope = gradient(lambda x: ACELoss().call(target, x), np.full((1, 128, 128, MAPS), value, np.float32))
     assert np.isfinite(slope).all()
 
 
 def test_gradients_are_finite_at_zero_error(landmarks):
-    target = full_targets(vertices(landmarks[:1], contour_map_of(LAYOUT_68)), 256, 8)
+    target = full_targets(from_landmarks(landmarks[:1], get_contour_map(LAYOUT_68)), 256, 8)
     perfect = target[:, :-MAPS].reshape(1, 32, 32, MAPS)
     assert not gradient(lambda x: HeatLoss().call(target, x), perfect).any()
 
@@ -334,7 +334,7 @@ def test_batches_mix_real_and_rendered_faces_equally(data_dir, tmp_path, also):
     batches = train.Train("ACE-Net", "300W", tmp_path, extra_datasets=also, **options).batches()
     names = [name for step in range(40) for name in batches.names(step)]
     rendered = sum(name.startswith("train/") for name in names)
-    assert rendered == pytest.approx(len(names) / 2, abs=len(batches.bins[0]))
+    assert rendered == pytest.approx(len(names) / 2, abs=len(batches.order.bins[0]))
     images, targets = batches[0]
     assert images.shape == (16, 64, 64, 3) and [target.shape[1] for target in targets[:2]] == [8 * 8 * 25 + 25] * 2
     assert batches.landmarks.shape[1] == OUTLINE

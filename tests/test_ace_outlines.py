@@ -12,7 +12,16 @@ from ace_net.decode import decode_landmarks, extract, peaks, trace
 from ace_net.face_outlines import rendered_outline
 from ace_net.metrics import distance_to_line, evaluate_outlines, outline_errors, outline_table
 from ace_net.outline_files import Outline
-from ace_net.outlines import OUTLINE_LAYOUT, anchors_of, contour_map_of, contours_of, entry_of, joined, known, vertices
+from ace_net.outlines import (
+    OUTLINE_LAYOUT,
+    finite,
+    from_landmarks,
+    get_anchors,
+    get_contour_map,
+    get_contours,
+    interpolate,
+    to_entry,
+)
 from ace_net.targets import MAPS, encode_full, encode_weak, far_masks, full_targets, heatmaps, segments, weak_targets
 from config import ANCHORS, CONTOURS
 from face_datasets.catalogue import get_dataset
@@ -57,11 +66,11 @@ def brute_distance(line: np.ndarray, size: int = SIDE) -> np.ndarray:
 def test_a_mirrored_layout_draws_the_mirrored_outline(layout):
     points = np.random.default_rng(1).uniform(0, 100, (3, layout.points, 2))
     mirror = points * [-1, 1]
-    one = vertices(mirror_landmarks(mirror, layout.partners), contour_map_of(layout))
-    other = mirror_landmarks(vertices(points, contour_map_of(layout)) * [-1, 1], OUTLINE_LAYOUT.partners)
-    np.testing.assert_allclose(anchors_of(one), anchors_of(other))
-    for line, same in zip(contours_of(one).reshape(-1, 48, 2), contours_of(other).reshape(-1, 48, 2), strict=True):
-        np.testing.assert_allclose(known(line), known(same))
+    one = from_landmarks(mirror_landmarks(mirror, layout.partners), get_contour_map(layout))
+    other = mirror_landmarks(from_landmarks(points, get_contour_map(layout)) * [-1, 1], OUTLINE_LAYOUT.partners)
+    np.testing.assert_allclose(get_anchors(one), get_anchors(other))
+    for line, same in zip(get_contours(one).reshape(-1, 48, 2), get_contours(other).reshape(-1, 48, 2), strict=True):
+        np.testing.assert_allclose(finite(line), finite(same))
 
 
 def test_mirroring_an_outline_twice_changes_nothing():
@@ -73,18 +82,18 @@ def test_mirroring_an_outline_twice_changes_nothing():
 
 
 def test_contours_of_68_landmarks_run_from_left_to_right(landmarks):
-    lines = contours_of(vertices(landmarks, contour_map_of(LAYOUT_68)))
+    lines = get_contours(from_landmarks(landmarks, get_contour_map(LAYOUT_68)))
     for name, line in zip(CONTOURS, np.moveaxis(lines, 1, 0), strict=True):
         axis = 1 if name == "nose ridge" else 0
-        first, last = line[:, 0, axis], np.array([known(face)[-1, axis] for face in line])
+        first, last = line[:, 0, axis], np.array([finite(face)[-1, axis] for face in line])
         assert np.mean(first < last) > 0.9, name  # some faces are turned far
 
 
 def test_anchors_lie_at_the_same_landmarks_as_the_renderers(rendered, landmarks):
-    drawn = anchors_of(vertices(landmarks, contour_map_of(LAYOUT_68)))
+    drawn = get_anchors(from_landmarks(landmarks, get_contour_map(LAYOUT_68)))
     np.testing.assert_array_equal(np.isnan(drawn).any(axis=(0, 2)), ["iris" in name for name in ANCHORS])
     irises = [i for i, name in enumerate(ANCHORS) if "iris" in name]
-    error = np.linalg.norm(np.delete(drawn - anchors_of(rendered), irises, axis=1), axis=-1)
+    error = np.linalg.norm(np.delete(drawn - get_anchors(rendered), irises, axis=1), axis=-1)
     assert error.max() < 0.1
 
 
@@ -97,23 +106,23 @@ def test_the_sparse_landmarks_are_36_their_own_mirror_and_hold_every_anchor():
 
 @pytest.mark.parametrize("curve", ["line", "interp"])
 def test_lines_and_splines_keep_every_vertex(landmarks, curve):
-    outlines = vertices(landmarks[:2], contour_map_of(LAYOUT_68))
+    outlines = from_landmarks(landmarks[:2], get_contour_map(LAYOUT_68))
     outlines[1, 12:60] = np.nan
     outlines[1, 12:15] = [[3, 4], [3, 4], [7, 9]]  # two landmarks on each other
-    before, after = (contours_of(some).reshape(-1, 48, 2) for some in (outlines, joined(outlines, curve)))
+    before, after = (get_contours(some).reshape(-1, 48, 2) for some in (outlines, interpolate(outlines, curve)))
     for some, line in zip(before, after, strict=True):
         assert np.isfinite(line).all()
-        assert distance_to_line(known(some), line).max() < 1e-9
+        assert distance_to_line(finite(some), line).max() < 1e-9
 
 
 def test_a_quadratic_spline_draws_a_parabola_better_than_lines():
     x = np.linspace(-1, 1, 7)
     outlines = np.full((1, OUTLINE_LAYOUT.points, 2), np.nan)
-    contours_of(outlines)[0, 12, :7] = np.stack([30 * x, 20 * x**2], axis=-1)
+    get_contours(outlines)[0, 12, :7] = np.stack([30 * x, 20 * x**2], axis=-1)
     fine = np.linspace(-1, 1, 200)
     truth = np.stack([30 * fine, 20 * fine**2], axis=-1)
     errors = {
-        curve: distance_to_line(truth, contours_of(joined(outlines, curve))[0, 12]).mean()
+        curve: distance_to_line(truth, get_contours(interpolate(outlines, curve))[0, 12]).mean()
         for curve in ("line", "interp")
     }
     assert errors["interp"] < 0.3 * errors["line"]
@@ -122,8 +131,8 @@ def test_a_quadratic_spline_draws_a_parabola_better_than_lines():
 def test_brow_lines_of_wflw_lie_between_the_edges():
     points = np.zeros((1, 98, 2))
     points[0, 33:42] = [[0, 5], [10, 2], [20, 0], [30, 0], [40, 2], [40, 6], [30, 5], [20, 5], [10, 5]]
-    line = known(
-        contours_of(vertices(points, contour_map_of(LAYOUT_98)))[0, CONTOURS.index("left eyebrow center-line")]
+    line = finite(
+        get_contours(from_landmarks(points, get_contour_map(LAYOUT_98)))[0, CONTOURS.index("left eyebrow center-line")]
     )
     np.testing.assert_allclose(line, [[0, 5], [10, 3.5], [20, 2.5], [30, 2.5], [40, 4]])
 
@@ -136,10 +145,10 @@ def test_brow_lines_of_wflw_lie_between_the_edges():
 def test_heat_is_that_of_the_exact_distance(rendered, heat):
     grid = to_grid(rendered, 2)
     for face, contour in ((3, 12), (7, 2), (20, 9)):
-        distance = brute_distance(contours_of(grid)[face, contour])
+        distance = brute_distance(get_contours(grid)[face, contour])
         np.testing.assert_allclose(heat[face, ..., 12 + contour], np.maximum(0, 1 - distance**2 / 2), atol=2e-5)
     for face, anchor in ((0, 0), (5, 6)):
-        distance = brute_distance(anchors_of(grid)[face, anchor][None])
+        distance = brute_distance(get_anchors(grid)[face, anchor][None])
         np.testing.assert_allclose(heat[face, ..., anchor], np.maximum(0, 1 - distance**2 / 2), atol=2e-5)
 
 
@@ -166,23 +175,25 @@ def quickest(function, *arguments, tries: int = 5) -> float:
 @pytest.mark.slow  # the bounds are those of one machine, so that a slower one fails them with the same code
 def test_targets_of_a_batch_take_less_than_50_ms(rendered, landmarks):
     assert quickest(full_targets, rendered, 256, 2) < 0.05
-    mixed = np.concatenate([rendered[:16], vertices(landmarks[:16], contour_map_of(LAYOUT_68))])  # as in training
+    mixed = np.concatenate(
+        [rendered[:16], from_landmarks(landmarks[:16], get_contour_map(LAYOUT_68))]
+    )  # as in training
     assert quickest(weak_targets, mixed, 256, 2) < 0.1  # with masks, landmarks and normals of the weak ones
 
 
 def test_irises_of_68_landmarks_are_not_annotated(landmarks):
-    seen = full_targets(vertices(landmarks[:1], contour_map_of(LAYOUT_68)), 256, 8)[0, -MAPS:]
+    seen = full_targets(from_landmarks(landmarks[:1], get_contour_map(LAYOUT_68)), 256, 8)[0, -MAPS:]
     assert seen.tolist() == ["iris" not in name for name in (*ANCHORS, *CONTOURS)]
 
 
 def test_contours_known_at_landmarks_only_are_weak(rendered, landmarks):
-    mixed = np.stack([rendered[0], vertices(landmarks[:1], contour_map_of(LAYOUT_68))[0]])
+    mixed = np.stack([rendered[0], from_landmarks(landmarks[:1], get_contour_map(LAYOUT_68))[0]])
     packed = weak_targets(mixed, 256, 2)
     pixels = SIDE * SIDE * MAPS
     heat = packed[:, :pixels].reshape(2, SIDE, SIDE, MAPS)
     annotated, weak = packed[:, pixels : pixels + MAPS], packed[:, pixels + MAPS : pixels + MAPS + 13]
     assert annotated[0].all() and not weak[0].any() and weak[1].all() and not annotated[1, 12:].any()
-    distance = brute_distance(known(contours_of(to_grid(mixed[1], 2))[12]))
+    distance = brute_distance(finite(get_contours(to_grid(mixed[1], 2))[12]))
     sure = np.abs(distance - FAR) > 1e-4
     np.testing.assert_array_equal(heat[1, ..., 24][sure], (distance > FAR)[sure])
     exact = full_targets(mixed[:1], 256, 2)
@@ -232,12 +243,12 @@ def test_most_of_a_face_is_right_to_a_tenth_of_a_pixel(rendered, heat):
     errors = {name: ([], []) for name in CONTOURS}
     for face, truth in zip(heat[:12], to_grid(rendered[:12], 2), strict=True):
         found = to_grid(extract(face), 2)
-        for name, line, true in zip(CONTOURS, contours_of(found), contours_of(truth), strict=True):
+        for name, line, true in zip(CONTOURS, get_contours(found), get_contours(truth), strict=True):
             for points, other, kept in zip((true, line), (line, true), errors[name], strict=True):
                 inside = ((points > 2) & (points < SIDE - 3)).all(axis=-1)
                 kept.append(distance_to_line(points[inside], other))
-        apart = np.linalg.norm(anchors_of(found) - anchors_of(truth), axis=-1)
-        inside = ((anchors_of(truth) > 3) & (anchors_of(truth) < SIDE - 4)).all(axis=-1)
+        apart = np.linalg.norm(get_anchors(found) - get_anchors(truth), axis=-1)
+        inside = ((get_anchors(truth) > 3) & (get_anchors(truth) < SIDE - 4)).all(axis=-1)
         assert apart[inside].max() < 0.15  # Eq. 12 sums whole pixels: 0.12 at heat of sigma 2, whatever the decoder
     for name, ways in errors.items():
         for of_faces in map(np.concatenate, ways):
@@ -273,7 +284,7 @@ def test_a_gap_is_bridged_and_noise_is_not_taken_for_a_contour(seed):
 def test_an_empty_map_gives_no_contour_and_no_anchor():
     outline = extract(np.zeros((SIDE, SIDE, MAPS), np.float32))
     assert np.isnan(outline).all()
-    assert set(entry_of(outline, 3)["anchors"].values()) == {None}
+    assert set(to_entry(outline, 3)["anchors"].values()) == {None}
 
 
 def test_centres_of_mass_of_landmark_maps(landmarks):
@@ -342,7 +353,7 @@ def test_a_truth_without_eyes_is_an_error():
 
 
 def test_files_of_contours_are_scored(rendered, tmp_path, capsys):
-    entries = [{"image": f"{i}.jpg", **entry_of(face, 4)} for i, face in enumerate(rendered[:3])]
+    entries = [{"image": f"{i}.jpg", **to_entry(face, 4)} for i, face in enumerate(rendered[:3])]
     truth = tmp_path / "truth.json"
     truth.write_text(json.dumps(entries))
     assert metrics.main([str(truth), str(truth), "--dataset", "FRL", "--out", str(tmp_path / "metrics.json")]) == 0
@@ -416,15 +427,15 @@ def test_helen_is_read_and_its_outlines_are_cut_at_their_ends(tmp_path):
     dataset = get_dataset("HELEN-194")
     good, bad = read_part(dataset, dataset.parts[0], tmp_path)
     assert good.image == "testset/232194_1.jpg" and "expected 194" in bad.reason
-    outline = vertices(good.landmarks[None], contour_map_of(LAYOUT_194))[0]
-    anchors, lines = anchors_of(outline), dict(zip(CONTOURS, contours_of(outline), strict=True))
+    outline = from_landmarks(good.landmarks[None], get_contour_map(LAYOUT_194))[0]
+    anchors, lines = get_anchors(outline), dict(zip(CONTOURS, get_contours(outline), strict=True))
     for name, x in (("left eye outer corner", 50), ("left eye inner corner", 80), ("right eye outer corner", 150)):
         assert anchors[ANCHORS.index(name), 0] == pytest.approx(x, abs=0.8)
     assert anchors[ANCHORS.index("mouth left outer corner"), 0] == pytest.approx(70, abs=0.8)
-    upper, lower = known(lines["mouth upper lip outer"]), known(lines["mouth lower lip outer"])
+    upper, lower = finite(lines["mouth upper lip outer"]), finite(lines["mouth lower lip outer"])
     assert upper[:, 1].mean() < 155 < lower[:, 1].mean() and len(upper) + len(lower) == 30
-    assert known(lines["nose bottom boundary"])[:, 1].max() == pytest.approx(130)
-    assert len(known(lines["chin boundary"])) == 41 and not len(known(lines["left eyebrow center-line"]))
+    assert finite(lines["nose bottom boundary"])[:, 1].max() == pytest.approx(130)
+    assert len(finite(lines["chin boundary"])) == 41 and not len(finite(lines["left eyebrow center-line"]))
 
 
 @pytest.mark.parametrize("degrees", [-35, 20])
@@ -432,13 +443,13 @@ def test_the_outlines_of_a_rolled_face_are_cut_at_the_same_landmarks(degrees):
     turn = np.radians(degrees)
     matrix = np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
     face = helen_face()
-    upright, rolled = vertices(np.stack([face, face @ matrix + [80, 40]]), contour_map_of(LAYOUT_194))
+    upright, rolled = from_landmarks(np.stack([face, face @ matrix + [80, 40]]), get_contour_map(LAYOUT_194))
     np.testing.assert_allclose(rolled, upright @ matrix + [80, 40])
 
 
 def test_a_contour_known_at_one_place_is_no_contour(landmarks):
-    one = vertices(landmarks[:1], contour_map_of(LAYOUT_68))
-    contours_of(one)[0, 5, 1:] = np.nan
+    one = from_landmarks(landmarks[:1], get_contour_map(LAYOUT_68))
+    get_contours(one)[0, 5, 1:] = np.nan
     packed = weak_targets(one, 256, 2)
     pixels = SIDE * SIDE * MAPS
     assert packed[0, pixels + MAPS :][:13].tolist() == [1] * 5 + [0] + [1] * 7

@@ -1,4 +1,4 @@
-"""Both samplers apply the same moves: OpenCV on the host, keras.ops on the device."""
+"""Augmentation with OpenCV on the CPU and with keras.ops on the GPU give the same images."""
 
 import dataclasses
 
@@ -14,7 +14,7 @@ from config import CROPS
 from face_datasets.face_dataset import load_faces
 from image_utility import Augmentation, to_targets
 from training import device_augmentation
-from training.batches import TrainingBatches
+from training.batches import AugmentedBatches, CPUAugmentation, Shuffled
 from training.device_augmentation import GPUAugmentation, blur
 from training.distribution import Distribution
 from training.initialisation import no_init
@@ -25,10 +25,10 @@ KINDS = {
     "light": {"brightness": 0.25, "contrast": 0.3, "gamma": 0.4, "colour": 0.15, "grey": 0.5},
     "blur": {"blur": 1.0},
     "noise": {"noise": 1.0},
-    "cover": {"occlusion": 1.0},
+    "occluder": {"occlusion": 1.0},
 }
-MOVED = {name: getattr(Augmentation(), name) for name in ("rotation", "scale", "shift", "flip")}
-AUGMENTATIONS = {kind: dataclasses.replace(NO_AUGMENTATION, **MOVED, **ranges) for kind, ranges in KINDS.items()}
+GEOMETRIC = {name: getattr(Augmentation(), name) for name in ("rotation", "scale", "shift", "flip")}
+AUGMENTATIONS = {kind: dataclasses.replace(NO_AUGMENTATION, **GEOMETRIC, **ranges) for kind, ranges in KINDS.items()}
 
 
 @pytest.fixture(scope="module")
@@ -37,30 +37,28 @@ def faces(prepared_300w):
 
 
 def both(faces, augmentation):
-    """The same batch from the host and from the device."""
+    """Yield the same batch made on the CPU and on the GPU."""
     recipe = dataclasses.replace(RECIPES["faces"], input_size=48, batch_size=32, augmentation=augmentation)
-    for sampler in (None, GPUAugmentation):
-        chosen = {} if sampler is None else {"sampler": sampler}
-        images, targets = TrainingBatches(faces, CROPS["square"], recipe, methods.encode_regression, seed=1, **chosen)[
-            2
-        ]
+    for augment in (CPUAugmentation(48), GPUAugmentation(faces, 48)):
+        order, encode = Shuffled(len(faces), 1), methods.encode_regression
+        images, targets = AugmentedBatches(faces, order, augment, CROPS["square"], recipe, encode, seed=1)[2]
         yield keras.ops.convert_to_numpy(images), targets
 
 
 @pytest.mark.parametrize("kind", [*KINDS, "all"])
-def test_both_samplers_make_the_same_faces(faces, kind):
-    (host, host_targets), (device, device_targets) = both(faces, AUGMENTATIONS.get(kind, Augmentation()))
-    np.testing.assert_array_equal(host_targets, device_targets)
-    assert device.dtype == np.float32 and device.shape == host.shape
-    levels = 255 * np.abs(host - device)
-    assert levels.mean() < 0.6  # the host rounds to whole grey levels after every move
+def test_both_make_the_same_images(faces, kind):
+    (cpu, cpu_targets), (gpu, gpu_targets) = both(faces, AUGMENTATIONS.get(kind, Augmentation()))
+    np.testing.assert_array_equal(cpu_targets, gpu_targets)
+    assert gpu.dtype == np.float32 and gpu.shape == cpu.shape
+    levels = 255 * np.abs(cpu - gpu)
+    assert levels.mean() < 0.6  # OpenCV rounds to integer grey levels after every step
     assert np.quantile(levels, 0.999) < 4
     assert levels.max() < 16  # at edges, where OpenCV's warp works in 32nds of a pixel
 
 
-def test_still_faces_are_the_same_on_the_device(faces):
-    (host, _), (device, _) = both(faces, NO_AUGMENTATION)
-    assert 255 * np.abs(host - device).max() < 6
+def test_faces_without_augmentation_are_the_same(faces):
+    (cpu, _), (gpu, _) = both(faces, NO_AUGMENTATION)
+    assert 255 * np.abs(cpu - gpu).max() < 6
 
 
 @pytest.mark.parametrize("sigma", [0.6, 1.5, 3.0])
@@ -80,17 +78,17 @@ def test_more_pixels_than_can_be_counted_are_an_error(faces, monkeypatch):
 
 
 @pytest.fixture
-def fused(monkeypatch):
-    """The data set's recipe with steps in pairs."""
+def paired_steps(monkeypatch):
+    """Run two steps per execution in the data set's recipe."""
     monkeypatch.setitem(RECIPES, "faces", dataclasses.replace(RECIPES["faces"], steps_per_execution=2, repeats=1))
 
 
 @pytest.mark.skipif(
     keras.backend.backend() == "torch", reason="dropout takes torch's own generator, which a run's state does not hold"
 )
-def test_a_run_on_the_device_goes_on_as_if_never_stopped(tiny, fused, prepared_300w, tmp_path, monkeypatch):
-    """Steps run in pairs, batches come from the device; the second run is stopped after an epoch."""
-    run_of(prepared_300w, tmp_path / "whole", augment_on="gpu").train()
+def test_a_run_with_gpu_augmentation_resumes_exactly(tiny, paired_steps, prepared_300w, tmp_path, monkeypatch):
+    """Steps run in pairs; the second run is stopped after an epoch."""
+    run_of(prepared_300w, tmp_path / "uninterrupted", augment_on="gpu").train()
     stopped = run_of(prepared_300w, tmp_path / "stopped", augment_on="gpu")
     assert stopped.batches().steps_per_epoch % 2 == 0
 
@@ -109,12 +107,12 @@ def test_a_run_on_the_device_goes_on_as_if_never_stopped(tiny, fused, prepared_3
         run_of(prepared_300w, tmp_path / "stopped", augment_on="gpu").train()
     monkeypatch.setitem(methods.METHODS, "acr", method)
     run_of(prepared_300w, tmp_path / "stopped", augment_on="gpu").train(resume=True)
-    one, other = state_of(tmp_path / "whole"), state_of(tmp_path / "stopped")
+    one, other = state_of(tmp_path / "uninterrupted"), state_of(tmp_path / "stopped")
     for name in one.keys() - {"rows"}:
         np.testing.assert_array_equal(other[name], one[name])
 
 
-def test_a_nan_in_fused_steps_names_the_faces_of_all(tiny, fused, prepared_300w, tmp_path, monkeypatch):
+def test_a_nan_in_paired_steps_names_the_faces_of_all(tiny, paired_steps, prepared_300w, tmp_path, monkeypatch):
     def encode(landmarks, size):
         return np.full_like(to_targets(landmarks, size), np.nan, np.float32)
 
@@ -128,7 +126,7 @@ def test_a_nan_in_fused_steps_names_the_faces_of_all(tiny, fused, prepared_300w,
         assert name in str(raised.value)
 
 
-def test_an_unknown_sampler_is_an_error(prepared_300w, tmp_path):
+def test_an_unknown_device_is_an_error(prepared_300w, tmp_path):
     with pytest.raises(ValueError, match="Received 'tpu'; known: cpu, gpu"):
         run_of(prepared_300w, tmp_path, augment_on="tpu")
 
@@ -143,9 +141,7 @@ def test_an_unknown_sampler_is_an_error(prepared_300w, tmp_path):
         (1, 1, True, "cpu"),
     ],
 )
-def test_faces_are_made_on_the_one_gpu_of_a_training(
-    prepared_300w, tmp_path, monkeypatch, gpus, replicas, stream, expected
-):
+def test_auto_takes_the_only_gpu_of_a_training(prepared_300w, tmp_path, monkeypatch, gpus, replicas, stream, expected):
     monkeypatch.setattr(train, "accelerators", lambda: ["GPU"] * gpus)
     distribution = Distribution()
     distribution.replicas = replicas
@@ -153,6 +149,6 @@ def test_faces_are_made_on_the_one_gpu_of_a_training(
     assert run_of(prepared_300w, tmp_path, augment_on="auto", stream=stream).augment_on == expected
 
 
-def test_streamed_faces_are_not_made_on_the_device(prepared_300w, tmp_path):
+def test_streamed_faces_are_not_augmented_on_the_gpu(prepared_300w, tmp_path):
     with pytest.raises(ValueError, match="records are read as they come. Received .*--augment-on gpu"):
         run_of(prepared_300w, tmp_path, augment_on="gpu", stream=True)

@@ -16,7 +16,7 @@ import data_helper
 from config import CROPS
 from face_datasets.face_dataset import load_faces
 from methods import encode_regression
-from training.batches import TrainingBatches
+from training.batches import AugmentedBatches, CPUAugmentation, Shuffled
 from training.distribution import get_distribution, is_chief
 from training.recipes import RECIPES
 
@@ -82,14 +82,15 @@ def free_ports(count):
     return ports
 
 
-def test_the_shares_of_a_batch_are_the_batch(prepared_300w):
+def test_the_shards_of_a_batch_are_the_batch(prepared_300w):
     faces = load_faces(prepared_300w, "300W", "train", 48)
-    batches = TrainingBatches(faces, CROPS["square"], RECIPES["faces"], encode_regression, seed=1)
-    whole = batches[3]
+    recipe, order = RECIPES["faces"], Shuffled(len(faces), 1)
+    augment = CPUAugmentation(recipe.input_size)
+    batches = AugmentedBatches(faces, order, augment, CROPS["square"], recipe, encode_regression, seed=1)
     for ranks in (2, 4):
-        shares = [batches.share(3, rank, ranks) for rank in range(ranks)]
-        for one, parts in zip(whole, zip(*shares, strict=True), strict=True):
-            np.testing.assert_array_equal(one, np.concatenate(parts))
+        shards = [batches.shard(3, rank, ranks) for rank in range(ranks)]
+        for array, parts in zip(batches[3], zip(*shards, strict=True), strict=True):
+            np.testing.assert_array_equal(array, np.concatenate(parts))
 
 
 @pytest.fixture(scope="module")

@@ -75,8 +75,8 @@ def test_shortcuts_lie_at_an_eighth_and_a_sixteenth_of_the_input():
             continue
         from cnn_model import backbone
 
-        trunk = backbone(row, keras.Input((64, 64, 3)), 0.9)
-        assert [trunk.get_layer(tap).output.shape[1:3] for tap in row.taps] == [(8, 8), (4, 4)], arch
+        base = backbone(row, keras.Input((64, 64, 3)), 0.9)
+        assert [base.get_layer(name).output.shape[1:3] for name in row.skip_layers] == [(8, 8), (4, 4)], arch
 
 
 def test_width_scales_every_block(shallow):

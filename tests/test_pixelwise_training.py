@@ -18,7 +18,7 @@ from methods import METHODS, get_method
 from networks import vgg
 from networks.weights import load_model
 from pixelwise import cascade
-from pixelwise.adversary import Adversarial, discriminator_loss, face_loss, shapes_of
+from pixelwise.adversary import Adversarial, discriminator_loss, face_loss, soft_shapes
 from pixelwise.losses import HybridLoss
 from pixelwise.targets import to_pixels
 from train import Train
@@ -115,7 +115,7 @@ def face_slopes(model, images, truth):
     import tensorflow as tf
 
     with tf.GradientTape() as tape:
-        shapes = shapes_of(model.network(images, training=True))
+        shapes = soft_shapes(model.network(images, training=True))
         logits = model.discriminator(tf.concat([truth, shapes], axis=0), training=True)[len(truth) :]
         loss = face_loss(logits)
     return [np.asarray(slope) for slope in tape.gradient(loss, model.network.trainable_variables)]

@@ -10,8 +10,8 @@ import pytest
 
 import methods
 import train
-from benchmarks.comparison_plots import draw_strip
-from benchmarks.losses import strip
+from benchmarks.comparison_plots import draw_progress_strip
+from benchmarks.losses import draw_progress
 from config import CROPS
 from evaluation.evaluator import predict_faces
 from face_datasets.catalogue import get_dataset
@@ -20,7 +20,7 @@ from face_datasets.layouts import LAYOUT_68
 from methods import encode_regression, get_method
 from pca_utility import align
 from tests.robustness.tiny_network import build_tiny, with_build
-from training.batches import TrainingBatches
+from training.batches import AugmentedBatches, BalancedBins, CPUAugmentation, Shuffled
 from training.callbacks import read_snapshots
 from training.initialisation import init_bias_at_pose_mean
 from training.pose_balance import mean_of_bins, pose_bins
@@ -113,45 +113,43 @@ def faces(prepared_300w):
     return load_faces(prepared_300w, "300W", "train", 32)
 
 
-def batches_of(faces, **options):
-    return TrainingBatches(faces, CROPS["square"], SMALL, encode_regression, 5, **options)
+def batches_of(faces, order=None):
+    order = order or Shuffled(len(faces), 5)
+    return AugmentedBatches(faces, order, CPUAugmentation(32), CROPS["square"], SMALL, encode_regression, 5)
 
 
-def shown(batches, rounds):
-    """The faces of the first rounds, (rounds, faces of a round)."""
-    length = len(batches.bins) * batches.per_bin
-    steps = -(-rounds * length // SMALL.batch_size)
-    order = [face for step in range(steps) for face in batches.chosen(step)]
-    return np.array(order[: rounds * length]).reshape(rounds, length)
+def shown(order, passes):
+    """Return the faces of the first passes, (passes, faces of a pass)."""
+    return np.array([order[i] for i in range(passes * order.pass_length)]).reshape(passes, order.pass_length)
 
 
-def test_without_bins_every_round_shows_every_face(faces):
-    for order in shown(batches_of(faces), 3):
+def test_without_bins_every_pass_shows_every_face(faces):
+    for order in shown(Shuffled(len(faces), 5), 3):
         np.testing.assert_array_equal(np.sort(order), np.arange(len(faces)))
-    first = np.random.default_rng((5, 0, 0)).permutation(len(faces))  # the order of runs from before there were bins
-    np.testing.assert_array_equal(shown(batches_of(faces), 1)[0], first)
+    first = np.random.default_rng((5, 0, 0)).permutation(len(faces))
+    np.testing.assert_array_equal(shown(Shuffled(len(faces), 5), 1)[0], first)
 
 
-def test_under_sampling_shows_as_many_of_each_bin_as_the_smallest_has(faces):
+def test_under_sampling_shows_as_many_of_each_bin_as_the_smallest_has():
     bins = [np.array([0, 3]), np.array([1]), np.array([2, 4, 5, 6, 7, 8, 9])]
-    rounds = shown(batches_of(faces, bins=bins, balance=min), 60)
-    for order in rounds:
+    passes = shown(BalancedBins(bins, min, seed=5), 60)
+    for order in passes:
         assert sorted(sum(face in members for face in order) for members in bins) == [1, 1, 1]
-    assert set(rounds.ravel()) == set(range(10))  # every round draws anew
-    assert len({tuple(order) for order in rounds}) > 20
+    assert set(passes.ravel()) == set(range(10))  # every pass draws anew
+    assert len({tuple(order) for order in passes}) > 20
 
 
-def test_replication_shows_as_many_of_each_bin_as_the_largest_has(faces):
+def test_replication_shows_as_many_of_each_bin_as_the_largest_has():
     bins = [np.array([0, 3]), np.array([1]), np.array([2, 4, 5, 6, 7])]
-    rounds = shown(batches_of(faces, bins=bins, balance=max), 20)
-    counts = np.array([[np.sum(order == face) for face in range(8)] for order in rounds])
+    passes = shown(BalancedBins(bins, max, seed=5), 20)
+    counts = np.array([[np.sum(order == face) for face in range(8)] for order in passes])
     assert (counts[:, 1] == 5).all() and (counts[:, [2, 4, 5, 6, 7]] == 1).all()
     assert (counts[:, [0, 3]].sum(axis=1) == 5).all() and set(counts[:, 0]) == {2, 3}
 
 
 def test_balanced_batches_depend_on_seed_and_step_alone(faces):
     bins = [np.array([0, 3]), np.array([1, 2, 5, 6, 7])]
-    one, other = (batches_of(faces, bins=bins, balance=min) for _ in range(2))
+    one, other = (batches_of(faces, BalancedBins(bins, min, seed=5)) for _ in range(2))
     other.first_step = 7
     for a, b in zip(one[9], other[2], strict=True):
         np.testing.assert_array_equal(a, b)
@@ -159,7 +157,7 @@ def test_balanced_batches_depend_on_seed_and_step_alone(faces):
 
 def test_balancing_leaves_the_steps_of_an_epoch_alone(faces):
     bins = [np.array([0]), np.arange(1, len(faces))]
-    assert batches_of(faces, bins=bins, balance=min).steps_per_epoch == batches_of(faces).steps_per_epoch
+    assert batches_of(faces, BalancedBins(bins, min, seed=5)).steps_per_epoch == batches_of(faces).steps_per_epoch
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -240,7 +238,7 @@ def test_a_balanced_run_reports_its_bins(tiny, prepared_300w, tmp_path, capsys):
     record = json.loads((tmp_path / "run/settings.json").read_text())["faces"]
     counts = record["pose_bins"]["n"]
     assert sum(counts) == record["train"]["n"] and record["pose_bins"]["shown"] == min(counts)
-    assert f"pose bins of {counts} faces; a round shows {min(counts)} of each" in capsys.readouterr().out
+    assert f"pose bins of {counts} faces; a pass shows {min(counts)} of each" in capsys.readouterr().out
 
 
 def test_snapshots_are_those_of_the_epochs_and_go_on_after_a_stop(tiny, prepared_300w, tmp_path):
@@ -292,22 +290,22 @@ def test_the_last_snapshot_is_of_the_trained_weights(tiny, prepared_300w, tmp_pa
     np.testing.assert_allclose(snapshots["epochs"][2], predicted[face], atol=1e-3)
 
 
-def test_the_bench_draws_the_strip_of_its_runs(tiny, prepared_300w, tmp_path):
+def test_the_training_progress_of_compared_runs_is_drawn(tiny, prepared_300w, tmp_path):
     folders = {name: tmp_path / name for name in ("l1", "wing", "anisotropic_loss")}
     for name, folder in folders.items():
         run_of(prepared_300w, folder, method=name, epochs=1).train()
     options = argparse.Namespace(crop="square", data_dir=prepared_300w)
     path = tmp_path / "strip.png"
-    assert strip(path, W300, options, folders) == [path]
+    assert draw_progress(path, W300, options, folders) == [path]
     height, width, _ = read_image(path).shape
     assert abs(width - height) < 0.3 * height  # two rows, two columns
-    assert strip(path, W300, options, {"wing": folders["wing"]}) == []
+    assert draw_progress(path, W300, options, {"wing": folders["wing"]}) == []
     kept = json.loads((folders["wing"] / "snapshots.json").read_text())
     kept["epochs"]["3"] = kept["epochs"]["1"]  # the other has no such epoch
     (folders["wing"] / "snapshots.json").write_text(json.dumps(kept))
-    assert strip(path, W300, options, folders) == [path]
+    assert draw_progress(path, W300, options, folders) == [path]
     (folders["wing"] / "snapshots.json").unlink()
-    assert strip(path, W300, options, folders) == []
+    assert draw_progress(path, W300, options, folders) == []
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"image": "a", "landmarks": [[1, 2]], "epochs": {"0": [[1]]}}'])
@@ -317,15 +315,15 @@ def test_broken_snapshots_are_named(tmp_path, content):
         read_snapshots(tmp_path / "snapshots.json")
 
 
-def test_the_strip_has_a_row_for_each_method_and_a_column_for_each_epoch(tmp_path):
+def test_the_progress_strip_has_a_row_for_each_method_and_a_column_for_each_epoch(tmp_path):
     image = np.full((64, 64, 3), 128, np.uint8)
     rng = np.random.default_rng(0)
     truth = rng.uniform(10, 50, (LAYOUT_68.points, 2))
     rows = {name: {epoch: truth + rng.normal(0, 8 / (1 + epoch), truth.shape) for epoch in (0, 1, 2, 3, 80)}
             for name in ("Wing", "anisotropic")}  # fmt: skip
-    draw_strip(tmp_path / "strip.png", image, truth, rows)
+    draw_progress_strip(tmp_path / "strip.png", image, truth, rows)
     height, width, _ = read_image(tmp_path / "strip.png").shape
     assert width / height > 1.8
     del rows["Wing"][80]
     with pytest.raises(ValueError, match="same epochs"):
-        draw_strip(tmp_path / "other.png", image, truth, rows)
+        draw_progress_strip(tmp_path / "other.png", image, truth, rows)

@@ -19,7 +19,7 @@ from face_datasets.face_dataset import load_faces
 from face_datasets.records import FaceRecords
 from methods import encode_regression
 from tests.robustness.tiny_network import build_tiny, with_build
-from training.batches import RecordBatches, TrainingBatches
+from training.batches import AugmentedBatches, CPUAugmentation, stream_order
 from training.recipes import RECIPES
 
 pytest.importorskip("array_record")
@@ -50,25 +50,22 @@ def test_records_hold_the_faces_of_the_index(streamed_300w):
 
 
 def test_a_streamed_batch_is_the_one_that_memory_would_give(streamed_300w):
-    """The same faces in the same order get the same moves, whichever way they come."""
-    recipe, encode, faces = SMALL, encode_regression, load_faces(streamed_300w, "300W", "train", 48)
-    streamed = RecordBatches(
-        FaceRecords(streamed_300w, get_dataset("300W"), 48), CROPS["square"], recipe, encode, seed=3
+    """The same faces in the same order get the same augmentation."""
+    faces, records = load_faces(streamed_300w, "300W", "train", 48), FaceRecords(streamed_300w, get_dataset("300W"), 48)
+    order, augment, crop = stream_order(len(faces), seed=3), CPUAugmentation(48), CROPS["square"]
+    streamed, memory = (
+        AugmentedBatches(source, order, augment, crop, SMALL, encode_regression, seed=3) for source in (records, faces)
     )
-    memory = TrainingBatches(faces, CROPS["square"], recipe, encode, seed=3)
-    memory.chosen = streamed.chosen
     for step in (0, 5, 9):
         for one, other in zip(streamed[step], memory[step], strict=True):
             np.testing.assert_allclose(one, other, atol=1e-6)
         assert streamed.names(step) == memory.names(step)
 
 
-def test_every_streamed_round_shows_every_face_once_and_anew(streamed_300w):
-    batches = RecordBatches(FaceRecords(streamed_300w, get_dataset("300W"), 48), CROPS["square"], SMALL, None, seed=1)
-    count = len(batches.faces)
-    shown = sum((batches.chosen(step) for step in range(count)), [])  # 4 rounds of n faces in n batches of 4
-    rounds = [shown[start : start + count] for start in range(0, 4 * count, count)]
-    assert all(sorted(one) == list(range(count)) for one in rounds) and rounds[0] != rounds[1]
+def test_every_pass_of_a_stream_shows_every_face_once_in_another_order():
+    order, count = stream_order(16, seed=1), 16
+    passes = [[int(order[start + rank]) for rank in range(count)] for start in range(0, 4 * count, count)]
+    assert all(sorted(one) == list(range(count)) for one in passes) and passes[0] != passes[1]
 
 
 def test_rendered_records_leave_held_out_faces_out(tmp_path, monkeypatch):

@@ -1,8 +1,8 @@
-"""Batches of training faces, moved anew each time and without end."""
+"""Endless batches of augmented training faces."""
 
-import abc
 from collections.abc import Callable, Sequence
-from functools import lru_cache, partial
+from functools import lru_cache
+from typing import Protocol
 
 import keras
 import numpy as np
@@ -10,11 +10,7 @@ import numpy as np
 from config import Crop
 from face_datasets.face_dataset import FaceDataset
 from face_datasets.layouts import Layout
-from face_datasets.records import (
-    PURPOSE,
-    REQUIREMENTS,
-    FaceRecords,
-)
+from face_datasets.records import PURPOSE, REQUIREMENTS, FaceRecords
 from image_utility import (
     apply_photometric,
     compose,
@@ -29,207 +25,216 @@ from image_utility import (
 from training.recipes import Recipe
 from utils.optional_packages import import_package
 
-MEAN_FACES = 1000  # whose mean face a new network starts at
+MEAN_FACES = 1000  # faces of a stream whose mean initialises a new network
+_ORDER, _AUGMENTATION = 0, 1  # random streams of a seed; face_dataset.SUBSET_STREAM is another
 
 
-_ORDER, _MOVES = 0, 1  # streams of a seed: of order and of moves; face_dataset.SUBSET_STREAM is another
+# --------------------------------------------------------------------------------------------------------------------
+# Order: position in the endless sequence of faces -> index of a face
+# --------------------------------------------------------------------------------------------------------------------
 
 
-class CPUAugmentation:
-    """Applies drawn moves with OpenCV: stored faces in, images of training out.
+class Order(Protocol):
+    """The endless order of the training faces."""
 
-    Its twin, `device_augmentation.GPUAugmentation`, does the same on a GPU.
-
-    Args:
-        faces: the training faces. size: side of the images in pixels.
-    """
-
-    def __init__(self, faces: FaceDataset, size: int):
-        self.faces, self.size = faces, size
-
-    def __call__(self, chosen: Sequence[int], matrices: np.ndarray, disturbances: np.ndarray) -> np.ndarray:
-        """Images (batch, size, size, 3), float32 in [0, 1].
-
-        Args:
-            chosen: indices of the faces. matrices: (batch, 2, 3) from stored faces to images.
-            disturbances: (batch,) of type image_utility.PHOTOMETRIC.
-        """
-        images = np.empty((len(chosen), self.size, self.size, 3), np.uint8)
-        for image, face, matrix, disturbance in zip(images, chosen, matrices, disturbances, strict=True):
-            image[:] = apply_photometric(warp(self.faces.images[face], matrix, self.size), disturbance)
-        return to_network(images)
+    def __getitem__(self, position: int) -> int:
+        """Return the index of the face at a position, counted from 0 over all passes."""
 
 
-class AugmentedBatches(keras.utils.PyDataset, abc.ABC):
-    """Moved training faces without end: batch `step` depends on the seed and `step` alone.
-
-    Faces come in rounds; each round shows every face once in an order of its own, and batches run on across rounds, so
-    no face is left out and every batch is full. Where the faces lie, and in which order they come, is told by
-    TrainingBatches and face_records.RecordBatches.
+class Shuffled:
+    """Passes over the faces, each showing every face once, in an order of its own.
 
     Args:
-        faces: the training faces. crop: a row of config.CROPS.
-        recipe: a row of recipes.RECIPES; it says batch size, input size and moves.
-        encode: from points (batch, points, 2) in crop pixels and the size to the network's targets.
-        seed: of order and moves.
-        layout: of the points; the data set's where None.
-
-    Attributes:
-        landmarks: (faces, points, 2) in crop pixels, not moved.
-        first_step: the step that index 0 stands for; a resumed run sets it to go on where it was.
+        count: number of faces.
+        seed: random seed.
     """
 
-    landmarks: np.ndarray
+    def __init__(self, count: int, seed: int):
+        self.pass_length, self.seed = count, seed
+        self._cached_pass = lru_cache(maxsize=2)(self._shuffled)  # a batch lies in at most two passes
 
-    def __init__(
-        self, faces, crop: Crop, recipe: Recipe, encode: Callable, seed: int, layout: Layout | None = None, **kwargs
-    ):
-        super().__init__(**kwargs)
-        self.faces, self.crop, self.recipe, self.encode = faces, crop, recipe, encode
-        self.seed, self.first_step, self.size = seed, 0, recipe.input_size
-        self.layout = layout or faces.dataset.layout
+    def __getitem__(self, position: int) -> int:
+        pass_number, rank = divmod(position, self.pass_length)
+        return int(self._cached_pass(pass_number)[rank])
 
-    @abc.abstractmethod
-    def _at(self, place: int) -> int:
-        """The face at a place of all rounds, one behind the other."""
-
-    @abc.abstractmethod
-    def _unmoved(self, chosen: Sequence[int]) -> tuple[np.ndarray, np.ndarray, Callable]:
-        """Of some faces: points (chosen, points, 2) in crop pixels, matrices (chosen, 2, 3) from stored to crop, what
-        makes images from moved matrices and disturbances."""
-
-    @abc.abstractmethod
-    def names(self, step: int) -> list[str]:
-        """Image names of the faces in batch `step`."""
-
-    @property
-    def num_batches(self):
-        return None  # without end: `fit` is told the steps of an epoch
-
-    @property
-    def steps_per_epoch(self) -> int:
-        """Steps of an epoch."""
-        return self.recipe.steps_per_epoch(len(self.faces))
-
-    def chosen(self, step: int) -> list[int]:
-        """Indices of the faces in batch `step`, (batch,)."""
-        first = step * self.recipe.batch_size
-        return [self._at(place) for place in range(first, first + self.recipe.batch_size)]
-
-    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        return self.share(index, 0, 1)
-
-    def share(self, index: int, rank: int, ranks: int) -> tuple[np.ndarray, np.ndarray]:
-        """One of `ranks` equal parts of a batch, for the device `rank`; all of them together are the whole batch."""
-        step = self.first_step + index
-        rng = np.random.default_rng((self.seed, _MOVES, step))
-        count = self.recipe.batch_size
-        augmentation = self.recipe.augmentation_at(step, self.steps_per_epoch)
-        moves, flips = sample_affine(rng, count, augmentation, self.size)
-        disturbances = sample_photometric(rng, count, augmentation, self.size)
-        part = slice(rank * count // ranks, (rank + 1) * count // ranks)
-        landmarks, from_stored, sampled = self._unmoved(self.chosen(step)[part])
-        landmarks = transform(landmarks, moves[part])  # (part, points, 2)
-        landmarks[flips[part]] = mirror_landmarks(landmarks[flips[part]], self.layout.partners)
-        images = sampled(compose(moves[part], from_stored), disturbances[part])  # (part, size, size, 3)
-        return images, self.encode(landmarks, self.size)
+    def _shuffled(self, pass_number: int) -> np.ndarray:
+        """Return the faces of a pass, (pass_length,)."""
+        return np.random.default_rng((self.seed, _ORDER, pass_number)).permutation(self.pass_length)
 
 
-class TrainingBatches(AugmentedBatches):
-    """Moved training faces that lie in memory.
-
-    Where they are in bins, a round shows equally many of each bin; an epoch is the same number of steps all the same.
+class BalancedBins(Shuffled):
+    """Passes that show equally many faces of every bin.
 
     Args:
-        faces, crop, recipe, encode, seed, layout: see AugmentedBatches.
-        bins: indices of the faces of each bin; all faces are one bin where None.
-        balance: from the bins' sizes to how many faces of each a round shows: `min` leaves faces of larger bins out,
-            others in each round, `max` shows those of smaller bins repeatedly.
-        sampler: what applies the drawn moves, made of faces and size: `CPUAugmentation` or `GPUAugmentation`.
-        points: (faces, points, 2) in image pixels, what moves with a face and is encoded, and what `landmarks` then
-            are; the faces' landmarks where None.
+        bins: face indices of every bin.
+        balance: maps the bins' sizes to the number of faces of each bin in a pass: `min` under-samples larger bins,
+            anew in each pass; `max` repeats faces of smaller bins.
+        seed: random seed.
     """
 
-    def __init__(
-        self,
-        faces: FaceDataset,
-        crop: Crop,
-        recipe: Recipe,
-        encode: Callable,
-        seed: int,
-        bins: Sequence[np.ndarray] | None = None,
-        balance: Callable[[Sequence[int]], int] = max,
-        sampler: Callable[[FaceDataset, int], Callable] = CPUAugmentation,
-        points: np.ndarray | None = None,
-        **kwargs,
-    ):
-        super().__init__(faces, crop, recipe, encode, seed, **kwargs)
-        matrices = faces.crop_matrices(crop, self.size)  # image -> crop
-        self.landmarks = transform(faces.landmarks if points is None else points, matrices)  # (faces, points, 2)
-        self._from_stored = compose(matrices, invert(faces.matrices))  # stored -> crop
-        self._sample = sampler(faces, self.size)
-        self.bins = [np.arange(len(faces))] if bins is None else list(bins)
+    def __init__(self, bins: Sequence[np.ndarray], balance: Callable[[Sequence[int]], int], seed: int):
+        self.bins = list(bins)
         self.per_bin = balance([len(members) for members in self.bins])
-        self._order = lru_cache(maxsize=2)(self._round)  # batches run through the rounds in their order
+        super().__init__(len(self.bins) * self.per_bin, seed)
 
-    def _round(self, number: int) -> np.ndarray:
-        """The faces of a round in their order, (bins * per_bin,)."""
-        rng = np.random.default_rng((self.seed, _ORDER, number))
-        return rng.permutation(np.concatenate([_drawn(rng, members, self.per_bin) for members in self.bins]))
-
-    def _at(self, place: int) -> int:
-        number, rank = divmod(place, len(self.bins) * self.per_bin)
-        return int(self._order(number)[rank])
-
-    def _unmoved(self, chosen: Sequence[int]) -> tuple[np.ndarray, np.ndarray, Callable]:
-        return self.landmarks[chosen], self._from_stored[chosen], partial(self._sample, chosen)
-
-    def names(self, step: int) -> list[str]:
-        return [self.faces.names[i] for i in self.chosen(step)]
+    def _shuffled(self, pass_number: int) -> np.ndarray:
+        rng = np.random.default_rng((self.seed, _ORDER, pass_number))
+        return rng.permutation(np.concatenate([_draw(rng, members, self.per_bin) for members in self.bins]))
 
 
-def _drawn(rng: np.random.Generator, members: np.ndarray, count: int) -> np.ndarray:
-    """`count` of the members: each as often as it goes, and the rest of them drawn without repetition."""
+def _draw(rng: np.random.Generator, members: np.ndarray, count: int) -> np.ndarray:
+    """Draw `count` members: all of them as often as they fit, and the rest without repetition."""
     times, rest = divmod(count, len(members))
     drawn = [rng.choice(members, rest, replace=False)] if rest else []
     return np.concatenate([*[members] * times, *drawn])
 
 
-class RecordBatches(AugmentedBatches):
-    """Moved training faces that lie in records and are read when they are needed.
+def stream_order(count: int, seed: int) -> Order:
+    """Return passes over the records of a stream, shuffled without a table of their order.
+
+    Raises:
+        ImportError: the package grain is not installed.
+    """
+    grain = import_package("grain", PURPOSE, REQUIREMENTS)
+    return grain.MapDataset.range(count).seed(seed).shuffle().repeat()  # every pass in another order
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Batches
+# --------------------------------------------------------------------------------------------------------------------
+
+
+class CPUAugmentation:
+    """Augmentation with OpenCV; `device_augmentation.GPUAugmentation` does the same in `keras.ops`.
 
     Args:
-        faces: the records. crop, recipe, encode, seed: see AugmentedBatches.
-        sampler: what applies the drawn moves, made of faces and size.
+        size: side of the images in pixels.
+    """
+
+    def __init__(self, size: int):
+        self.size = size
+
+    def __call__(
+        self, faces: FaceDataset, indices: Sequence[int], matrices: np.ndarray, photometric: np.ndarray
+    ) -> np.ndarray:
+        """Return the augmented images of a batch.
+
+        Args:
+            faces: the faces of the batch.
+            indices: their indices in the source; not used.
+            matrices: (batch, 2, 3), from stored faces to images.
+            photometric: (batch,) of type image_utility.PHOTOMETRIC.
+
+        Returns:
+            (batch, size, size, 3), float32 in [0, 1].
+        """
+        images = np.empty((len(faces), self.size, self.size, 3), np.uint8)
+        for image, stored, matrix, drawn in zip(images, faces.images, matrices, photometric, strict=True):
+            image[:] = apply_photometric(warp(stored, matrix, self.size), drawn)
+        return to_network(images)
+
+
+class AugmentedBatches(keras.utils.PyDataset):
+    """Endless batches of augmented training faces; batch `step` depends on the seed and on `step` alone.
+
+    Batches continue across passes, so that no face is left out and every batch is full.
+
+    Args:
+        source: the training faces, in memory or as a stream.
+        order: their order.
+        augment: makes the images: `CPUAugmentation` or `device_augmentation.GPUAugmentation`.
+        crop: a row of config.CROPS.
+        recipe: a row of recipes.RECIPES: batch size, input size and augmentation.
+        encode: maps points (batch, points, 2) in crop pixels and the size to the network's targets.
+        seed: random seed of the augmentation.
+        layout: of the points; default: the data set's.
+        points: (faces, points, 2) in image pixels, augmented and encoded instead of the landmarks of a source in
+            memory; default: the landmarks.
 
     Attributes:
-        landmarks: (some faces, points, 2) in crop pixels, of the first MEAN_FACES of the first round.
+        landmarks: (faces, points, 2) in crop pixels, not augmented: of all faces in memory, or of the first MEAN_FACES
+            of a stream.
+        first_step: the step that index 0 stands for; a resumed run sets it.
     """
 
     def __init__(
         self,
-        faces: FaceRecords,
+        source: FaceDataset | FaceRecords,
+        order: Order,
+        augment: Callable,
         crop: Crop,
         recipe: Recipe,
         encode: Callable,
         seed: int,
-        sampler: Callable[[FaceDataset, int], Callable] = CPUAugmentation,
+        layout: Layout | None = None,
+        points: np.ndarray | None = None,
         **kwargs,
     ):
-        super().__init__(faces, crop, recipe, encode, seed, **kwargs)
-        self._sampler = sampler
-        grain = import_package("grain", PURPOSE, REQUIREMENTS)
-        self._order = grain.MapDataset.range(len(faces)).seed(seed).shuffle().repeat()  # every round anew
-        self.landmarks, _, _ = self._unmoved([self._at(place) for place in range(min(len(faces), MEAN_FACES))])
+        super().__init__(**kwargs)
+        self.source, self.order, self.augment = source, order, augment
+        self.crop, self.recipe, self.encode, self.seed = crop, recipe, encode, seed
+        self.size, self.first_step = recipe.input_size, 0
+        self.layout = layout or source.dataset.layout
+        self._geometry = None
+        if isinstance(source, FaceDataset):  # what is the same in every pass is computed once
+            self._geometry = self._crop_geometry(source, source.landmarks if points is None else points)
+            self.landmarks = self._geometry[0]
+        else:
+            faces = source.read([int(order[position]) for position in range(min(len(source), MEAN_FACES))])
+            self.landmarks = self._crop_geometry(faces, faces.landmarks)[0]
 
-    def _at(self, place: int) -> int:
-        return int(self._order[place])
+    @property
+    def num_batches(self):
+        return None  # endless: `fit` gets the steps of an epoch
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Steps of an epoch."""
+        return self.recipe.steps_per_epoch(len(self.source))
+
+    def indices(self, step: int) -> list[int]:
+        """Return the indices of the faces in batch `step`, (batch,)."""
+        first = step * self.recipe.batch_size
+        return [int(self.order[position]) for position in range(first, first + self.recipe.batch_size)]
 
     def names(self, step: int) -> list[str]:
-        return self.faces.read(self.chosen(step)).names
+        """Return the image names of the faces in batch `step`."""
+        return self.source.read(self.indices(step)).names
 
-    def _unmoved(self, chosen: Sequence[int]) -> tuple[np.ndarray, np.ndarray, Callable]:
-        faces = self.faces.read(chosen)
-        matrices = faces.crop_matrices(self.crop, self.size)  # (chosen, 2, 3), image -> crop
-        sampled = partial(self._sampler(faces, self.size), range(len(faces)))
-        return transform(faces.landmarks, matrices), compose(matrices, invert(faces.matrices)), sampled
+    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        return self.shard(index, 0, 1)
+
+    def shard(self, index: int, rank: int, ranks: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the part of a batch that belongs to one of several devices.
+
+        Args:
+            index: of the batch, from `first_step`.
+            rank: number of the device, from 0.
+            ranks: number of devices, each with an equal part.
+
+        Returns:
+            images (part, size, size, 3), float32 in [0, 1], and targets.
+        """
+        step = self.first_step + index
+        rng = np.random.default_rng((self.seed, _AUGMENTATION, step))
+        count = self.recipe.batch_size
+        augmentation = self.recipe.augmentation_at(step, self.steps_per_epoch)
+        affines, flips = sample_affine(rng, count, augmentation, self.size)
+        photometric = sample_photometric(rng, count, augmentation, self.size)
+        part = slice(rank * count // ranks, (rank + 1) * count // ranks)
+        affines, flips, photometric = affines[part], flips[part], photometric[part]
+        indices = self.indices(step)[part]
+        faces = self.source.read(indices)
+        if self._geometry:
+            points, to_crop = (values[indices] for values in self._geometry)
+        else:
+            points, to_crop = self._crop_geometry(faces, faces.landmarks)
+        points = transform(points, affines)  # (part, points, 2)
+        points[flips] = mirror_landmarks(points[flips], self.layout.partners)
+        images = self.augment(faces, indices, compose(affines, to_crop), photometric)  # (part, size, size, 3)
+        return images, self.encode(points, self.size)
+
+    def _crop_geometry(self, faces: FaceDataset, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return points (faces, points, 2) in crop pixels, and matrices (faces, 2, 3) from stored faces to crops."""
+        matrices = faces.crop_matrices(self.crop, self.size)  # image -> crop
+        return transform(points, matrices), compose(matrices, invert(faces.matrices))

@@ -199,7 +199,7 @@ class _TensorFlow(Distribution):
         """A data set on each worker that makes the shares of its own devices, one after the other."""
         import tensorflow as tf
 
-        first = batches.share(0, 0, self.replicas)
+        first = batches.shard(0, 0, self.replicas)
         arrays = keras.tree.flatten(first)
 
         def of_worker(context) -> tf.data.Dataset:
@@ -207,7 +207,7 @@ class _TensorFlow(Distribution):
 
             def make(number: np.int64) -> list[np.ndarray]:
                 step, device = divmod(int(number), devices)
-                share = batches.share(step, context.input_pipeline_id * devices + device, self.replicas)
+                share = batches.shard(step, context.input_pipeline_id * devices + device, self.replicas)
                 return [keras.ops.convert_to_numpy(array) for array in keras.tree.flatten(share)]
 
             def load(number):

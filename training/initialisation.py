@@ -32,7 +32,7 @@ def init_bias_at_pose_mean(model: "keras.Model", batches: "AugmentedBatches") ->
     """
     from cnn_model import linear_head
 
-    bins = pose_bins(batches.faces.landmarks, batches.faces.dataset.pose_mode)
+    bins = pose_bins(batches.source.landmarks, batches.source.dataset.pose_mode)
     linear_head(model).bias.assign(mean_of_bins(batches.encode(batches.landmarks, batches.size), bins))
 
 
