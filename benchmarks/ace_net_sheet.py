@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from ace_net.config import FINE_STRIDE
 from ace_net.face_outlines import rendered_outline
 from ace_net.outlines import CURVES, get_anchors, get_contours, join_landmarks
-from ace_net.targets import MAPS, heatmaps, segments
+from ace_net.targets import MAPS, heatmaps, to_segments
 from config import get_crop
 from evaluation.plots import DPI, FACE_INCHES, PREDICTION_COLOUR
 from face_datasets.catalogue import SYNTHETIC_SEEDS
@@ -66,7 +66,7 @@ def draw_sheet(path: Path, weights: Sequence[str]) -> None:
         truth, landmarks = rendered_outline(seed) * SIZE - 0.5, face.landmarks()[None]
         joined = {curve: join_landmarks(landmarks, LAYOUT_68, curve)[0] for curve in CURVES}
         row = {f"68 landmarks, {curve}": (face.image, outline) for curve, outline in joined.items()}
-        heat = coloured(heatmaps(*segments(to_grid(truth, FINE_STRIDE)[None]), (1, SIZE // 2, SIZE // 2, MAPS))[0])
+        heat = coloured(heatmaps(*to_segments(to_grid(truth, FINE_STRIDE)[None]), (1, SIZE // 2, SIZE // 2, MAPS))[0])
         for file, network in networks.items():
             outline, found = predicted(network, face)
             row[f"{network.method}\n{Path(file).parent}"] = face.image, outline

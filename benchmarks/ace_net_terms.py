@@ -18,9 +18,9 @@ import numpy as np
 
 from ace_net.config import FINE_STRIDE, LANDMARK_WEIGHT, LINE_WEIGHT
 from ace_net.face_outlines import rendered_outline
-from ace_net.losses import parts_of, terms
+from ace_net.losses import terms
 from ace_net.outlines import from_landmarks, get_contour_map
-from ace_net.targets import MAPS, encode_weak, heatmaps, segments, weak_targets
+from ace_net.targets import MAPS, WeakTargets, encode_weak, heatmaps, to_segments, weak_targets
 from config import DATA_DIR
 from face_datasets.catalogue import SYNTHETIC_SEEDS
 from face_datasets.layouts import LAYOUT_68
@@ -52,7 +52,7 @@ def term_sizes(
         parts = {"coarse 1": losses[0].call(coarse, first), "coarse 2": losses[1].call(coarse, second)}
         for name, part in (parts | terms(fine, maps, **numbers)).items():  # (batch,) each
             found.setdefault(name, []).append(keras.ops.convert_to_numpy(part) * weights.get(name, 1.0))
-        weak.append(keras.ops.convert_to_numpy(parts_of(fine, maps.shape)[2]).any(axis=-1))  # (batch,)
+        weak.append(keras.ops.convert_to_numpy(WeakTargets.unpack(fine, maps.shape).weak).any(axis=-1))  # (batch,)
     found, weak = {name: np.concatenate(parts) for name, parts in found.items()}, np.concatenate(weak)
     return {
         kind: {name: float(part[chosen].mean()) for name, part in found.items()}
@@ -68,10 +68,10 @@ def perfect_sizes() -> dict[str, dict[str, float]]:
     landmarks = np.stack([get_landmarks(seed) for seed in seeds]) * PERFECT_SIZE - 0.5
     told = from_landmarks(landmarks, get_contour_map(LAYOUT_68))
     exact = np.stack([rendered_outline(seed) for seed in seeds]) * PERFECT_SIZE - 0.5
-    targets = weak_targets(told, PERFECT_SIZE, FINE_STRIDE)
+    targets = weak_targets(told, PERFECT_SIZE, FINE_STRIDE).pack()
     side, rows = PERFECT_SIZE // FINE_STRIDE, {}
     for name, outlines in (("joined landmarks", told), ("true contours", exact)):
-        heat = heatmaps(*segments(to_grid(outlines, FINE_STRIDE)), (PERFECT_FACES, side, side, MAPS))
+        heat = heatmaps(*to_segments(to_grid(outlines, FINE_STRIDE)), (PERFECT_FACES, side, side, MAPS))
         sizes = {term: float(np.mean(keras.ops.convert_to_numpy(v))) for term, v in terms(targets, heat).items()}
         rows[name] = {term: WEIGHTS[term] * size for term, size in sizes.items()}
     return rows
