@@ -9,8 +9,6 @@ constant to a stage (no gradient), so a stage is trained by the next one through
 are flat targets: normalised coordinates (crop size = 1) from the crop's centre, with the sign reversed.
 """
 
-from typing import TYPE_CHECKING
-
 import keras
 import numpy as np
 from keras import layers, ops
@@ -21,10 +19,6 @@ from face_datasets.catalogue import Dataset
 from image_utility import from_grid
 from networks.heatmap_ops import bilinear_sample, crop_to
 from networks.vgg import conv_block, dense_block, scale_channels
-
-if TYPE_CHECKING:
-    from training.batches import AugmentedBatches
-
 
 STAGES, INPUT_SIDE, DROPOUT = 3, 112, 0.5  # of the paper; the side in pixels
 CHANNELS, CONVOLUTIONS, FEATURES = (64, 128, 256, 512), 2, 256  # of a stage; max-pooling after each pair
@@ -58,11 +52,6 @@ def build_cascade(network: Network, dataset: Dataset, input_size: int, bn_moment
         landmarks.append(Restore(dtype="float32")([layers.Add(dtype="float32")([start, displacement]), pose]))
     stages = layers.Activation("linear", dtype="float32", name="landmarks")(ops.stack(landmarks, axis=1))
     return keras.Model(image, stages, name=f"{network.short_name}_cascade")
-
-
-def set_mean_face(model: keras.Model, batches: "AugmentedBatches") -> None:
-    """Gives a new cascade the mean of the training faces, not moved."""
-    model.get_layer("mean_face").face.assign(batches.encode(batches.landmarks, batches.size).mean(axis=0))
 
 
 def _stage(network: Network, outputs: int, side: int, channels: int, bn_momentum: float, number: int) -> keras.Model:

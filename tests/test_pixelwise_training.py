@@ -14,7 +14,7 @@ from cnn_model import NETWORKS, get_network
 from config import ModelArch
 from face_datasets.catalogue import get_dataset
 from face_datasets.face_dataset import load_faces
-from methods import METHODS, get_method, read_by
+from methods import METHODS, get_method
 from networks import vgg
 from networks.weights import load_model
 from pixelwise import cascade
@@ -151,7 +151,7 @@ def test_killed_and_resumed_with_both_networks_is_never_stopped(prepared_300w, t
 
     best = load_model(tmp_path / "whole/best.keras")
     assert best.name == "vgg19s_maps"  # the detector alone
-    detector = get_method("hybrid").build(get_network(ModelArch.VGG19S), get_dataset("300W"), 32, 0.9)
+    detector = get_method("hybrid").head.build(get_network(ModelArch.VGG19S), get_dataset("300W"), 32, 0.9)
     assert [weight.shape for weight in best.weights] == [weight.shape for weight in detector.weights]
 
 
@@ -185,17 +185,17 @@ def test_runs_are_evaluated_by_both_decoders_and_on_occluded_faces(prepared_300w
         "truth", "cascaded", "cascaded", *["heatmap, subpixel"] * 2, *["heatmap, argmax"] * 2,
     ]  # fmt: skip
     for decoder, nme in figures.items():  # the same faces, shrunk and read alike
-        seen = next(row for row in rows if row["entry"] == f"heatmap, {decoder}" and row["kind"] == "open")
+        seen = next(row for row in rows if row["entry"] == f"heatmap, {decoder}" and row["kind"] == "visible")
         assert float(seen["NMSE"]) == pytest.approx(nme / 100, rel=1e-4)
     pictures = {path.name for path in (tmp_path / "shapes").glob("*.png")}
-    assert pictures == {f"ecdf_{part}_{kind}.png" for part in ("all", "eyes") for kind in ("open", "covered")}
+    assert pictures == {f"ced_{part}_{kind}.png" for part in ("all", "eyes") for kind in ("visible", "occluded")}
 
 
 def test_a_method_has_only_its_own_decoders():
-    assert read_by(METHODS["pwc"], "argmax").decode is METHODS["pwc"].decoders["argmax"]
-    assert read_by(METHODS["acr"], None) is METHODS["acr"]
+    assert METHODS["pwc"].codec.with_decoder("argmax").decode is METHODS["pwc"].codec.decoders["argmax"]
+    assert METHODS["acr"].codec.with_decoder(None) is METHODS["acr"].codec
     with pytest.raises(ValueError, match="unknown decoder. Received 'argmax'"):
-        read_by(METHODS["acr"], "argmax")
+        METHODS["acr"].codec.with_decoder("argmax")
 
 
 def test_runs_of_several_input_sizes_are_not_compared(prepared_300w, tmp_path, capsys):
