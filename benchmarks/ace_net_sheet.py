@@ -40,7 +40,7 @@ def predict_outline(network: "LandmarkNetwork", face: SyntheticFace) -> tuple[np
     crops, matrices = crop_image(face.image, get_crop(network.crop), face.landmarks(), size, np.eye(2, 3)[None])
     images = to_network(crops)
     points = transform(network.predict(images), invert(matrices))
-    if not network.contours:
+    if network.codec.complete:
         return join_landmarks(points, network.layout, "line")[0], None
     return points[0], colour_maps(np.asarray(network.run(images)[-1][0]))
 
@@ -65,7 +65,7 @@ def draw_sheet(path: Path, weights: Sequence[str]) -> None:
     """
     from matplotlib.figure import Figure
 
-    from evaluation.plots import DOTS, FACE_INCHES, PREDICTION_COLOUR
+    from evaluation.plots import DPI, FACE_INCHES, PREDICTION_COLOUR
     from inference.network import load_network
 
     networks = {file: load_network(file) for file in weights}
@@ -84,7 +84,7 @@ def draw_sheet(path: Path, weights: Sequence[str]) -> None:
             heat = heat if found is None else found
         rows.append({**row, "exact": (face.image, truth), "heatmaps": (heat, None)})
     columns = len(rows[0])
-    figure = Figure(figsize=(columns * FACE_INCHES, FACES * FACE_INCHES + 0.4), dpi=DOTS, layout="constrained")
+    figure = Figure(figsize=(columns * FACE_INCHES, FACES * FACE_INCHES + 0.4), dpi=DPI, layout="constrained")
     for line, row in zip(figure.subplots(FACES, columns, squeeze=False), rows, strict=True):
         for axes, (title, (image, outline)) in zip(line, row.items(), strict=True):
             axes.imshow(image)

@@ -122,7 +122,7 @@ def measure(options: argparse.Namespace) -> None:
         return
     settings = get_settings(options.weights)
     method = get_method(settings.get("method"))
-    if method.encode is not encode_weak:
+    if method.codec.encode is not encode_weak:
         raise ValueError(f"{options.weights} has no such terms. Received the method {method.name}; expected ace")
     run = Train.of_settings(settings, options.data_dir, save_path=".")
     batches, losses = run.batches(), method.loss(options.data_dir, run.dataset, run.crop.name)

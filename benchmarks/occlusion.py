@@ -104,18 +104,18 @@ def predict(folder: Path, run: str, visible: FaceDataset, occluded: FaceDataset)
         ValueError: the run is of another data set, or its files are broken.
     """
     from evaluation.evaluator import predict_faces
-    from methods import get_method, read_by
+    from methods import get_method
 
     weights = folder / BEST_FILE
     settings = get_settings(weights)
     title = visible.dataset.title
     if settings.get("dataset") != title:
         raise ValueError(f"{weights} is not for {title}. Received a run on {settings.get('dataset')}")
-    model, method, crop = load_model(weights), get_method(settings["method"]), get_crop(settings["crop"])
+    model, codec, crop = load_model(weights), get_method(settings["method"]).codec, get_crop(settings["crop"])
     predictions = []
-    for decoder in method.decoders or [None]:
-        row = read_by(method, decoder)
-        predicted = (predict_faces(model, row, faces, crop) for faces in (visible, occluded))
+    for decoder in codec.decoders or [None]:
+        chosen = codec.with_decoder(decoder)
+        predicted = (predict_faces(model, chosen, faces, crop) for faces in (visible, occluded))
         predictions.append(Prediction(run, decoder or "", *predicted))
     return predictions
 

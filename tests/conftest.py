@@ -1,13 +1,12 @@
 """A tiny 300W, drawn by the project itself, raw and prepared, and tiny networks, for tests of whole paths."""
 
-import dataclasses
 import os
 from pathlib import Path
 from unittest import mock
 
 import numpy as np
 import pytest
-from raw_faces import write_face
+from annotation_files import write_rendered_face
 
 import data_helper
 from config import CROPS
@@ -34,7 +33,7 @@ def raw_300w(tmp_path_factory) -> Path:
     seeds = iter(range(1000))
     for part, count in PARTS.items():
         for number in range(count):
-            write_face(root / part, f"{next(seeds) + 7000}_1", number + 100 * len(part))
+            write_rendered_face(root / part, f"{next(seeds) + 7000}_1", number + 100 * len(part))
     return root
 
 
@@ -51,10 +50,10 @@ def prepared_300w(raw_300w, tmp_path_factory) -> Path:
 def tiny(monkeypatch) -> None:
     """Every method builds the tiny network."""
     import methods
-    from tests.robustness.tiny_network import build_tiny
+    from tests.robustness.tiny_network import build_tiny, with_build
 
     for name, method in methods.METHODS.items():
-        monkeypatch.setitem(methods.METHODS, name, dataclasses.replace(method, build=build_tiny))
+        monkeypatch.setitem(methods.METHODS, name, with_build(method, build_tiny))
 
 
 @pytest.fixture(scope="session")
