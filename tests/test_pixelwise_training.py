@@ -25,6 +25,8 @@ from train import Train
 from training.callbacks import Checkpoint, patience_exhausted, read_snapshots
 from training.recipes import RECIPES
 
+pytestmark = pytest.mark.integration
+
 TENSORFLOW = keras.backend.backend() == "tensorflow"
 POINTS, SIDE = 4, 16
 

@@ -262,6 +262,7 @@ def test_confidence_by_hand_and_through_a_file(tmp_path):
             load_calibration(tmp_path / "x.keras", 2)
 
 
+@pytest.mark.integration
 def test_calibration_from_end_to_end(weights, prepared_300w, tmp_path, capsys):
     model = keras.saving.load_model(weights)
     faces = load_faces(prepared_300w, "300W", "validation")
@@ -530,6 +531,7 @@ def test_weights_that_do_not_serve(tmp_path, capsys, weights):
     assert not (tmp_path / "landmarks.json").exists()
 
 
+@pytest.mark.integration
 def test_help_from_the_shell():
     done = subprocess.run([sys.executable, "predict.py", "--help"], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0 and "camera" in done.stdout

@@ -36,6 +36,8 @@ from training.initialisation import no_init
 from training.recipes import momentum_of
 from utils.files import folder_lock
 
+pytestmark = pytest.mark.integration
+
 W300 = get_dataset("300W")
 ROOT = Path(__file__).parent.parent
 
