@@ -17,7 +17,7 @@ import pytest
 from annotation_files import write_face
 
 import image_utility
-from config import CROPS, STORED_FACE
+from config import CROPS, ROOT, STORED_FACE
 from data_helper import main, prepare
 from face_datasets import stored_faces
 from face_datasets.catalogue import DATASETS, VALIDATION_FRACTION, get_dataset
@@ -27,7 +27,6 @@ from training.recipes import get_recipe
 from utils import files, image_files
 from utils.image_files import read_image
 
-ROOT = Path(__file__).parents[1]
 REAL = Path(os.environ.get("FACE_DATA", ROOT / "../shared/data"))
 W300 = get_dataset("300W")
 
