@@ -1,4 +1,4 @@
-"""The networks, and the files that paths to weights mean."""
+"""The networks, and finding files of weights."""
 
 import dataclasses
 import json
@@ -31,7 +31,7 @@ from networks.weights import LEGACY_SETTINGS, find_weights, get_settings, load_m
     ],
 )
 def test_parameters_and_head(arch, output_len, parameters):
-    """The numbers without a head are those that Keras lists for its applications without a top."""
+    """Numbers of parameters without a head are those that Keras lists for its applications without top."""
     model = CNNModel().get_model(str(arch), output_len)
     assert model.count_params() == parameters
     assert model.input_shape == (None, 224, 224, 3) and model.output_shape == (None, output_len)
