@@ -12,6 +12,7 @@ from small_networks import TOLERANCE, images_for, predict, randomise
 
 from cnn_model import NETWORKS, CNNModel, head_scale
 from config import ModelArch
+from networks import weights
 from networks.weights import LEGACY_SETTINGS, find_weights, get_settings, load_model
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -136,6 +137,7 @@ def test_missing_weights_are_listed(tmp_path):
 
 def test_missing_weights_where_there_are_none(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(weights, "WEIGHTS_DIR", tmp_path)
     with pytest.raises(FileNotFoundError, match="none"):
         find_weights("x.keras")
 
