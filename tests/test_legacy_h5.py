@@ -18,6 +18,8 @@ from cnn_model import CNNModel
 from config import ModelArch
 from networks.weights import load_model
 
+pytestmark = pytest.mark.integration
+
 DATA = Path(os.environ.get("FACE_DATA", Path(__file__).parents[1] / "../shared/data"))
 FIXTURES = DATA.parent / "fixtures/legacy_h5"
 

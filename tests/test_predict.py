@@ -18,7 +18,7 @@ from PIL import Image
 from skimage import data
 
 import predict
-from config import CROPS
+from config import CROPS, ROOT
 from evaluation.calibrate import calibrate
 from face_datasets.catalogue import get_dataset
 from face_datasets.face_dataset import load_faces
@@ -44,7 +44,6 @@ from tests.robustness.tiny_network import build_tiny
 from utils.files import write_json
 from utils.image_files import read_untrusted_image
 
-ROOT = Path(__file__).parent.parent
 SIZE = 32
 IDENTITY = np.eye(2, 3)[None]
 
@@ -262,6 +261,7 @@ def test_confidence_by_hand_and_through_a_file(tmp_path):
             load_calibration(tmp_path / "x.keras", 2)
 
 
+@pytest.mark.integration
 def test_calibration_from_end_to_end(weights, prepared_300w, tmp_path, capsys):
     model = keras.saving.load_model(weights)
     faces = load_faces(prepared_300w, "300W", "validation")
@@ -530,6 +530,7 @@ def test_weights_that_do_not_serve(tmp_path, capsys, weights):
     assert not (tmp_path / "landmarks.json").exists()
 
 
+@pytest.mark.integration
 def test_help_from_the_shell():
     done = subprocess.run([sys.executable, "predict.py", "--help"], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0 and "camera" in done.stdout

@@ -22,6 +22,8 @@ from utils import sandbox
 from utils.image_files import read_image
 from utils.sandbox import check_mat
 
+pytestmark = pytest.mark.integration
+
 W300, WFLW = get_dataset("300W"), get_dataset("WFLW")
 CASES = 60
 
