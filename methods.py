@@ -96,7 +96,13 @@ def make_upright_acr_loss(data_dir: str | os.PathLike, dataset: Dataset, crop: s
     landmarks = np.array([face["landmarks"] for face in faces if face["split"] == "train"])  # (faces, points, 2)
     recipe = get_recipe(dataset)
     labels = normalised_labels(
-        landmarks, dataset.layout.partners, get_crop(crop), recipe.input_size, recipe.augmentation, copies=0, seed=SEED
+        landmarks,
+        dataset.layout.partners,
+        get_crop(crop),
+        recipe.input_size,
+        recipe.augmentation,
+        augmented_copies=0,
+        seed=SEED,
     )  # (faces, 2 * points)
     return ACRLoss([ShapeModel(percentage).fit(labels) for percentage in PCA_PERCENTAGES], **options)
 

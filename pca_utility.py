@@ -296,7 +296,7 @@ def normalised_labels(
     crop: Crop,
     size: int,
     augmentation: Augmentation,
-    copies: int,
+    augmented_copies: int,
     seed: int,
 ) -> np.ndarray:
     """Training landmarks as a network's targets, upright and augmented.
@@ -309,17 +309,17 @@ def normalised_labels(
         crop: a row of config.CROPS.
         size: side of the crop in pixels.
         augmentation: of the training's recipe.
-        copies: augmented copies of every face.
+        augmented_copies: number of augmented copies of every face.
         seed: of the augmentation.
 
     Returns:
-        float32 (n * (1 + copies), 2 * points): every face upright, then `copies` times every face augmented.
+        float32 (n * (1 + copies), 2 * points): every face upright, then its augmented copies.
     """
     matrices = np.stack([crop_matrix(crop, face, size) for face in landmarks])  # (n, 2, 3)
     upright = transform(landmarks, matrices)  # (n, points, 2)
     rng = np.random.default_rng(seed)
     blocks = [upright]
-    for _ in range(copies):
+    for _ in range(augmented_copies):
         matrices, flips = sample_affine(rng, len(upright), augmentation, size)
         augmented = transform(upright, matrices)
         augmented[flips] = mirror_landmarks(augmented[flips], partners)

@@ -1,1 +1,1 @@
-"""The rooms of benchmark.py: what it times, trains and compares; and what detector and tracker are worth."""
+"""Benchmarks: one file is one command, `python -m benchmarks.NAME`; docs/benchmarks.md lists them."""

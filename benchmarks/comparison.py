@@ -1,7 +1,7 @@
-"""Finished runs side by side: one table, pictures, and which of the differences between them are real.
+"""Finished runs side by side: a table, figures, and which of their differences are significant.
 
-The figures are those of each run's own evaluation: its metrics.json and predictions.json. Errors of single faces are
-computed from the predictions once more, and must agree with metrics.json.
+The numbers are those of each run's own evaluation: its metrics.json and predictions.json. Errors of single faces are
+computed again from the predictions and must agree with metrics.json.
 """
 
 import csv
@@ -16,7 +16,7 @@ import numpy as np
 import metrics
 from benchmarks.bootstrap import Differences, paired_differences
 from benchmarks.comparison_plots import draw_ceds, draw_convergence, draw_differences, draw_landmark_errors
-from benchmarks.config import BOOTSTRAP_DRAWS, BOOTSTRAP_INTERVAL, SMALLEST_BOOTSTRAP
+from benchmarks.config import BOOTSTRAP_DRAWS, BOOTSTRAP_INTERVAL, MIN_BOOTSTRAP_FACES
 from benchmarks.tables import csv_text, markdown
 from config import BEST_FILE, LOG_FILE, METRICS_FILE, PREDICTIONS_FILE, SETTINGS_FILE
 from face_datasets.catalogue import Dataset
@@ -32,14 +32,20 @@ AGREEMENT = 1e-6  # of the mean NME of predictions.json with that of metrics.jso
 
 @dataclass(frozen=True)
 class Result:
-    """What one finished run left.
+    """Result of one finished run.
 
-    settings, commit: of settings.json. faces: the summaries of the "train" and "validation" faces, and of the "labels"
-        of the eigenbases, None where the loss has none.
-    figures: (normaliser, subset) -> the numbers of metrics.json. landmarks: (points,) NME of each landmark.
-    best: validation NME of the epoch whose weights were tested, in percent, by the data set's own normaliser.
-    nmes: (faces,) of the test faces, in the order of the truth file.
-    steps, validation: (epochs,) training steps after each epoch and the validation NME there, in percent.
+    Args:
+        folder: folder of the run.
+        settings: settings in settings.json.
+        commit: commit in settings.json.
+        faces: fingerprints of the "train" and "validation" faces, and of the "labels" of the eigenbases, None where the
+            loss has none.
+        figures: (normaliser, subset) -> the numbers of metrics.json.
+        landmarks: NME of each landmark in percent, (points,).
+        best: validation NME of the tested weights in percent, by the data set's own normaliser.
+        nmes: NME of the test faces in percent, (faces,), in the order of the truth file.
+        steps: training steps after each epoch, (epochs,).
+        validation: validation NME after each epoch in percent, (epochs,).
     """
 
     folder: Path
@@ -55,7 +61,18 @@ class Result:
 
 
 class Truth:
-    """The test faces: names, landmarks (faces, points, 2), the data set's normaliser (faces,) and subsets' masks."""
+    """Ground truth of the test faces.
+
+    Args:
+        dataset: the data set.
+        path: its truth file.
+
+    Attributes:
+        names: names of the faces.
+        landmarks: (faces, points, 2).
+        distance: distances that errors are divided by, (faces,).
+        masks: subset -> (faces,), bool.
+    """
 
     def __init__(self, dataset: Dataset, path: Path):
         self.dataset, self.path = dataset, path
@@ -68,13 +85,18 @@ class Truth:
         self.masks = metrics.subset_masks(dataset, [entry.subsets or () for entry in entries.values()])
 
     def mean_face(self) -> np.ndarray:
-        """(points, 2): the mean of the faces, each about its own middle and in units of its normaliser."""
+        """Return the mean of the faces, each centred and in units of its normaliser, (points, 2)."""
         centred = self.landmarks - self.landmarks.mean(axis=1, keepdims=True)
         return (centred / self.distance[:, None, None]).mean(axis=0)
 
 
 def read_result(folder: Path, recipe: Recipe, truth: Truth) -> Result:
-    """What a finished run left in its folder.
+    """Return the result of a finished run.
+
+    Args:
+        folder: folder of the run.
+        recipe: its recipe.
+        truth: ground truth of its test faces.
 
     Raises:
         ValueError: files that are broken, of other test faces or weights, or that contradict each other.
@@ -111,13 +133,11 @@ def read_result(folder: Path, recipe: Recipe, truth: Truth) -> Result:
                 *((int(row["epoch"]), float(row["val_nme"])) for row in csv.DictReader(file)), strict=True
             )
     except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(
-            f"{folder} does not hold a whole run, or one of an older version. Received {error!r}; train it anew"
-        ) from error
+        raise ValueError(f"{folder} does not hold a complete run. Received {error!r}; train it again") from error
     if of != expected:
         raise ValueError(
-            f"{folder / METRICS_FILE} is of another evaluation, or of an older version. Received weights, crop, split "
-            f"and flip {of}; {expected} is right. {again}"
+            f"{folder / METRICS_FILE} is of another evaluation. Received weights, crop, split and flip {of}, not "
+            f"{expected}. {again}"
         )
     if normaliser != truth.dataset.normaliser or abs(printed - nmes.mean()) > AGREEMENT:
         raise ValueError(
@@ -132,7 +152,8 @@ class Comparison:
     """Runs of several entries (a method on a network), one for each seed.
 
     Args:
-        truth: the test faces. results: title of an entry -> its runs.
+        truth: ground truth of the test faces.
+        results: title of an entry -> its runs.
 
     Raises:
         ValueError: runs that were trained or validated on different faces or eigenbases, or evaluated otherwise.
@@ -153,7 +174,8 @@ class Comparison:
             if run.faces["labels"] and run.faces["labels"] != labelled.faces["labels"]:
                 raise ValueError(
                     f"{run.folder} and {labelled.folder} had eigenbases of different labels. Received "
-                    f"{run.faces['labels']} and {labelled.faces['labels']}; a comparison needs the same --copies"
+                    f"{run.faces['labels']} and {labelled.faces['labels']}; a comparison needs the same "
+                    "--augmented-copies"
                 )
             if run.figures.keys() != runs[0].figures.keys():
                 raise ValueError(
@@ -163,10 +185,11 @@ class Comparison:
         self.errors = {title: np.stack([run.nmes for run in entry]) for title, entry in results.items()}
 
     def write(self, out: Path, description: str) -> list[Path]:
-        """Writes tables and pictures; returns their paths.
+        """Write tables and figures and return their paths.
 
         Args:
-            description: what was run, for the head of the table.
+            out: folder for them.
+            description: description of the runs, for the head of the table.
         """
         dataset, layout = self.truth.dataset, self.truth.dataset.layout
         rows, differences = self.rows(), self.differences()
@@ -181,7 +204,7 @@ class Comparison:
         draw_landmark_errors(out / "landmarks.png", self.truth.mean_face(), landmarks, layout, head)
         draw_convergence(out / "convergence.png", convergence, dataset.normaliser)
         draw_differences(
-            out / "differences.png", list(self.results), self.found["full"], f"{head}, all faces", self._covered()
+            out / "differences.png", list(self.results), self.found["full"], f"{head}, all faces", self._sampled()
         )
         names = ("table.md", "table.csv", "differences.csv", "convergence.csv")
         pictures = ("ced.png", "landmarks.png", "convergence.png", "differences.png")
@@ -189,15 +212,15 @@ class Comparison:
 
     @cached_property
     def found(self) -> dict[str, Differences]:
-        """Subset -> the differences between the entries there."""
+        """Differences between the entries: subset -> differences."""
         errors = np.stack(list(self.errors.values()))  # (entries, seeds, faces)
         return {subset: paired_differences(errors[..., mask]) for subset, mask in self.truth.masks.items()}
 
     def rows(self) -> list[dict]:
-        """The table: one row for each entry, normaliser and subset, with mean and standard deviation over seeds.
+        """Return the table: a row for each entry, normaliser and subset, with mean and standard deviation over seeds.
 
         The deviation is that of a sample (n - 1), empty for one seed. NME is in percent, FR and AUC are fractions. The
-        validation NME is that of all validation faces, so it stands beside all test faces, with the same normaliser.
+        validation NME of all validation faces is in the row of all test faces with the same normaliser.
         """
         rows, all_faces = [], (self.truth.dataset.normaliser, "full")
         for title, entry in self.results.items():
@@ -212,7 +235,7 @@ class Comparison:
         return rows
 
     def differences(self) -> list[dict]:
-        """For every subset and every two entries: the difference of their mean NME, its interval, and if it is real."""
+        """Return the differences of the mean NME with their intervals: a row for each subset and pair of entries."""
         titles, rows = list(self.results), []
         for subset, found in self.found.items():
             faces = int(self.truth.masks[subset].sum())
@@ -220,11 +243,11 @@ class Comparison:
                 for other in range(one + 1, len(titles)):
                     mean, low, high, verdict = (array[one, other] for array in found)
                     row = {"subset": subset, "n": faces, "entry": titles[one], "other": titles[other]}
-                    rows.append(row | {"nme": mean, "low": low, "high": high, "real": str(verdict)})
+                    rows.append(row | {"nme": mean, "low": low, "high": high, "significant": str(verdict)})
         return rows
 
     def _markdown(self, rows: list[dict], differences: list[dict], description: str) -> str:
-        """The table and the differences, for a reader."""
+        """Return table and differences as Markdown."""
         best = f"best validation NME ({self.truth.dataset.normaliser})"
         table = []
         for row in rows:
@@ -235,16 +258,16 @@ class Comparison:
         of_two = [
             {"difference": f"{row['entry']} − {row['other']}"}
             | {column: f"{row[name]:+.3f}" for column, name in (("NME", "nme"), ("from", "low"), ("to", "high"))}
-            | {"real": row["real"]}
+            | {"significant": row["significant"]}
             for row in differences
             if row["subset"] == "full"
         ]
         explained = (
-            f"Differences of the mean NME, in points of percent ({self.truth.dataset.normaliser}), with "
-            f"{BOOTSTRAP_INTERVAL:.0%} intervals over {self._covered()}. Faces: paired bootstrap, {BOOTSTRAP_DRAWS:,} "
-            "draws; seeds, where there are several: Student's t, with one spread for all entries. Real: zero lies "
-            "outside; not shown: it lies inside; not known: one seed, or fewer than "
-            f"{SMALLEST_BOOTSTRAP} faces. Of all differences that are none, one in twenty looks real. All faces; "
+            f"Differences of the mean NME in percentage points ({self.truth.dataset.normaliser}), with "
+            f"{BOOTSTRAP_INTERVAL:.0%} intervals over {self._sampled()}. Faces: paired bootstrap, {BOOTSTRAP_DRAWS:,} "
+            "draws; seeds, where there are several: Student's t with one pooled standard deviation. Significant (yes): "
+            "the interval excludes zero; not shown: it contains zero; not known: one seed, or fewer than "
+            f"{MIN_BOOTSTRAP_FACES} faces. One in twenty of all zero differences looks significant. All faces; "
             "differences.csv has the subsets."
         )
         runs = [f"- {title}: {', '.join(str(run.folder) for run in entry)}" for title, entry in self.results.items()]
@@ -252,25 +275,25 @@ class Comparison:
         parts = [description, about, markdown(table), explained, markdown(of_two), "Runs:", "\n".join(runs)]
         return "\n\n".join(part.rstrip("\n") for part in parts if part) + "\n"
 
-    def _covered(self) -> str:
-        """What the intervals are of."""
+    def _sampled(self) -> str:
+        """Return what the intervals are over."""
         seeds = len(next(iter(self.errors.values())))
         return "seeds and test faces" if seeds > 1 else "test faces, not over seeds"
 
 
 def _common_epochs(entry: list[Result]) -> tuple[np.ndarray, np.ndarray]:
-    """Steps (epochs,) and validation NME (runs, epochs) of the epochs that every run had; some may have ended early."""
+    """Return steps (epochs,) and validation NME (runs, epochs) of the epochs of all runs; some may have ended early."""
     epochs = min(len(run.validation) for run in entry)
     return entry[0].steps[:epochs], np.stack([run.validation[:epochs] for run in entry])
 
 
 def _deviation(values: Sequence[float]) -> float | None:
-    """The standard deviation of a sample, None of a single value."""
+    """Return the standard deviation of a sample, None for a single value."""
     return float(np.std(values, ddof=1)) if len(values) > 1 else None
 
 
 def _plus_minus(row: dict, name: str, decimals: int) -> str:
-    """A mean and its deviation, where there is one."""
+    """Return a mean as text, with its deviation where there is one."""
     if row[name] is None:
         return ""
     deviation = row[f"{name}_std"]
@@ -278,7 +301,7 @@ def _plus_minus(row: dict, name: str, decimals: int) -> str:
 
 
 def _convergence_rows(curves: dict[str, tuple[np.ndarray, np.ndarray]]) -> list[dict]:
-    """One row for each entry and epoch."""
+    """Return a row for each entry and epoch."""
     return [
         {"entry": title, "step": int(step), "nme": values.mean(), "nme_std": _deviation(values), "seeds": len(values)}
         for title, (steps, errors) in curves.items()

@@ -1,7 +1,7 @@
 """Rows of results as text: comma-separated for programs, Markdown for readers.
 
-A row is a dictionary from columns to values. The columns are those of the fullest row, then what others have besides;
-what a row lacks, or holds as None, stays empty.
+A row is a dictionary from columns to values. The columns are those of the longest row, then additional ones of the
+others; missing values and None stay empty.
 """
 
 import csv
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 
 def csv_text(rows: Sequence[dict]) -> str:
-    """The rows as comma-separated text, numbers as they are."""
+    """Return the rows as comma-separated text, numbers in full precision."""
     text = io.StringIO()
     writer = csv.DictWriter(text, fieldnames=_columns(rows), lineterminator="\n")
     writer.writeheader()
@@ -19,7 +19,7 @@ def csv_text(rows: Sequence[dict]) -> str:
 
 
 def markdown(rows: Sequence[dict]) -> str:
-    """The rows as a Markdown table, floats with four decimals; values that are text already stay as they are."""
+    """Return the rows as a Markdown table, floats with four decimals; text stays as it is."""
     columns = _columns(rows)
     cells = [[_cell(row.get(column)) for column in columns] for row in rows]
     return "".join(f"| {' | '.join(line)} |\n" for line in (columns, ["---"] * len(columns), *cells) if columns)

@@ -1,29 +1,23 @@
-"""Trainings one after another or side by side, each in a process of its own; whatever is killed goes on later.
+"""Trainings one after another or side by side, each in a process of its own; whatever is killed is resumed later.
 
-A training is a command line of train.py. Its folder tells how far it is, so the queue itself keeps nothing.
+A training is a command line of train.py. Its folder shows how far it is, so the queue itself stores nothing.
 """
 
-import contextlib
 import csv
-import multiprocessing
 import os
-import signal
+import shlex
+import subprocess
 import sys
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from tqdm import tqdm
 
-from config import BEST_FILE, LOG_FILE, METRICS_FILE, PREDICTIONS_FILE, STATE_FILE
-from training.callbacks import patience_exhausted
-from utils.processes import follow_parent
+from config import BEST_FILE, LOG_FILE, METRICS_FILE, PREDICTIONS_FILE, ROOT, STATE_FILE
 
 OUTPUT_FILE = "output.txt"  # in the folder of a run: what its processes have printed
-POLL = 0.2  # seconds between looks at the trainings
-REDRAW = 10.0  # seconds after which the bar is drawn anew though no epoch has ended, for the time left
 SIDE_BY_SIDE = {  # environment of trainings that share a machine: one thread each, and no more GPU memory than needed
     "TF_NUM_INTRAOP_THREADS": "1",
     "TF_NUM_INTEROP_THREADS": "1",
@@ -31,14 +25,29 @@ SIDE_BY_SIDE = {  # environment of trainings that share a machine: one thread ea
     "OPENCV_FOR_THREADS_NUM": "1",
     "TF_FORCE_GPU_ALLOW_GROWTH": "true",
 }
+PROGRAM = """
+import os, sys, threading
+
+def end_with_parent():
+    os.read(0, 1)  # returns when the queue has ended, however it has
+    os._exit(1)
+
+threading.Thread(target=end_with_parent, daemon=True).start()
+sys.argv[0] = "train.py"
+import train
+sys.exit(train.main(sys.argv[1:]))
+"""  # of a process: train.py
 
 
 @dataclass(frozen=True)
 class Training:
     """One run of train.py, started or not.
 
-    arguments: its command line, without --save-path and --resume. folder: the run's own. epochs: how many it has.
-    patience: of its recipe, after which it ends earlier.
+    Args:
+        arguments: command line, without --save-path and --resume.
+        folder: folder of the run.
+        epochs: number of epochs.
+        patience: patience of the recipe, after which the run ends earlier; default: None.
     """
 
     arguments: tuple[str, ...]
@@ -48,11 +57,13 @@ class Training:
 
     @property
     def begun(self) -> bool:
-        """Whether there is something to go on from."""
+        """Whether there is a state to resume from."""
         return (self.folder / STATE_FILE).is_file()
 
     def epochs_done(self) -> int:
-        """Finished epochs, as the log has them; all of them once it has ended early."""
+        """Return the number of finished epochs in the log; all of them for a run that ended early."""
+        from training.callbacks import patience_exhausted
+
         try:
             rows = list(csv.DictReader((self.folder / LOG_FILE).read_text(encoding="utf-8").splitlines()))
         except FileNotFoundError:
@@ -60,14 +71,14 @@ class Training:
         return self.epochs if patience_exhausted(rows, self.patience) else len(rows)
 
     def finished(self) -> bool:
-        """Whether it is through, and the evaluation is that of its final weights."""
+        """Return whether it has all epochs and an evaluation of its final weights."""
         weights, results = self.folder / BEST_FILE, [self.folder / name for name in (METRICS_FILE, PREDICTIONS_FILE)]
         if self.epochs_done() < self.epochs or not all(file.is_file() for file in (weights, *results)):
             return False
         return min(file.stat().st_mtime_ns for file in results) >= weights.stat().st_mtime_ns
 
     def stage(self) -> str:
-        """How far it is, in words."""
+        """Return a description of its progress."""
         done = self.epochs_done()
         if self.finished():
             return "finished"
@@ -75,92 +86,81 @@ class Training:
             return "trained, but without an evaluation that is newer than its weights"
         return f"after epoch {done} of {self.epochs}" if self.begun else "new"
 
-    def start(self, environment: dict[str, str]) -> BaseProcess:
-        """Starts it, or lets it go on, in a new process."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        words = [*self.arguments, "--save-path", str(self.folder), *["--resume"] * self.begun]
-        process = multiprocessing.get_context("spawn").Process(target=_train, args=(words, self.folder / OUTPUT_FILE))
-        with _environment(environment):
-            process.start()
-        return process
+    def words(self) -> list[str]:
+        """Return the command line that starts or resumes it."""
+        return [*self.arguments, "--save-path", str(self.folder), *["--resume"] * self.begun]
 
-    def last_words(self) -> str:
-        """The last line that its processes printed."""
+    def last_line(self) -> str:
+        """Return the last line that its processes printed."""
         if not (self.folder / OUTPUT_FILE).is_file():
             return "it ended before it could print"
         lines = (self.folder / OUTPUT_FILE).read_text(encoding="utf-8", errors="replace").splitlines()
         return next((line.strip() for line in reversed(lines) if line.strip()), "it printed nothing")
 
 
-def _train(words: list[str], output: Path) -> None:
-    """What the new process does: train.py, its output in a file."""
-    follow_parent()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a queue that ends early says so; train.py then saves
-    with open(output, "ab") as file:
-        os.dup2(file.fileno(), 1)
-        os.dup2(file.fileno(), 2)
-    import train
-
-    print(f"python train.py {' '.join(words)}", flush=True)
-    sys.exit(train.main(words))
-
-
-@contextlib.contextmanager
-def _environment(values: dict[str, str]) -> Iterator[None]:
-    """Environment variables for the processes started meanwhile."""
-    before = dict(os.environ)
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
-
-
-def train_all(trainings: Sequence[Training], jobs: int = 1) -> None:
-    """Brings every training to its end; those that are finished are left alone.
-
-    A training starts only once the ones before it are under way, since they may still prepare files that all use.
+def run_training(training: Training, environment: dict[str, str], stdin: int) -> int:
+    """Start or resume a training in a process of its own and wait for its end.
 
     Args:
-        jobs: how many run side by side; with more than one, each has one thread.
+        training: the training; its output is appended to OUTPUT_FILE in its folder.
+        environment: environment variables besides those of this process.
+        stdin: descriptor of a pipe; the process ends when the pipe is closed.
+
+    Returns:
+        its exit status.
+    """
+    training.folder.mkdir(parents=True, exist_ok=True)
+    path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+    words = training.words()
+    with open(training.folder / OUTPUT_FILE, "ab") as output:
+        output.write(f"python train.py {shlex.join(words)}\n".encode())
+        output.flush()
+        return subprocess.run(
+            [sys.executable, "-c", PROGRAM, *words],
+            stdin=stdin,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=os.environ | {"PYTHONPATH": path} | environment,
+        ).returncode
+
+
+def train_all(
+    trainings: Sequence[Training], jobs: int = 1, run: Callable[[Training, dict[str, str], int], int] = run_training
+) -> None:
+    """Run every training that is not finished yet.
+
+    Args:
+        trainings: the trainings; files that they share must exist already.
+        jobs: number of trainings side by side; with more than one, each has one thread.
+        run: function that runs one training, see `run_training`.
 
     Raises:
         ValueError: fewer than one job.
-        RuntimeError: trainings that failed, when all others are through; the message names the first and its reason.
+        RuntimeError: trainings failed; raised after all others have ended. The message has the first with its reason.
     """
     if jobs < 1:
         raise ValueError(f"jobs must be 1 or more. Received {jobs}")
     environment = {"TQDM_DISABLE": "1", **(SIDE_BY_SIDE if jobs > 1 else {})}
-    waiting, running, failed = [training for training in trainings if not training.finished()], {}, []
-    total, done, drawn = sum(training.epochs for training in trainings), _epochs_done(trainings), time.monotonic()
+    unfinished = [training for training in trainings if not training.finished()]
+    failed = []
+    parent_ends, open_end = os.pipe()
+    pool = ThreadPoolExecutor(jobs)
     try:
-        with tqdm(total=total, initial=done, unit="epoch") as bar:
-            while waiting or running:
-                if waiting and len(running) < jobs and all(training.begun for training in running):
-                    training = waiting.pop(0)
-                    running[training] = training.start(environment)
-                time.sleep(POLL)
-                for training in [training for training, process in running.items() if not process.is_alive()]:
-                    if running.pop(training).exitcode or not training.finished():
-                        failed.append(training)
-                    bar.write(f"{training.folder}: {training.last_words() if training in failed else 'done'}")
-                shown, done = (bar.n, bar.postfix), _epochs_done(trainings)
-                bar.set_postfix_str(", ".join(training.folder.name for training in running), refresh=False)
-                bar.n = done
-                if (bar.n, bar.postfix) != shown or time.monotonic() - drawn > REDRAW:
-                    bar.refresh()
-                    drawn = time.monotonic()
+        futures = {pool.submit(run, training, environment, parent_ends): training for training in unfinished}
+        with tqdm(total=len(trainings), initial=len(trainings) - len(unfinished), unit="training") as bar:
+            for future in as_completed(futures):
+                training = futures[future]
+                if future.result() or not training.finished():
+                    failed.append(training)
+                bar.write(f"{training.folder}: {training.last_line() if training in failed else 'done'}")
+                bar.update()
     finally:
-        for process in running.values():
-            process.terminate()
-            process.join()
+        pool.shutdown(wait=False, cancel_futures=True)
+        os.close(open_end)  # ends what still runs after an interruption
+        pool.shutdown()
+        os.close(parent_ends)
     if failed:
         raise RuntimeError(
             f"{len(failed)} of {len(trainings)} trainings failed. The first, {failed[0].folder}: "
-            f"{failed[0].last_words()}. {OUTPUT_FILE} there has the rest; the same command tries them again"
+            f"{failed[0].last_line()}. {OUTPUT_FILE} there has the rest; the same command tries them again"
         )
-
-
-def _epochs_done(trainings: Sequence[Training]) -> int:
-    return sum(training.epochs_done() for training in trainings)

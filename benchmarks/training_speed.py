@@ -1,85 +1,77 @@
-"""How fast: training images/s, what a loss adds to a step, preparation and memory.
+"""Speed and memory of training and of preparation.
 
-Blocks of the compared ways take turns, so that a machine whose speed drifts treats them alike; the tables give medians
-and their spread.
+    python -m benchmarks.training_speed --dataset 300W --raw DIR --data-dir data
+
+compares the images/s of a training, augmented on the CPU and on the GPU, with the same network on random arrays in
+memory and with an eager loop like the original's, and measures preparation and peak memory. KERAS_BACKEND=jax or torch
+measures these backends, without the eager loop, which needs TensorFlow.
 """
 
 import argparse
 import dataclasses
 import functools
 import multiprocessing
-import os
-import platform
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import keras
 import numpy as np
-from tqdm import tqdm
 
-from acr_loss import acr_loss, difficulty
-from config import CROPS, DEFAULT_CROP, PCA_PERCENTAGES, SEED
+from benchmarks.options import add_training_options, names
+from benchmarks.timing import (
+    DEFAULT_METHOD,
+    block_steps,
+    build_training,
+    interleaved,
+    print_machine,
+    row,
+    training_block,
+)
+from config import CROPS, DEFAULT_CROP, PCA_PERCENTAGES, ROOT, SEED
 from face_datasets.catalogue import Dataset, get_dataset
-from face_datasets.face_dataset import FaceDataset, read_index
-from methods import get_method
-from pca_utility import ShapeModel, eigenbasis_path, labels_folder, pca_folder
-from train import Train
-from training.batches import AugmentedBatches, CPUAugmentation, Shuffled
-from training.recipes import get_recipe
+from utils import cli
 from utils.processes import peak_memory
 
-EAGER_METHOD = "acr"  # of the original's training loop
+if TYPE_CHECKING:
+    import keras
+
+    from face_datasets.face_dataset import FaceDataset
+    from training.batches import AugmentedBatches
+
 ORIGINAL_BATCH = 3  # faces of a step in the original's training loop
-WARM_UP = 4  # steps before the clock of a block starts
-PLAIN_LOSS = "l2"  # the cheapest there is, which the others are held against
-
-
-class BlockClock(keras.callbacks.Callback):
-    """Steps from the end of the warm-up to the end of a block, and their seconds by the clock `now`. Fused steps end
-    together."""
-
-    def __init__(self, now: Callable[[], float]):
-        super().__init__()
-        self._now = now
-
-    def on_train_begin(self, logs=None):
-        self._started = None
-
-    def on_train_batch_end(self, batch, logs=None):
-        now = self._now()
-        if self._started is None and batch >= WARM_UP - 1:
-            self._started, self._first = now, batch
-        elif self._started is not None:
-            self.steps, self.seconds = batch - self._first, now - self._started
-
-
-def block_steps(model: keras.Model, steps: int) -> int:
-    """The steps of a block and of the warm-up before it: whole executions, and one more for the warm-up."""
-    fused = model.steps_per_execution
-    return (-(-WARM_UP // fused) - (-steps // fused)) * fused
-
-
-def training_block(
-    model: keras.Model, steps: int, images: int, now: Callable[[], float] = time.perf_counter, **data
-) -> float:
-    """Images per second of `steps` training steps of so many images, after the warm-up; `data` is what `fit` is fed.
-    `now` tells the seconds."""
-    clock = BlockClock(now)
-    model.fit(**data, steps_per_epoch=block_steps(model, steps), verbose=0, shuffle=False, callbacks=[clock])
-    return clock.steps * images / clock.seconds
 
 
 def original_block(
-    model: keras.Model, faces: FaceDataset, labels_path: Path, steps: int, now: Callable[[], float] = time.perf_counter
+    model: "keras.Model",
+    faces: "FaceDataset",
+    labels_path: Path,
+    steps: int,
+    now: Callable[[], float] = time.perf_counter,
 ) -> float:
-    """Images per second, by the clock `now`, of an eager loop as the original's: three faces a step, eigenbases loaded
-    for every face."""
+    """Return the images per second of an eager loop like the original's.
+
+    Its steps have three faces, and it loads the eigenbasis for every face.
+
+    Args:
+        model: network, not necessarily compiled.
+        faces: training faces.
+        labels_path: folder of the normalised labels, beside the eigenbases.
+        steps: timed steps, after one to warm up.
+        now: clock; returns seconds.
+    """
+    import keras
     import tensorflow as tf
+
+    from acr_loss import acr_loss, difficulty
+    from methods import get_method
+    from pca_utility import ShapeModel, eigenbasis_path, pca_folder
+    from training.batches import AugmentedBatches, CPUAugmentation, Shuffled
+    from training.recipes import get_recipe
 
     optimizer = keras.optimizers.Adam(1e-3)
     size = model.input_shape[1]
@@ -112,17 +104,25 @@ print(time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN
 
 
 def preparation(dataset: Dataset, raw_dir: str | None) -> tuple[float, float]:
-    """Faces/s of data_helper.py into an empty folder, start of Python included, and MiB of its largest process."""
+    """Prepare a data set in an empty folder with data_helper.py.
+
+    Returns:
+        faces/s, start of Python included, and the memory of the largest process in MiB.
+    """
+    from face_datasets.face_dataset import read_index
+
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "data_helper.py", "--dataset", dataset.title, "--out", folder]
+        command = [sys.executable, str(ROOT / "data_helper.py"), "--dataset", dataset.title, "--out", folder]
         command += ["--raw", raw_dir] if raw_dir else []
         timed = subprocess.run([sys.executable, "-c", _TIMED, *command], check=True, capture_output=True, text=True)
         seconds, peak = map(float, timed.stdout.split())
         return len(read_index(folder, dataset)["faces"]) / seconds, peak
 
 
-def batch_times(batches: AugmentedBatches, count: int) -> list[float]:
-    """Milliseconds that each of some batches takes until its images are there."""
+def batch_times(batches: "AugmentedBatches", count: int) -> list[float]:
+    """Return the milliseconds that each of some batches takes until its images are computed."""
+    import keras
+
     times = []
     for step in range(count):
         started = time.perf_counter()
@@ -133,14 +133,16 @@ def batch_times(batches: AugmentedBatches, count: int) -> list[float]:
 
 
 def training_memory(options: argparse.Namespace) -> float:
-    """Trains a few steps; gives the peak memory of this process in MiB."""
-    model, batches = training_of(options, options.method)
+    """Train a few steps and return the peak memory of this process in MiB."""
+    model, batches = build_training(options, options.method)
     training_block(model, 3, options.batch_size, x=batches)
     return peak_memory()
 
 
-def device_memory() -> float | None:
-    """The most memory that this process has held on its first GPU, in MiB; None without one."""
+def gpu_memory() -> float | None:
+    """Return the peak memory of this process on its first GPU in MiB, None without a GPU."""
+    import keras
+
     backend = keras.backend.backend()
     if backend == "jax":
         import jax
@@ -157,73 +159,15 @@ def device_memory() -> float | None:
     return tf.config.experimental.get_memory_info("GPU:0")["peak"] / 2**20 if found else None
 
 
-_PEAK = """
-from pathlib import Path
-print(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0])
-"""
+def measure(options: argparse.Namespace) -> None:
+    """Print the table."""
+    import keras
 
+    from pca_utility import labels_folder
 
-def program_memory(program: str, threads: int, *arguments: str | Path) -> float:
-    """The most memory of a process that runs a Python program of the repository and nothing else, in MiB. Linux only.
-
-    Args:
-        threads: of TensorFlow; the program's first argument besides. arguments: its others.
-    """
-    command = [sys.executable, "-c", program + _PEAK, str(threads), *map(str, arguments)]
-    threading = dict.fromkeys(("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"), str(threads))
-    root, environment = Path(__file__).parents[1], os.environ | threading
-    done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=root, env=environment)
-    return int(done.stdout.split()[-1]) / 1024
-
-
-def training_of(
-    options: argparse.Namespace, method: str = EAGER_METHOD, sampler: str = "auto"
-) -> tuple[keras.Model, AugmentedBatches]:
-    """The compiled network and the batches of a training."""
-    run = Train(
-        options.arch,
-        options.dataset,
-        save_path=".",
-        method=method,
-        augment_on=sampler,
-        recipe=options.recipe,
-        data_dir=options.data_dir,
-        input_size=options.input_size,
-        batch_size=options.batch_size,
-    )
-    batches = run.batches()
-    return run.compiled(batches.steps_per_epoch)[0], batches
-
-
-def interleaved(ways: dict[str, Callable[[], float]], blocks: int) -> dict[str, np.ndarray]:
-    """Speeds (blocks,) of every way, its blocks taking turns with those of the others."""
-    for way in ways.values():  # traces, and fills caches
-        way()
-    speeds = {name: [] for name in ways}
-    for _ in tqdm(range(blocks), unit="round"):
-        for name, way in ways.items():
-            speeds[name].append(way())
-    return {name: np.array(values) for name, values in speeds.items()}
-
-
-def print_machine(options: argparse.Namespace, faces: str) -> None:
-    """Prints what was measured, and on what."""
-    print(f"{options.arch}, {options.input_size} px, batch {options.batch_size}, {faces}")
-    print(f"{options.blocks} interleaved blocks of {options.steps} steps, {os.cpu_count()} cores, {platform.machine()}")
-    print(f"Keras {keras.__version__} on {keras.backend.backend()}")
-    print(f"{'':<50}{'median':>9}{'least':>9}{'most':>9}")
-
-
-def row(title: str, values: list[float], unit: str) -> str:
-    """One line of the table: median, smallest and largest."""
-    return f"{title:<50}{np.median(values):9.2f}{min(values):9.2f}{max(values):9.2f}  {unit}"
-
-
-def throughput(options: argparse.Namespace) -> None:
-    """Prints the table of `python benchmark.py throughput`."""
     dataset, size = get_dataset(options.dataset), options.input_size
     batch_size, steps = options.batch_size, options.steps
-    trainings = {sampler: training_of(options, options.method, sampler) for sampler in options.samplers}
+    trainings = {device: build_training(options, options.method, device) for device in options.augment_on}
     model, batches = next(iter(trainings.values()))
     repeats, targets = block_steps(model, steps), keras.tree.map_structure(keras.ops.convert_to_numpy, batches[0][1])
     in_memory = {
@@ -231,27 +175,29 @@ def throughput(options: argparse.Namespace) -> None:
         "y": keras.tree.map_structure(lambda some: np.concatenate([some] * repeats), targets),
         "batch_size": batch_size,
     }
-    now = time.process_time if options.processor_time else time.perf_counter
-    ways = {
-        f"pipeline, {sampler} sampler": functools.partial(training_block, network, steps, batch_size, now, x=moved)
-        for sampler, (network, moved) in trainings.items()
+    now = time.process_time if options.cpu_time else time.perf_counter
+    compared = {
+        f"augmented on the {device.upper()}": functools.partial(
+            training_block, network, steps, batch_size, now, x=augmented
+        )
+        for device, (network, augmented) in trainings.items()
     }
-    pipeline = next(iter(ways))
-    ways["random arrays in memory"] = functools.partial(training_block, model, steps, batch_size, now, **in_memory)
-    if keras.backend.backend() == "tensorflow" and options.method == EAGER_METHOD:
-        labels_path, (eager, _) = labels_folder(options.data_dir, dataset, DEFAULT_CROP), training_of(options)
-        ways["eager loop, batch of 3"] = lambda: original_block(eager, batches.source, labels_path, steps, now)
-    speeds = interleaved(ways, options.blocks)
+    pipeline = next(iter(compared))
+    compared["random arrays in memory"] = functools.partial(training_block, model, steps, batch_size, now, **in_memory)
+    if keras.backend.backend() == "tensorflow" and options.method == DEFAULT_METHOD:
+        labels_path, (eager, _) = labels_folder(options.data_dir, dataset, DEFAULT_CROP), build_training(options)
+        compared["eager loop, batch of 3"] = lambda: original_block(eager, batches.source, labels_path, steps, now)
+    speeds = interleaved(compared, options.blocks)
     print_machine(options, f"{options.method}, {len(batches.source)} {dataset.title} faces")
     for name, values in speeds.items():
-        print(row(f"training, {name}", values, "images/s" + " of processor time" * options.processor_time))
-    for name in list(ways)[1:]:
+        print(row(f"training, {name}", values, "images/s" + " of CPU time" * options.cpu_time))
+    for name in list(compared)[1:]:
         print(row(f"{pipeline} / {name}", speeds[pipeline] / speeds[name], "times"))
-    for sampler, (_, moved) in trainings.items():
-        print(row(f"a batch alone, {sampler} sampler", batch_times(moved, steps), "ms"))
-    on_device = device_memory()
-    if on_device is not None:  # another process would find the GPU's memory taken
-        print(row("peak memory of all trainings on the GPU", [on_device], "MiB"))
+    for device, (_, augmented) in trainings.items():
+        print(row(f"a batch alone, augmented on the {device.upper()}", batch_times(augmented, steps), "ms"))
+    on_gpu = gpu_memory()
+    if on_gpu is not None:  # another process would find the GPU's memory taken
+        print(row("peak memory of all trainings on the GPU", [on_gpu], "MiB"))
         print(row("peak memory of all trainings on the host", [peak_memory()], "MiB"))
         return
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:  # its memory is its own
@@ -260,3 +206,22 @@ def throughput(options: argparse.Namespace) -> None:
         runs = [preparation(dataset, options.raw) for _ in range(options.preparations)]
         print(row(f"preparing {dataset.title}", [speed for speed, _ in runs], "faces/s"))
         print(row("peak memory of preparing, its largest process", [peak for _, peak in runs], "MiB"))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return the exit status."""
+    parser = argparse.ArgumentParser(description="Measure the speed of training and of preparation.")
+    add_training_options(parser, steps=10)
+    parser.add_argument("--method", default=DEFAULT_METHOD, help="method that is trained; default: %(default)s")
+    parser.add_argument(
+        "--augment-on", type=names, default=["cpu", "gpu"], help="cpu, gpu, or both with a comma; default: both"
+    )
+    parser.add_argument("--cpu-time", action="store_true", help="CPU seconds instead of wall-clock seconds")
+    parser.add_argument("--raw", help="folder of the unpacked data set, to measure preparation too")
+    parser.add_argument("--preparations", type=int, default=3, help="number of preparations; default: %(default)s")
+    options = parser.parse_args(arguments)
+    return cli.run(lambda: measure(options), "training_speed")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

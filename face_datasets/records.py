@@ -12,7 +12,7 @@ import hashlib
 import json
 import os
 import types
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -162,16 +162,23 @@ def allow_open(count: int) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
 
 
-def write_shard(path: Path, faces: Sequence[tuple[dict, bytes]]) -> None:
-    """Writes faces, (row of the index, JPEG) each, as one file, whole or not at all."""
+def write_shard(path: Path, faces: Iterable[tuple[dict, bytes]]) -> int:
+    """Write faces, (row of the index, JPEG) each, as one file of records, atomically.
+
+    Returns:
+        The number of faces.
+    """
     module = array_record("array_record_module")
+    count = 0
     with atomic_write(path) as temporary:
-        writer = module.ArrayRecordWriter(str(temporary), "group_size:1")  # any face can be read alone
+        writer = module.ArrayRecordWriter(str(temporary), "group_size:1")  # every face can be read alone
         for row, jpeg in faces:
             writer.write(json.dumps(row).encode() + b"\n" + jpeg)
+            count += 1
         writer.close()
-        if shard_length(temporary) != len(faces):  # the writer does not report a full disk
+        if shard_length(temporary) != count:  # the writer does not report a full disk
             raise OSError(f"{path} could not be written completely; the disk may be full")
+    return count
 
 
 def shard_length(path: Path) -> int:

@@ -7,6 +7,7 @@ that the archive's configuration names is checked against what is known before K
     model.weights.h5                the arrays, read by another process first (utils/sandbox.py)
 """
 
+import importlib
 import io
 import json
 import zipfile
@@ -16,7 +17,7 @@ import keras
 import numpy as np
 
 from config import PACKAGE
-from utils.sandbox import try_hdf5
+from utils.sandbox import check_hdf5
 
 ARCHIVE = {"metadata.json", "config.json", "model.weights.h5"}
 MODULES = ("keras", "keras.layers", "keras.initializers", "keras.regularizers", "keras.constraints")
@@ -32,6 +33,10 @@ REFUSED = (  # layers of Keras that run code, or read other files, which the mod
     "IntegerLookup",
     "TextVectorization",
 )
+LAYERS = {  # registered name of each of our layers -> its module, which must be imported before Keras builds the layer
+    f"{PACKAGE}>MeanPlace": "networks.spatial_head",
+    **dict.fromkeys((f"{PACKAGE}>MeanFace", f"{PACKAGE}>Realign", f"{PACKAGE}>Restore"), "pixelwise.cascade"),
+}
 SIZES = ("filters", "units", "kernel_size", "depth_multiplier", "batch_shape")
 MAX_ARCHIVE = 1_000_000_000  # bytes of all that is in it, unpacked; EfficientNet-B3 has 45 million
 MAX_SIZE = 16_384  # of any of these; the widest layer of EfficientNet-B3 has 2304
@@ -59,7 +64,7 @@ def read_keras(path) -> keras.Model:
         model_config = json.loads(archive.read("config.json"))
     model_config.pop("compile_config", None)  # never read: compile=False
     _check_config(model_config)
-    try_hdf5(path, "model.weights.h5")
+    check_hdf5(path, "model.weights.h5")
     return keras.saving.load_model(path, compile=False, safe_mode=True)
 
 
@@ -82,6 +87,8 @@ def _check_class(name, module, registered):
         return
     if name not in (*REFUSED, "function") and isinstance(name, str) and not name.startswith("__"):
         if str(registered).startswith(f"{PACKAGE}>"):
+            if registered in LAYERS:
+                importlib.import_module(LAYERS[registered])
             if keras.saving.get_registered_object(registered) is not None:
                 return
         elif isinstance(module, str) and (module in MODULES or module.startswith(INNER_MODULES)):

@@ -19,7 +19,7 @@ import keras
 import numpy as np
 from keras import layers
 
-from utils.sandbox import try_hdf5
+from utils.sandbox import check_hdf5
 
 MAX_PARAMETERS = 100_000_000  # of a file; EfficientNet-B3 has 11 million
 MAX_TENSOR = 100_000_000  # numbers of one image in any layer; EfficientNet-B3 has 2 million at 224 pixels
@@ -80,7 +80,7 @@ def read_legacy_h5(path) -> keras.Model:
         ValueError: not HDF5, truncated, not a whole model, an unknown layer or setting, a link to elsewhere, or arrays
             that are missing or do not fit. The message does not name the file: `cnn_model.load_model` does.
     """
-    try_hdf5(path)
+    check_hdf5(path)
     with h5py.File(path, "r") as file:
         nodes, output = _graph(_model_config(file))
         weights = _member(file, "model_weights", h5py.Group)

@@ -5,44 +5,38 @@ import os
 import textwrap
 import warnings
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import keras
+from config import CROPS, EXPORT_SUFFIXES, ROOT, SETTINGS_FILE, WEIGHTS_DIR
 
-from config import (
-    CROPS,
-    EXPORT_SUFFIXES,
-    ROOT,
-    SETTINGS_FILE,
-    WEIGHTS_DIR,
-)
-from networks.keras_file import read_keras
-from networks.legacy_h5 import read_legacy_h5
+if TYPE_CHECKING:
+    import keras
 
 LEGACY_SUFFIXES = (".h5", ".hdf5")
-READERS = {".keras": read_keras, **dict.fromkeys(LEGACY_SUFFIXES, read_legacy_h5)}
 LEGACY_CROP = "tight"  # what an old .h5 file, which says nothing, is read with
 LEGACY_SETTINGS = {"method": "l2", "crop": LEGACY_CROP}
 LEGACY_FOLDER = "ACRLoss"  # the original keeps its weights below this folder; ours lie with or without it
 MAX_REASON_LENGTH = 500  # characters of an error that a broken file causes; Keras prints whole configurations
 
 
-def load_model(path) -> keras.Model:
-    """Open a weights file: `.keras`, or a whole-model `.h5` that Keras 2 wrote. Nothing found in the file is executed.
-
-    Classes registered under "acr" must have been imported before (`import methods` does).
+def load_model(path) -> "keras.Model":
+    """Open a weights file: `.keras`, or a complete model in an `.h5` file of Keras 2. Code in a file is never executed.
 
     Returns:
         The model, not compiled.
 
     Raises:
         FileNotFoundError: no such file; the message lists the weights files near it.
-        ValueError: the file is no weights file, is damaged, or holds something that is not known here.
+        ValueError: the file is no weights file, is damaged, or contains an unknown class.
     """
     path = find_weights(path)
-    if path.suffix not in READERS:
-        raise ValueError(f"{path}: unknown kind of weights file. Received {path.suffix!r}; .keras or .h5 is right")
+    if path.suffix not in (".keras", *LEGACY_SUFFIXES):
+        raise ValueError(f"{path}: unknown kind of weights file. Received {path.suffix!r}; expected .keras or .h5")
+    from networks.keras_file import read_keras  # imports Keras
+    from networks.legacy_h5 import read_legacy_h5
+
     try:
-        return READERS[path.suffix](path)
+        return read_keras(path) if path.suffix == ".keras" else read_legacy_h5(path)
     except Exception as error:  # a broken file can make h5py, zipfile, json or Keras raise anything
         reason = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
         reason = textwrap.shorten(reason, MAX_REASON_LENGTH)  # one line

@@ -1,4 +1,4 @@
-"""The bench of the losses: its queue, its tables from files made here, and a whole one, killed and gone on with."""
+"""benchmarks/losses.py: its queue, its tables, and a comparison that is killed and resumed."""
 
 import argparse
 import csv
@@ -10,19 +10,21 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from unittest import mock
 
 import numpy as np
 import pytest
 
-import benchmark
 import methods
 import metrics
 import train
 from ace_net.losses import ACELoss
+from benchmarks import losses as bench
+from benchmarks import training_queue
 from benchmarks.comparison import Comparison, Truth, read_result
-from benchmarks.losses import PASSED_ON, describe, plan
+from benchmarks.losses import TRAIN_OPTIONS, describe, plan
 from benchmarks.training_queue import Training, train_all
 from face_datasets.catalogue import get_dataset
 from losses.regression import WingLoss
@@ -39,7 +41,7 @@ SHORT = ["--dataset", "300W", "--input-size", "32", "--batch-size", "2", "--epoc
 
 
 def bench_words(prepared, out, *more):
-    words = ["losses", *SHORT, "--data-dir", prepared, "--methods", "acr,l2", "--seeds", "7,8", "--out", out, *more]
+    words = [*SHORT, "--data-dir", prepared, "--methods", "acr,l2", "--seeds", "7,8", "--out", out, *more]
     return list(map(str, words))
 
 
@@ -61,24 +63,13 @@ class Killed(BaseException):
     """Stands in for SIGKILL: nothing catches it."""
 
 
-class Ended:
-    """Stands in for a process that has ended."""
-
-    def __init__(self, exitcode):
-        self.exitcode = exitcode
-
-    def is_alive(self):
-        return False
-
-
 @pytest.fixture
 def in_this_process(monkeypatch):
-    """Trainings run in this process; those whose folder is named in the returned set are killed after an epoch."""
-    killed = set()
+    """A function that runs a training in this process; a folder named in its `killed` is left after an epoch."""
 
-    def start(self, environment):
-        self.folder.mkdir(parents=True, exist_ok=True)
-        (self.folder / "output.txt").touch()
+    def run(training, environment, stdin):
+        training.folder.mkdir(parents=True, exist_ok=True)
+        (training.folder / "output.txt").touch()
         on_epoch_end = callbacks.Checkpoint.on_epoch_end
 
         def killed_after_it(callback, epoch, logs=None):
@@ -86,12 +77,12 @@ def in_this_process(monkeypatch):
             raise Killed
 
         with monkeypatch.context() as patch:
-            if self.folder.name in killed:
+            if training.folder.name in run.killed:
                 patch.setattr(callbacks.Checkpoint, "on_epoch_end", killed_after_it)
-            return Ended(train.main([*self.arguments, "--save-path", str(self.folder), *["--resume"] * self.begun]))
+            return train.main(training.words())
 
-    monkeypatch.setattr(Training, "start", start)
-    return killed
+    run.killed = set()
+    return run
 
 
 def make_runs(prepared, folder):
@@ -100,28 +91,31 @@ def make_runs(prepared, folder):
             train_here(prepared, folder / f"{seed}/{method}", method, seed)
 
 
-def test_killed_and_gone_on_with_it_ends_with_the_same_table(tiny, in_this_process, prepared_300w, tmp_path, capfd):
-    """All four runs are found in the first bench; the second finds two and is killed while it trains the others."""
+def test_a_killed_comparison_resumes_and_ends_with_the_same_table(
+    tiny, in_this_process, prepared_300w, tmp_path, capfd
+):
+    """The first comparison finds all four runs; the second finds two and is killed while it trains the others."""
     make_runs(prepared_300w, tmp_path / "made")
-    assert benchmark.main(bench_words(prepared_300w, tmp_path / "whole", "--run-dir", tmp_path / "made")) == 0
+    assert bench.main(bench_words(prepared_300w, tmp_path / "whole", "--run-dir", tmp_path / "made")) == 0
     assert not (tmp_path / "whole/runs").exists()
     printed = capfd.readouterr()
     assert " ± " in printed.out and "Commit " in printed.out and str(tmp_path / "made/8/l2") in printed.out
     assert f"{tmp_path / 'made/7/acr'}: finished" in printed.err
 
     words = bench_words(prepared_300w, tmp_path / "killed", "--run-dir", tmp_path / "made/7")
-    in_this_process.add("mnv2_l2_8")
+    options = bench.parse_options(words)
+    in_this_process.killed.add("mnv2_l2_8")
     with pytest.raises(Killed):
-        benchmark.main(words)
+        bench.compare_losses(options, in_this_process)
     runs = tmp_path / "killed/runs"
     assert [Training((), runs / f"mnv2_{method}_8", EPOCHS).epochs_done() for method in ("acr", "l2")] == [2, 1]
     before = (runs / "mnv2_acr_8/state.npz").stat().st_mtime_ns
-    in_this_process.clear()
-    assert benchmark.main(words) == 0
+    in_this_process.killed.clear()
+    bench.compare_losses(options, in_this_process)
     assert (runs / "mnv2_acr_8/state.npz").stat().st_mtime_ns == before  # a finished run is not repeated
     assert sorted(path.name for path in runs.iterdir()) == ["mnv2_acr_8", "mnv2_l2_8"]
     printed = capfd.readouterr().err
-    assert "8/8" in printed  # epochs of all runs, those found among them
+    assert "4/4" in printed  # trainings, those found among them
     assert f"{runs / 'mnv2_l2_8'}: after epoch 1 of 2" in printed
 
     one, other = table_of(tmp_path / "whole"), table_of(tmp_path / "killed")
@@ -136,38 +130,38 @@ def test_killed_and_gone_on_with_it_ends_with_the_same_table(tiny, in_this_proce
     expected = get_recipe(W300, "faces").repeats * train_faces // 2
     assert steps == [expected, 2 * expected] * 2
 
-    assert benchmark.main([*words, "--epochs", "3"]) == 1  # in the same folder this would be another bench
+    assert bench.main([*words, "--epochs", "3"]) == 1  # in the same folder this would be another comparison
     assert "holds a run with other settings. Received another recipe" in capfd.readouterr().err
     assert (runs / "mnv2_acr_8/state.npz").stat().st_mtime_ns == before
 
 
 def plan_options(prepared, out, method):
-    """What the command line of a bench of one run says."""
+    """The options of a comparison of one run."""
     options = argparse.Namespace(
-        run_dirs=[out], out=out / "bench", archs=["mobileNetV2"], methods=[method], seeds=[7], rates={}
+        run_dirs=[out], out=out / "bench", archs=["mobileNetV2"], methods=[method], seeds=[7], learning_rates={}
     )
     given = train.parse_options(list(map(str, [*SHORT, "--data-dir", prepared, "--recipe", "faces"])))
-    for name in ("dataset", *PASSED_ON):
+    for name in ("dataset", *TRAIN_OPTIONS):
         setattr(options, name, getattr(given, name))
     options.precision = "float32"
     return options
 
 
 def plan_of(prepared, out, method):
-    """The trainings of a bench of one run."""
+    """The trainings of a comparison of one run."""
     return [training for training, _ in plan(plan_options(prepared, out, method)).values()]
 
 
 def test_a_learning_rate_without_a_number_is_an_error(capsys):
     with pytest.raises(SystemExit):
-        benchmark.main(["losses", "--rates", "l2", "--out", "unused"])
-    assert "argument --rates: received 'l2'; METHOD=RATE, with commas between, is right" in capsys.readouterr().err
+        bench.main(["--learning-rates", "l2", "--out", "unused"])
+    assert "argument --learning-rates: expected METHOD=RATE,... Received 'l2'" in capsys.readouterr().err
 
 
 def test_a_method_can_have_a_learning_rate_of_its_own(prepared_300w, tmp_path):
     options = plan_options(prepared_300w, tmp_path, "l2")
     options.methods.append("l1")
-    options.rates = {"l1": 0.0005}
+    options.learning_rates = {"l1": 0.0005}
     rates = {method: recipe.learning_rate for (_, method, _), (_, recipe) in plan(options).items()}
     assert rates == {"l2": get_recipe(W300, "faces").learning_rate, "l1": 0.0005}
 
@@ -205,7 +199,7 @@ def test_a_changed_loss_takes_no_old_run(made, prepared_300w, tmp_path, monkeypa
     assert plan_of(prepared_300w, tmp_path, name)[0].folder == tmp_path / f"bench/runs/mnv2_{name}_7"
 
 
-def test_a_run_that_does_not_tell_its_loss_is_not_taken(made, prepared_300w, tmp_path, capsys):
+def test_a_run_without_its_loss_is_not_taken(made, prepared_300w, tmp_path):
     shutil.copytree(made, tmp_path / "made")
     (tmp_path / ".vscode").mkdir()
     (tmp_path / ".vscode/settings.json").write_text("{}")  # another program's
@@ -214,7 +208,6 @@ def test_a_run_that_does_not_tell_its_loss_is_not_taken(made, prepared_300w, tmp
     del record["settings"]["loss"]
     (tmp_path / "made/settings.json").write_text(json.dumps(record))
     assert plan_of(prepared_300w, tmp_path, "wing")[0].folder == tmp_path / "bench/runs/mnv2_wing_7"
-    assert "made is not used: it does not say its loss, which older versions did not keep" in capsys.readouterr().err
 
 
 def same_tables(one, other, rel):
@@ -231,41 +224,28 @@ def same_tables(one, other, rel):
 def test_side_by_side_and_killed_by_the_system(tiny, prepared_300w, tmp_path):
     """The same with real processes of one thread each, which round otherwise: 1e-4 of a run's NME."""
     make_runs(prepared_300w, tmp_path / "made")
-    assert benchmark.main(bench_words(prepared_300w, tmp_path / "whole", "--run-dir", tmp_path / "made")) == 0
+    assert bench.main(bench_words(prepared_300w, tmp_path / "whole", "--run-dir", tmp_path / "made")) == 0
     words = bench_words(prepared_300w, tmp_path / "killed", "--run-dir", tmp_path / "made/7", "--jobs", "2")
-    command = [sys.executable, str(ROOT / "tests/tiny_bench.py"), *words]
+    command = [sys.executable, str(ROOT / "tests/helpers/tiny_bench.py"), *words]
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
     options = dict(cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     runs = [tmp_path / f"killed/runs/mnv2_{method}_8" for method in ("acr", "l2")]
-    bench = subprocess.Popen(command, **options)
-    while bench.poll() is None and not any((run / "log.csv").exists() for run in runs):
+    process = subprocess.Popen(command, **options)
+    while process.poll() is None and not any((run / "log.csv").exists() for run in runs):
         time.sleep(0.002)
-    bench.send_signal(signal.SIGKILL)
-    bench.communicate()
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
     assert sum(Training((), run, EPOCHS).epochs_done() for run in runs) < 2 * EPOCHS
 
     resumed = subprocess.run(command, **options, timeout=300)
     assert resumed.returncode == 0, resumed.stderr
-    assert "8/8" in resumed.stderr
+    assert "4/4" in resumed.stderr
     for row, same in zip(table_of(tmp_path / "whole"), table_of(tmp_path / "killed"), strict=True):
         assert float(same["nme"]) == pytest.approx(float(row["nme"]), rel=1e-3)
     assert (runs[0] / "output.txt").read_text().count("python train.py") == 2
 
 
 # ----------------------------------------------------------------------------------------------------------- queue
-
-
-class FakeProcess:
-    """Stands in for a process: it runs through at once, or fails."""
-
-    def __init__(self, training, exitcode):
-        self.exitcode, self.training, self.looks = exitcode, training, 2
-
-    def is_alive(self):
-        self.looks -= 1
-        if self.looks == 1 and not self.exitcode:
-            finish(self.training.folder, self.training.epochs)
-        return self.looks > 0
 
 
 def finish(folder, epochs, order=("best.keras", "state.npz", "log.csv", "metrics.json", "predictions.json")):
@@ -276,48 +256,72 @@ def finish(folder, epochs, order=("best.keras", "state.npz", "log.csv", "metrics
 
 
 @pytest.fixture
-def queue(monkeypatch, tmp_path):
-    """Four trainings that need no process; `exits` says how they end, `started` in which order they began."""
+def queue(tmp_path):
+    """Four trainings, a function that runs them without a process, their exit statuses, and those that were run."""
     trainings = [Training(("--seed", str(number)), tmp_path / str(number), EPOCHS) for number in range(4)]
-    exits, started = {training.folder.name: 0 for training in trainings}, []
+    statuses, started = {training.folder.name: 0 for training in trainings}, []
 
-    def start(self, environment):
-        started.append((self.folder.name, environment.get("TF_NUM_INTRAOP_THREADS")))
-        self.folder.mkdir(exist_ok=True)
-        (self.folder / "output.txt").write_text("first line\ntrain.py: no such thing\n\n")
-        return FakeProcess(self, exits[self.folder.name])
+    def run(training, environment, stdin):
+        started.append((training.folder.name, environment.get("TF_NUM_INTRAOP_THREADS")))
+        training.folder.mkdir(exist_ok=True)
+        (training.folder / "output.txt").write_text("first line\ntrain.py: no such thing\n\n")
+        if not statuses[training.folder.name]:
+            finish(training.folder, training.epochs)
+        return statuses[training.folder.name]
 
-    monkeypatch.setattr(Training, "start", start)
-    monkeypatch.setattr("benchmarks.training_queue.POLL", 0.0)
-    return trainings, exits, started
+    return trainings, run, statuses, started
 
 
-def test_finished_trainings_are_left_alone(queue, capfd):
-    trainings, _, started = queue
+def test_finished_trainings_are_not_repeated(queue, capfd):
+    trainings, run, _, started = queue
     finish(trainings[1].folder, EPOCHS)
-    train_all(trainings)
+    train_all(trainings, run=run)
     assert started == [("0", None), ("2", None), ("3", None)]
-    train_all(trainings, jobs=2)
-    assert len(started) == 3 and "8/8" in capfd.readouterr().err
+    train_all(trainings, jobs=2, run=run)
+    assert len(started) == 3 and "4/4" in capfd.readouterr().err
 
 
 def test_side_by_side_each_has_one_thread(queue):
-    trainings, _, started = queue
-    train_all(trainings, jobs=2)
+    trainings, run, _, started = queue
+    train_all(trainings, jobs=2, run=run)
     assert sorted(started) == [(str(number), "1") for number in range(4)]
-    assert "TF_NUM_INTRAOP_THREADS" not in os.environ
     with pytest.raises(ValueError, match="jobs must be 1 or more. Received 0"):
         train_all(trainings, jobs=0)
 
 
 def test_a_failed_training_costs_no_other(queue):
-    trainings, exits, started = queue
-    exits["1"] = 1
+    trainings, run, statuses, started = queue
+    statuses["1"] = 1
     with pytest.raises(RuntimeError, match=r"1 of 4 trainings failed.*/1: train.py: no such thing"):
-        train_all(trainings)
+        train_all(trainings, run=run)
     assert len(started) == 4 and trainings[3].finished()
     (trainings[1].folder / "output.txt").unlink()
-    assert trainings[1].last_words() == "it ended before it could print"
+    assert trainings[1].last_line() == "it ended before it could print"
+
+
+def test_a_process_runs_train_and_its_output_is_kept(tmp_path, monkeypatch):
+    program = training_queue.PROGRAM.replace(
+        "import train\nsys.exit(train.main(sys.argv[1:]))", "print(sys.argv); sys.exit(3)"
+    )
+    monkeypatch.setattr(training_queue, "PROGRAM", program)
+    training = Training(("--seed", "7"), tmp_path / "run", EPOCHS)
+    with pytest.raises(RuntimeError, match="1 of 1 trainings failed"):
+        train_all([training])
+    words = ["--seed", "7", "--save-path", str(tmp_path / "run")]
+    assert (tmp_path / "run/output.txt").read_text() == f"python train.py {' '.join(words)}\n{['train.py', *words]}\n"
+
+
+def test_trainings_end_with_the_queue(tmp_path, monkeypatch):
+    program = training_queue.PROGRAM.replace(
+        "import train\nsys.exit(train.main(sys.argv[1:]))", "threading.Event().wait()"
+    )
+    monkeypatch.setattr(training_queue, "PROGRAM", program)
+    ends, open_end = os.pipe()
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(training_queue.run_training, Training((), tmp_path, EPOCHS), {}, ends)
+        os.close(open_end)  # as the end of the queue's process does
+        assert running.result(timeout=60) == 1
+    os.close(ends)
 
 
 def test_an_evaluation_of_older_weights_does_not_count(tmp_path):
@@ -403,7 +407,7 @@ def test_differences_average_over_seeds_first(compared):
         assert rows[subset]["nme"] == pytest.approx((means[0] - means[1]).mean())
         assert rows[subset]["low"] <= rows[subset]["nme"] <= rows[subset]["high"]
         assert (rows[subset]["entry"], rows[subset]["other"]) == ("wing", "l2")
-        assert rows[subset]["real"] == "not known"  # six faces
+        assert rows[subset]["significant"] == "not known"  # six faces
 
 
 def test_steps_follow_from_faces_and_recipe(compared):
@@ -441,7 +445,7 @@ def test_runs_that_cannot_be_compared(compared, tmp_path):
     with pytest.raises(ValueError, match="Received 5 faces, 5 of its 6.*Evaluate it again"):
         read_result(run.folder, recipe, truth)
     shutil.copy(other.folder / "metrics.json", other.folder / "log.csv")
-    with pytest.raises(ValueError, match="other does not hold a whole run"):
+    with pytest.raises(ValueError, match="other does not hold a complete run"):
         read_result(other.folder, recipe, truth)
 
 
@@ -470,7 +474,7 @@ def test_records_that_lack_something_are_named(compared, faces, validation):
     folder = comparison.results["l2"][0].folder
     record = json.loads((folder / "settings.json").read_text())
     (folder / "settings.json").write_text(json.dumps(record | {"faces": faces, "validation": validation}))
-    with pytest.raises(ValueError, match="does not hold a whole run, or one of an older version"):
+    with pytest.raises(ValueError, match="does not hold a complete run"):
         read_result(folder, recipe, truth)
 
 
@@ -492,7 +496,7 @@ def test_runs_with_eigenbases_of_other_labels_cannot_be_compared(compared):
         for run, digest in ((one, "a"), (other, "b"))
     ]
     Comparison(truth, {"l2": [one, labelled[1]]})  # a loss without eigenbases has no labels
-    with pytest.raises(ValueError, match="had eigenbases of different labels.*the same --copies"):
+    with pytest.raises(ValueError, match="had eigenbases of different labels.*the same --augmented-copies"):
         Comparison(truth, {"l2": labelled})
 
 
@@ -515,7 +519,10 @@ def test_the_head_of_the_table_tells_of_other_commits_and_early_ends(compared):
     "words, message",
     [
         (["--methods", "l3"], "unknown method. Received 'l3'"),
-        (["--methods", "acr,ace,line"], "compares landmarks. Received ace, line, which predict anchors and contours"),
+        (
+            ["--methods", "acr,ace,line"],
+            "only landmarks are compared. Received ace, line, which predict anchors and contours",
+        ),
         (["--archs", "VGG"], "unknown network. Received 'VGG'"),
         (["--seeds", ","], "Received no seeds"),
         (["--run-dir", "nowhere"], "no such folder of runs. Received nowhere"),
@@ -523,12 +530,12 @@ def test_the_head_of_the_table_tells_of_other_commits_and_early_ends(compared):
         (["--data-dir", "nowhere"], "not prepared: no nowhere/w300/index.json. Prepare it with: python data_helper.py"),
         (["--seeds=-1"], "seed is too small. Received -1; 0 or more"),
         (["--max-faces", "0"], "max_faces is too small. Received 0; 1 or more"),
-        (["--rates", "wing=1e-3"], "a learning rate of what is not trained. Received ['wing']; one of ['acr', 'l2']"),
-        (["--rates", "l2=-1"], "learning_rate is too small. Received -1.0"),
+        (["--learning-rates", "wing=1e-3"], "Received ['wing'], not in ['acr', 'l2']"),
+        (["--learning-rates", "l2=-1"], "learning_rate is too small. Received -1.0"),
     ],
 )
 def test_mistakes_on_the_command_line(tmp_path, prepared_300w, capsys, words, message):
-    assert benchmark.main(bench_words(prepared_300w, tmp_path / "out", *words)) == 1
+    assert bench.main(bench_words(prepared_300w, tmp_path / "out", *words)) == 1
     error = capsys.readouterr().err
     assert message in error and "Traceback" not in error
     assert not (tmp_path / "out").exists()

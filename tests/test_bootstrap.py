@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from benchmarks.bootstrap import paired_differences
-from benchmarks.config import SMALLEST_BOOTSTRAP
+from benchmarks.config import MIN_BOOTSTRAP_FACES
 
 
 def test_a_constant_difference_is_certain():
@@ -155,7 +155,7 @@ def test_what_differs_is_found_with_three_seeds():
     assert yes / 50 > 0.9
 
 
-@pytest.mark.parametrize("seeds, faces", [(1, 200), (2, SMALLEST_BOOTSTRAP - 1)])
+@pytest.mark.parametrize("seeds, faces", [(1, 200), (2, MIN_BOOTSTRAP_FACES - 1)])
 def test_one_seed_or_few_faces_make_no_verdict(seeds, faces):
     errors = np.zeros((2, seeds, faces))
     errors[0] = 1.0

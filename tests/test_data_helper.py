@@ -1,4 +1,4 @@
-"""Preparation: what lands on disk, and that no interruption, change or bad file can spoil it."""
+"""Preparation: the files it writes, and its answers to interruptions, changes and bad files."""
 
 import dataclasses
 import errno
@@ -22,7 +22,7 @@ from data_helper import main, prepare
 from face_datasets import stored_faces
 from face_datasets.catalogue import DATASETS, VALIDATION_FRACTION, get_dataset
 from face_datasets.stored_faces import store_region
-from pca_utility import fit_eigenbases, normalised_labels
+from pca_utility import normalised_labels
 from training.recipes import get_recipe
 from utils import files, image_files
 from utils.image_files import read_image
@@ -67,10 +67,10 @@ def out(tmp_path):
 
 
 def run(raw, out, **options):
-    return prepare("300W", raw, out, **{"workers": 1, "copies": 1, **options})
+    return prepare("300W", raw, out, **{"workers": 1, "augmented_copies": 1, **options})
 
 
-def split_of(index):
+def get_splits(index):
     return {face["image"]: face["split"] for face in index["faces"]}
 
 
@@ -79,12 +79,12 @@ def snapshot(folder):
 
 
 def count_stored(monkeypatch):
-    """Counts the faces that are stored from now on."""
+    """Return a list that gets the names of all faces stored from now on."""
     names, store = [], stored_faces._store_face
 
-    def counting(folder, dataset, raw, key):
-        names.append(raw.image)
-        return store(folder, dataset, raw, key)
+    def counting(folder, dataset, annotation, key):
+        names.append(annotation.image)
+        return store(folder, dataset, annotation, key)
 
     monkeypatch.setattr(stored_faces, "_store_face", counting)
     return names
@@ -192,68 +192,68 @@ def test_landmarks_outside_the_picture_stay_and_are_counted(raw, out, capsys):
     landmarks[:3] = [[-4, 50], [165, 50], [80, 121]]
     write_face(raw / "afw", "900_1", np.random.default_rng(5), landmarks)
     index = run(raw, out)
-    assert "afw/900_1.jpg" in split_of(index)
+    assert "afw/900_1.jpg" in get_splits(index)
     assert "3 landmarks of 1 faces lie outside" in capsys.readouterr().out
 
 
-def test_validation_is_a_small_share_chosen_by_photo_alone(raw, out, tmp_path):
-    splits = split_of(run(raw, out))
+def test_validation_is_a_small_fraction_chosen_by_photo_alone(raw, out, tmp_path):
+    splits = get_splits(run(raw, out))
     held_out = {image for image, split in splits.items() if split == "validation"}
     assert len(held_out) == int(VALIDATION_FRACTION * 20)
     assert all(image.startswith("helen/trainset/") for image in held_out)
-    assert split_of(run(raw, tmp_path / "other", seed=99)) == splits
+    assert get_splits(run(raw, tmp_path / "other", seed=99)) == splits
     (raw / "afw/200_1.jpg").unlink()
     (raw / "afw/200_1.pts").unlink()
-    assert {image for image, split in split_of(run(raw, out)).items() if split == "validation"} == held_out
+    assert {image for image, split in get_splits(run(raw, out)).items() if split == "validation"} == held_out
 
 
 def test_one_photo_never_lies_on_two_sides(raw, out):
-    splits = split_of(run(raw, out))
+    splits = get_splits(run(raw, out))
     photo = Path(next(image for image, split in splits.items() if split == "validation")).stem.split("_")[0]
     rng = np.random.default_rng(6)
     for name in (f"{photo}_7", "300_8", "777_1"):  # photos of a validation face, of a test face, of nobody else
         write_face(raw / "helen_recovered", name, rng)
     write_face(raw / "afw", f"{photo}_8", rng)
-    index = run(raw, out, extra=True)
-    splits = split_of(index)
+    index = run(raw, out, extra_parts=True)
+    splits = get_splits(index)
     assert splits["helen_recovered/777_1.jpg"] == "train"
     reasons = {face["file"]: face["reason"] for face in index["skipped"]}
     assert "also in the test set" in reasons["helen_recovered/300_8.jpg"]
     assert "held out for validation" in reasons[f"helen_recovered/{photo}_7.jpg"]
     assert "held out for validation" in reasons[f"afw/{photo}_8.jpg"]
-    assert not any(image.startswith("helen_recovered") for image in split_of(run(raw, out)))  # only when asked for
+    assert not any(image.startswith("helen_recovered") for image in get_splits(run(raw, out)))  # only with extra_parts
 
 
 # ------------------------------------------------------------------------------------------------------ labels
 
 
-def labels_of(landmarks, crop, copies, seed):
+def get_labels(landmarks, crop, augmented_copies, seed):
     recipe = get_recipe(W300)
     return normalised_labels(
-        landmarks, W300.layout.partners, CROPS[crop], recipe.input_size, recipe.augmentation, copies, seed
+        landmarks, W300.layout.partners, CROPS[crop], recipe.input_size, recipe.augmentation, augmented_copies, seed
     )
 
 
 def test_labels_of_upright_faces_follow_the_convention():
     landmarks = np.zeros((1, 68, 2)) + (100, 60)
     landmarks[0, 0], landmarks[0, 1] = (50, 40), (150, 80)  # box 100 x 40; with 10 % and squared 120 around (100, 60)
-    labels = labels_of(landmarks, "square", copies=0, seed=1)
+    labels = get_labels(landmarks, "square", augmented_copies=0, seed=1)
     assert labels.shape == (1, 136) and labels.dtype == np.float32
     np.testing.assert_allclose(labels[0, :4], [50 / 120, 20 / 120, -50 / 120, -20 / 120], atol=1e-6)
 
 
-def test_moved_labels_are_the_upright_ones_turned_and_mirrored():
+def test_augmented_labels_are_the_upright_ones_rotated_and_mirrored():
     landmarks = np.random.default_rng(2).uniform(0, 100, (40, 68, 2))
-    labels = labels_of(landmarks, "square", copies=2, seed=3).reshape(3, 40, 68, 2)
+    labels = get_labels(landmarks, "square", augmented_copies=2, seed=3).reshape(3, 40, 68, 2)
     partners = list(W300.layout.partners)
     mirrored = 0
-    for upright, *copies in zip(*labels, strict=True):
-        for moved in copies:
+    for upright, *augmented in zip(*labels, strict=True):
+        for landmarks in augmented:
             residuals = []
             for source in (upright, upright[partners]):
                 design = np.column_stack([source, np.ones(68)])
-                solution, _, _, _ = np.linalg.lstsq(design, moved, rcond=None)
-                residuals.append((np.abs(design @ solution - moved).max(), np.linalg.det(solution[:2])))
+                solution, _, _, _ = np.linalg.lstsq(design, landmarks, rcond=None)
+                residuals.append((np.abs(design @ solution - landmarks).max(), np.linalg.det(solution[:2])))
             best = int(np.argmin([residual for residual, _ in residuals]))
             assert residuals[best][0] < 1e-4  # one similarity explains all 68 landmarks
             assert (residuals[best][1] < 0) == bool(best)  # a mirror image has its landmarks renamed, no other has
@@ -262,12 +262,12 @@ def test_moved_labels_are_the_upright_ones_turned_and_mirrored():
 
 
 def test_labels_hold_training_faces_only_and_follow_their_options(raw, out):
-    index = run(raw, out, copies=2)
+    index = run(raw, out, augmented_copies=2)
     training = sum(face["split"] == "train" for face in index["faces"])
     folder = out / "w300" / "normalized_labels"
     assert np.load(folder / "labels.npy", allow_pickle=False).shape == (3 * training, 136)
     faces = snapshot(out / "w300" / "faces")
-    run(raw, out, copies=0)
+    run(raw, out, augmented_copies=0)
     assert np.load(folder / "labels.npy").shape == (training, 136)
     assert json.loads((folder / "made_from.json").read_text())["copies"] == 0
     run(raw, out, crop="tight")
@@ -275,23 +275,9 @@ def test_labels_hold_training_faces_only_and_follow_their_options(raw, out):
     assert snapshot(out / "w300" / "faces") == faces  # no option of the labels touches a stored face
 
 
-def test_labels_with_the_note_of_an_older_version_are_made_anew_once_and_alike(raw, out):
-    """It had another name. The labels come out the same, so the eigenbases are not fitted again."""
-    run(raw, out)
-    folder = out / "w300" / "normalized_labels"
-    files = fit_eigenbases(folder, W300)
-    before = {path: path.stat().st_mtime_ns for path in [*files.values(), folder / "labels.npy"]}
-    (folder / "made_from.json").rename(folder / "settings.json")
-    run(raw, out)
-    assert sorted(path.name for path in folder.iterdir()) == ["labels.npy", "made_from.json"]
-    fit_eigenbases(folder, W300)
-    after = {path: path.stat().st_mtime_ns for path in before}
-    assert [path for path in before if after[path] != before[path]] == [folder / "labels.npy"]
-
-
 @pytest.mark.parametrize("crop", sorted(CROPS))
 def test_every_crop_has_labels(raw, out, crop):
-    labels = labels_of(np.random.default_rng(4).uniform(0, 100, (3, 68, 2)), crop, 1, 1)
+    labels = get_labels(np.random.default_rng(4).uniform(0, 100, (3, 68, 2)), crop, 1, 1)
     assert np.isfinite(labels).all() and np.abs(labels).max() < 1.5
 
 
@@ -319,21 +305,21 @@ def test_only_what_changed_is_done_again(raw, out, monkeypatch):
     assert stored == ["afw/200_1.jpg", "afw/201_1.jpg", "afw/203_1.jpg"]
     for image in ("afw/200_1.jpg", "afw/201_1.jpg"):
         assert after[image] != before[image] and not (out / "w300" / before[image]).exists()
-    (out / "w300" / after["afw/202_1.jpg"]).write_bytes(b"cut")  # a stored face that somebody spoilt
+    (out / "w300" / after["afw/202_1.jpg"]).write_bytes(b"cut")  # a damaged stored face
     run(raw, out)
     assert stored[3:] == ["afw/202_1.jpg"]
 
 
 def test_extra_faces_come_and_go_without_being_done_again(raw, out, monkeypatch):
     write_face(raw / "helen_recovered", "777_1", np.random.default_rng(6))
-    run(raw, out, extra=True)
+    run(raw, out, extra_parts=True)
     stored = count_stored(monkeypatch)
     assert len(run(raw, out)["faces"]) == 27
-    assert len(run(raw, out, extra=True)["faces"]) == 28
+    assert len(run(raw, out, extra_parts=True)["faces"]) == 28
     assert not stored
 
 
-def test_interrupted_run_goes_on(raw, out, monkeypatch):
+def test_interrupted_run_resumes(raw, out, monkeypatch):
     store, calls = stored_faces._store_face, []
 
     def interrupted(*arguments):
@@ -355,7 +341,7 @@ def test_interrupted_run_goes_on(raw, out, monkeypatch):
     assert main(arguments) == 0 and len(stored) == 27 - 5
 
 
-def test_killed_run_goes_on_and_leaves_no_lock(raw, out, monkeypatch):
+def test_killed_run_resumes_and_leaves_no_lock(raw, out, monkeypatch):
     for number in range(150):
         write_face(raw / "afw", f"{500 + number}_1", np.random.default_rng(number))
     command = [sys.executable, "data_helper.py", "--dataset", "300W", "--raw", raw, "--out", out, "--workers", "2"]
@@ -426,7 +412,12 @@ def test_full_disk_leaves_the_previous_index_valid(raw, out, monkeypatch, capsys
         else:
             patch.setattr(files.os, "replace", full)
         capsys.readouterr()
-        assert main(["--dataset", "300W", "--raw", str(raw), "--out", str(out), "--workers", "1", "--copies", "1"]) == 1
+        assert (
+            main(
+                ["--dataset", "300W", "--raw", str(raw), "--out", str(out), "--workers", "1", "--augmented-copies", "1"]
+            )
+            == 1
+        )
     assert capsys.readouterr().err.strip().splitlines() == [
         "data_helper.py: [Errno 28] No space left on device: 'somewhere'"
     ]
@@ -494,8 +485,8 @@ def test_other_sizes_are_other_faces(few_rendered, out):
 @pytest.mark.parametrize(
     "dataset, options, message",
     [
-        ("synthetic", {"size": 0}, "size is too small. Received 0; 32 or more is right"),
-        ("synthetic", {"faces": 0}, "faces is too small. Received 0; 1 or more is right"),
+        ("synthetic", {"size": 0}, "size is too small. Received 0; expected 32"),
+        ("synthetic", {"faces": 0}, "faces is too small. Received 0; expected 1"),
         ("300W", {"size": 64}, "only rendered faces can be chosen in number and size. Received {'size': 64} for 300W"),
     ],
 )
@@ -511,8 +502,8 @@ def test_impossible_numbers_of_rendered_faces(dataset, options, message, out):
         (["--dataset", "300w"], "unknown data set. Received '300w'; known"),
         (["--dataset", "300W"], "name it with --raw"),
         (["--dataset", "300W", "--raw", "nowhere"], "no such folder. Received nowhere"),
-        (["--dataset", "300W", "--raw", ".", "--copies", "-1"], "copies must be 0 or more"),
-        (["--dataset", "300W", "--raw", ".", "--workers", "0"], "workers 1 or more"),
+        (["--dataset", "300W", "--raw", ".", "--augmented-copies", "-1"], "augmented_copies=-1"),
+        (["--dataset", "300W", "--raw", ".", "--workers", "0"], "workers=0"),
     ],
 )
 def test_command_line_errors_are_one_line(arguments, message, tmp_path, capsys):

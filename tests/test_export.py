@@ -13,11 +13,11 @@ import pytest
 from network_files import SIZE, images_of, save_tiny, write_onnx
 from small_networks import randomise
 
-import benchmark
 import export as exporting
 from ace_net.config import FINE_STRIDE
 from ace_net.decode import EXTRACTION_WIDTH
 from ace_net.outlines import OUTLINE_LAYOUT
+from benchmarks import inference_speed
 from cnn_model import CNNModel, get_network
 from config import CROPS, EXPORT_SUFFIXES, PACKAGE
 from export import PRECISIONS, Precision, export, render_faces
@@ -332,7 +332,7 @@ def test_the_calibration_of_the_confidence_goes_along(tmp_path):
 def test_exported_files_are_not_timed(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("benchmarks.inference_speed.set_keras_threads", lambda threads: None)
     path = write_onnx(tmp_path / "x.onnx")
-    assert benchmark.main(["inference", "--weights", str(path), "--threads", "1"]) == 1
+    assert inference_speed.main(["--weights", str(path), "--threads", "1"]) == 1
     assert "x.onnx is an exported file already" in capsys.readouterr().err
 
 
@@ -354,7 +354,7 @@ def test_unknown_format_and_precision(tiny, tmp_path, options):
 def test_benchmark_of_inference(tiny):
     needs("onnx")
     needs("litert")
-    command = [sys.executable, "benchmark.py", "inference", "--weights", tiny, "--images", "2", "--blocks", "2"]
+    command = [sys.executable, "-m", "benchmarks.inference_speed", "--weights", tiny, "--images", "2", "--blocks", "2"]
     done = subprocess.run([*map(str, command), "--batches", "1", "3"], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
     for title in ("Keras float32", "ONNX Runtime int8", "LiteRT float16"):

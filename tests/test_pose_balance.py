@@ -10,8 +10,8 @@ import pytest
 
 import methods
 import train
-from benchmarks.comparison_plots import draw_strip
-from benchmarks.losses import strip
+from benchmarks.comparison_plots import draw_progress_strip
+from benchmarks.losses import draw_progress
 from config import CROPS
 from evaluation.evaluator import predict_faces
 from face_datasets.catalogue import get_dataset
@@ -290,22 +290,22 @@ def test_the_last_snapshot_is_of_the_trained_weights(tiny, prepared_300w, tmp_pa
     np.testing.assert_allclose(snapshots["epochs"][2], predicted[face], atol=1e-3)
 
 
-def test_the_bench_draws_the_strip_of_its_runs(tiny, prepared_300w, tmp_path):
+def test_the_training_progress_of_compared_runs_is_drawn(tiny, prepared_300w, tmp_path):
     folders = {name: tmp_path / name for name in ("l1", "wing", "anisotropic_loss")}
     for name, folder in folders.items():
         run_of(prepared_300w, folder, method=name, epochs=1).train()
     options = argparse.Namespace(crop="square", data_dir=prepared_300w)
     path = tmp_path / "strip.png"
-    assert strip(path, W300, options, folders) == [path]
+    assert draw_progress(path, W300, options, folders) == [path]
     height, width, _ = read_image(path).shape
     assert abs(width - height) < 0.3 * height  # two rows, two columns
-    assert strip(path, W300, options, {"wing": folders["wing"]}) == []
+    assert draw_progress(path, W300, options, {"wing": folders["wing"]}) == []
     kept = json.loads((folders["wing"] / "snapshots.json").read_text())
     kept["epochs"]["3"] = kept["epochs"]["1"]  # the other has no such epoch
     (folders["wing"] / "snapshots.json").write_text(json.dumps(kept))
-    assert strip(path, W300, options, folders) == [path]
+    assert draw_progress(path, W300, options, folders) == [path]
     (folders["wing"] / "snapshots.json").unlink()
-    assert strip(path, W300, options, folders) == []
+    assert draw_progress(path, W300, options, folders) == []
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"image": "a", "landmarks": [[1, 2]], "epochs": {"0": [[1]]}}'])
@@ -315,15 +315,15 @@ def test_broken_snapshots_are_named(tmp_path, content):
         read_snapshots(tmp_path / "snapshots.json")
 
 
-def test_the_strip_has_a_row_for_each_method_and_a_column_for_each_epoch(tmp_path):
+def test_the_progress_strip_has_a_row_for_each_method_and_a_column_for_each_epoch(tmp_path):
     image = np.full((64, 64, 3), 128, np.uint8)
     rng = np.random.default_rng(0)
     truth = rng.uniform(10, 50, (LAYOUT_68.points, 2))
     rows = {name: {epoch: truth + rng.normal(0, 8 / (1 + epoch), truth.shape) for epoch in (0, 1, 2, 3, 80)}
             for name in ("Wing", "anisotropic")}  # fmt: skip
-    draw_strip(tmp_path / "strip.png", image, truth, rows)
+    draw_progress_strip(tmp_path / "strip.png", image, truth, rows)
     height, width, _ = read_image(tmp_path / "strip.png").shape
     assert width / height > 1.8
     del rows["Wing"][80]
     with pytest.raises(ValueError, match="same epochs"):
-        draw_strip(tmp_path / "other.png", image, truth, rows)
+        draw_progress_strip(tmp_path / "other.png", image, truth, rows)

@@ -88,7 +88,7 @@ def test_a_second_face_of_a_picture_has_a_name_of_its_own(tiny_counts, tmp_path)
     train, test = faces_of(tiny_counts, tmp_path)
     assert train[0].image == f"data/flickr/{NAMES[3]}"
     assert [face.image for face in test if "#" in face.image] == [f"data/flickr/{NAMES[3]}#{k}" for k in (2, 3)]
-    assert train[0].photo == test[0].photo
+    assert train[0].photo_id == test[0].photo_id
 
 
 def test_unusable_faces_are_named(tiny_counts, tmp_path):
@@ -132,7 +132,7 @@ def test_a_damaged_file_and_absent_pictures(tmp_path):
     with pytest.raises(FileNotFoundError, match="Looked for the folders data/flickr"):
         faces_of(AFLW, tmp_path)
     (tmp_path / "images").mkdir()
-    with pytest.raises(ValueError, match="AFLWinfo_release.mat: no MATLAB v5 file"):
+    with pytest.raises(ValueError, match="AFLWinfo_release.mat: .*MATLAB v5"):
         faces_of(AFLW, tmp_path)
     with pytest.raises(FileNotFoundError, match="The folder is empty; looked for: AFLWinfo_release.mat$"):
         find_parts(AFLW, tmp_path / "images")
@@ -153,13 +153,6 @@ def test_a_face_without_numbers_costs_no_other(tiny_counts, tmp_path):
     }
     faces = load_faces(tmp_path / "data", "AFLW", "test")
     assert len(faces) == 3 and np.isfinite(faces.normaliser_distance()).all()
-
-    journal = tmp_path / "data/aflw/journal.jsonl"  # an older version stored a face with such a box
-    rows = [json.loads(line) for line in journal.read_text().splitlines() if line]
-    rows[-1]["face"]["box"] = [float("nan")] * 4
-    journal.write_text("\n".join(map(json.dumps, rows)))
-    data_helper.prepare("AFLW", tmp_path / "raw", tmp_path / "data", workers=1)
-    assert np.isfinite(load_faces(tmp_path / "data", "AFLW", "test").boxes).all()
 
 
 def test_from_raw_files_to_figures(tiny_counts, tmp_path, capsys):

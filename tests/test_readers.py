@@ -76,7 +76,7 @@ def test_300w_faces_are_sorted_zero_based_and_whole(tmp_path):
         (folder / f"{stem}.pts").write_text(pts_text(ramp(68)))
     faces = faces_of(W300, tmp_path)
     assert [face.image for face in faces] == ["afw/11_1.jpeg", "afw/11_2.jpg", "afw/22_1.PNG"]
-    assert [face.photo for face in faces] == ["11", "11", "22"]
+    assert [face.photo_id for face in faces] == ["11", "11", "22"]
     np.testing.assert_allclose(faces[0].landmarks, ramp(68) - 1)  # .pts counts from 1
     image, raw = read_face(faces[0])
     assert image.shape == (30, 40, 3) and image[5, 5, 0] > 150 and raw is faces[0]
@@ -91,7 +91,9 @@ def test_300w_test_faces_know_their_subsets(tmp_path):
     assert faces["ibug"].subsets == ("full", "challenging")
     assert faces["01_Indoor"].subsets == ("private", "indoor")
     assert faces["afw"].subsets == ()
-    assert faces["lfpw/trainset"].photo != faces["lfpw/testset"].photo  # image_0001 is someone else in each folder
+    assert (
+        faces["lfpw/trainset"].photo_id != faces["lfpw/testset"].photo_id
+    )  # image_0001 is someone else in each folder
 
 
 def test_300w_names_every_unusable_file(tmp_path):
@@ -146,7 +148,7 @@ def test_cofw_pictures_points_boxes_and_occlusion(tmp_path):
     write_two_cofw_faces(tmp_path)
     first, second = faces_of(COFW, tmp_path, number=1)
     assert (first.image, second.image) == ("COFW_test_color.mat/0001", "COFW_test_color.mat/0002")
-    assert first.subsets == ("full",) and first.photo != second.photo
+    assert first.subsets == ("full",) and first.photo_id != second.photo_id
     np.testing.assert_allclose(first.landmarks, ramp(29) - 1)
     assert first.box == (2, 3, 12, 15)  # MATLAB's x, y, width, height
     assert sum(first.occluded) == 0 and second.occluded[5] == 1 and sum(second.occluded) == 1
@@ -159,7 +161,7 @@ def test_cofw_pictures_points_boxes_and_occlusion(tmp_path):
 def test_cofw_of_another_layout(tmp_path):
     path = tmp_path / "COFW_test_color.mat"
     path.write_bytes(b"MATLAB 5.0 MAT-file" + bytes(500))
-    with pytest.raises(ValueError, match=r"COFW_test_color.mat is no whole MATLAB v7.3"):
+    with pytest.raises(ValueError, match=r"COFW_test_color.mat is not a valid MATLAB v7.3"):
         faces_of(COFW, tmp_path, number=1)
     with h5py.File(path, "w") as file:
         file["faces"] = np.zeros(3)
@@ -214,7 +216,7 @@ def test_wflw_lines(tmp_path):
     names = [f"WFLW_images/0--Parade/{name}" for name in ("a b.jpg", "c.jpg", "c.jpg#2")]
     assert [face.image for face in faces] == names
     assert [face.subsets for face in faces] == [("full", "pose", "blur"), ("full", "make-up"), ("full",)]
-    assert faces[1].photo == faces[2].photo != faces[0].photo
+    assert faces[1].photo_id == faces[2].photo_id != faces[0].photo_id
     assert faces[0].box == (1, 2, 30, 40)
     np.testing.assert_allclose(faces[0].landmarks, ramp(98))  # 0-based already
     assert read_face(faces[2])[0].shape == (30, 40, 3)
@@ -325,4 +327,4 @@ def test_frames_of_a_clip_stand_for_one_photo(tmp_path):
         write_face(tmp_path / "youtube_faces", stem, seed=1, size=64)
     dataset = get_dataset("YouTube-Faces")
     first, second, other = read_part(dataset, dataset.parts[0], tmp_path)
-    assert first.photo == second.photo == "youtube_faces/test_Ann_Lee" != other.photo
+    assert first.photo_id == second.photo_id == "youtube_faces/test_Ann_Lee" != other.photo_id

@@ -48,12 +48,12 @@ def test_mobilenet_learns_its_faces_and_survives_a_kill(prepared_300w, tmp_path)
 
 
 def test_benchmark_of_throughput(prepared_300w, raw_300w):
-    command = [sys.executable, "benchmark.py", "throughput", "--dataset", "300W", "--data-dir", prepared_300w]
+    command = [sys.executable, "-m", "benchmarks.training_speed", "--dataset", "300W", "--data-dir", prepared_300w]
     command += ["--raw", raw_300w, "--input-size", "32", "--batch-size", "2", "--steps", "2", "--blocks", "2"]
     command += ["--preparations", "1"]
     done = subprocess.run(list(map(str, command)), cwd=ROOT, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stderr[-2000:]
-    pipeline = "pipeline, cpu sampler"
+    pipeline = "augmented on the CPU"
     ratios = [f"{pipeline} / random arrays in memory", f"{pipeline} / eager loop, batch of 3"]
     for row in (*ratios, "peak memory of training", "preparing 300W"):
         assert row in done.stdout

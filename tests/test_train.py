@@ -365,7 +365,7 @@ def test_other_labels_cannot_be_resumed(tiny, prepared_300w, raw_300w, tmp_path)
     path = tmp_path / "run/settings.json"
     whole = json.loads(path.read_text())
     assert len(whole["faces"]["labels"]["sha256"]) == 64
-    prepare("300W", raw_300w, tmp_path / "data", copies=0, workers=1)
+    prepare("300W", raw_300w, tmp_path / "data", augmented_copies=0, workers=1)
     with pytest.raises(ValueError, match="with other faces or labels. Received .*'labels'"):
         run_of(tmp_path / "data", tmp_path / "run").train(resume=True)
     path.write_text(json.dumps(whole | {"faces": {name: whole["faces"][name] for name in ("train", "validation")}}))

@@ -1,10 +1,10 @@
-"""The formats data sets come in: one reader for each, all giving `Annotation`.
+"""Readers of face data sets, one for each file format.
 
 A reader goes through one part of a data set in a fixed order and yields an `Annotation` for every face, or a
 `SkippedFace` with the reason. Annotations are cheap: images stay on disk until `read_face` opens one.
 
-Landmarks and boxes leave these files in 0-based pixels. 300W's .pts files and both COFW sets are written 1-based, as
-MATLAB counts; WFLW is 0-based already, and AFLW's list is taken to be, since nothing says so.
+All readers return landmarks and boxes in 0-based pixels. The files of 300W and of both COFW sets are 1-based, as in
+MATLAB; WFLW is 0-based, and AFLW is taken to be, although no document states it.
 """
 
 import os
@@ -36,25 +36,27 @@ READERS: dict[str, Callable[[Dataset, Part, Path], Iterator[Annotation | Skipped
 }
 
 
-def find_parts(dataset: Dataset, root: str | os.PathLike | None, extra: bool = False) -> tuple[list[Part], list[Part]]:
-    """The parts of a data set that lie below `root`, and those that do not.
+def find_parts(
+    dataset: Dataset, root: str | os.PathLike | None, extra_parts: bool = False
+) -> tuple[list[Part], list[Part]]:
+    """Return the parts of a data set that lie below `root`, and those that are missing.
 
     Args:
-        dataset: a row of config.DATASETS.
+        dataset: a row of catalogue.DATASETS.
         root: the set's folder as it was unpacked; ignored for rendered faces.
-        extra: also look for extra parts. An absent extra part does not count as missing.
+        extra_parts: also look for extra parts; an absent extra part does not count as missing.
 
     Raises:
-        FileNotFoundError: `root` is no folder, or holds none of the parts; the message lists what was looked for.
+        FileNotFoundError: `root` is no folder, or holds none of the parts; the message lists the paths.
     """
-    wanted = [part for part in dataset.parts if extra or not part.extra]
+    wanted = [part for part in dataset.parts if extra_parts or not part.extra]
     if dataset.rendered:
         return wanted, []
     if root is None:
         raise FileNotFoundError(f"{dataset.title} is read from a folder. Received none; name it with --raw")
     root = Path(root)
     if not root.is_dir():
-        raise FileNotFoundError(f"no such folder. Received {root}; the unpacked {dataset.title} would be right")
+        raise FileNotFoundError(f"no such folder. Received {root}; expected the unpacked {dataset.title}")
     found = [part for part in wanted if _holds(root, part)]
     if not found:
         looked_for = ", ".join(dict.fromkeys(part.path for part in wanted))
@@ -63,13 +65,13 @@ def find_parts(dataset: Dataset, root: str | os.PathLike | None, extra: bool = F
 
 
 def _holds(root: Path, part: Part) -> bool:
-    """Whether a part's file, its folder with something in it, or files of its pattern lie below root."""
+    """Return whether a part's file, its folder (not empty) or files of its pattern lie below root."""
     path = root / part.path
     return path.is_file() or (path.is_dir() and any(path.iterdir())) or ("*" in part.path and any(root.glob(part.path)))
 
 
 def _describe(root: Path) -> str:
-    """What a folder holds, and which data set that looks like."""
+    """Return a phrase about what a folder holds, and which data set it looks like."""
     names = sorted(entry.name for entry in root.iterdir())
     if not names:
         return "The folder is empty"
@@ -83,26 +85,26 @@ def _describe(root: Path) -> str:
 
 
 def read_part(dataset: Dataset, part: Part, root: str | os.PathLike | None) -> Iterator[Annotation | SkippedFace]:
-    """Goes through one part of a data set, always in the same order.
+    """Yield the faces of one part of a data set, always in the same order.
 
     Raises:
-        ValueError, FileNotFoundError: a file that describes the whole part is missing or of another layout.
+        ValueError, FileNotFoundError: a file that describes the whole part is missing or has another layout.
     """
     return READERS[dataset.reader](dataset, part, Path(root or "."))
 
 
-def read_face(raw: Annotation) -> tuple[np.ndarray, Annotation]:
-    """Opens the picture of a raw face, or renders it.
+def read_face(annotation: Annotation) -> tuple[np.ndarray, Annotation]:
+    """Open the picture of an annotated face, or render it.
 
     Returns:
-        image, uint8 RGB of (height, width, 3), and the face; a rendered one is completed with its landmarks,
-        test subsets and hidden landmarks.
+        The image, uint8 RGB (height, width, 3), and the annotation. That of a rendered face is completed with
+        landmarks, test subsets and occlusion flags.
 
     Raises:
         ValueError, OSError: the picture cannot be read; the message names the file.
     """
-    if raw.rendered:
-        return render(raw)
-    if raw.source.suffix == ".mat":
-        return read_mat_image(raw.source, raw.row), raw
-    return image_files.read_image(raw.source), raw
+    if annotation.rendered:
+        return render(annotation)
+    if annotation.source.suffix == ".mat":
+        return read_mat_image(annotation.source, annotation.row), annotation
+    return image_files.read_image(annotation.source), annotation

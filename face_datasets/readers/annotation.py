@@ -1,4 +1,4 @@
-"""What readers give, and what all of them need: names, pictures and subsets of faces."""
+"""Annotated faces as readers yield them, and what all readers need: names, picture paths and test subsets."""
 
 import os
 from collections import Counter
@@ -17,13 +17,18 @@ MATLAB_FIRST = 1  # MATLAB counts pixels from 1
 class Annotation:
     """One annotated face, its picture not opened yet.
 
-    image: its name below the set's root; unique within its part. part: the part of the data set it comes from.
-    source: the file that holds the picture, or None for a rendered face. row: where in that file; the renderer's seed.
-    size: side of a rendered picture in pixels.
-    landmarks: (points, 2) in 0-based image pixels; None for a rendered face, which has them only once it is rendered.
-        They may be NaN or infinite, and so may the box: stored_faces.cut_face looks at both, of every set.
-    photo: faces with the same photo were cut from one photograph and must stay on one side of every split.
-    box: the set's own (left, top, right, bottom), if it has one. occluded: 0 or 1 for every landmark, if the set says.
+    Args:
+        image: name of the face, its picture's path below the set's root; unique within its part.
+        part: the part of the data set it comes from.
+        source: the file that holds the picture; None for a rendered face.
+        row: index of the picture in that file, or the renderer's seed; None for a file with one picture.
+        landmarks: (points, 2) in 0-based image pixels; None for a rendered face, which has them once it is rendered.
+            They may be NaN or infinite, as may the box: stored_faces.cut_face checks both.
+        photo_id: faces with the same one were cut from one photograph and stay on one side of every split.
+        subsets: test subsets of the face.
+        box: the set's own (left, top, right, bottom) in image pixels, if it has one.
+        occluded: 0 or 1 for every landmark, if the set annotates it.
+        size: side of a rendered picture in pixels.
     """
 
     image: str
@@ -31,7 +36,7 @@ class Annotation:
     source: Path | None
     row: int | None
     landmarks: np.ndarray | None
-    photo: str
+    photo_id: str
     subsets: tuple[str, ...] = ()
     box: tuple[float, ...] | None = None
     occluded: tuple[int, ...] | None = None
@@ -45,33 +50,43 @@ class Annotation:
 
 @dataclass(frozen=True)
 class SkippedFace:
-    """A face, a picture or an annotation that cannot be used, and why."""
+    """A face, a picture or an annotation that cannot be used.
+
+    Args:
+        file: its name.
+        reason: why it cannot be used.
+        part: the part of the data set it comes from.
+    """
 
     file: str
     reason: str
     part: Part
 
 
-def subsets_of(part: Part) -> tuple[str, ...]:
-    """The evaluation subsets that every face of a part belongs to."""
+def get_subsets(part: Part) -> tuple[str, ...]:
+    """Return the test subsets that every face of a part belongs to."""
     if part.split == "train":
         return ()
     return tuple(name for name in ("private" if part.split == "private" else "full", part.subset) if name)
 
 
-def picture_folder(root: Path, names: tuple[str, ...]) -> str:
-    """The one of these folders that lies below root."""
+def find_picture_folder(root: Path, names: tuple[str, ...]) -> str:
+    """Return the first of these folders that lies below root.
+
+    Raises:
+        FileNotFoundError: none of them does.
+    """
     folder = next((name for name in names if (root / name).is_dir()), None)
     if folder is None:
         raise FileNotFoundError(f"{root} holds no pictures. Looked for the folders {', '.join(names)}")
     return folder
 
 
-def picture_path(root: Path, folder: str, name: str) -> PurePosixPath:
-    """The path below root of a picture that a list names.
+def find_picture(root: Path, folder: str, name: str) -> PurePosixPath:
+    """Return the path below root of a picture that a list names.
 
     Raises:
-        ValueError: it lies elsewhere, or is not there.
+        ValueError: the picture lies outside the folder, or does not exist.
     """
     path = PurePosixPath(folder, name.replace("\\", "/"))
     if ".." in path.parts or not path.is_relative_to(folder):
@@ -81,17 +96,17 @@ def picture_path(root: Path, folder: str, name: str) -> PurePosixPath:
     return path
 
 
-def face_name(picture: PurePosixPath, seen: Counter) -> str:
-    """The picture's name; from its second face on with #2, #3, ... `seen` counts the faces of each picture."""
+def name_face(picture: PurePosixPath, seen: Counter) -> str:
+    """Return the picture's name, with #2, #3, ... from its second face on; `seen` counts the faces of each picture."""
     seen[picture] += 1
     return str(picture) if seen[picture] == 1 else f"{picture}#{seen[picture]}"
 
 
-def _numbers(lines: Sequence[str], count: int) -> np.ndarray:
-    """`count` points (count, 2) from lines of x and y, with a comma or a space between.
+def parse_points(lines: Sequence[str], count: int) -> np.ndarray:
+    """Return `count` points (count, 2) from lines of x and y, separated by a comma or a space.
 
     Raises:
-        ValueError: another number of lines, or one that holds something else.
+        ValueError: there is another number of lines, or a line is not two numbers.
     """
     try:
         points = np.array([line.replace(",", " ").split() for line in lines], np.float64)

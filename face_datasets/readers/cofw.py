@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 
 from face_datasets.catalogue import Dataset, Part
-from face_datasets.readers.annotation import MATLAB_FIRST, Annotation, SkippedFace, subsets_of
-from face_datasets.readers.matlab import load_old_mat, open_mat
+from face_datasets.readers.annotation import MATLAB_FIRST, Annotation, SkippedFace, get_subsets
+from face_datasets.readers.matlab import find_damaged_mats, load_checked_mat, load_mat, open_mat
 
-COFW68_FOLDERS = (  # as cloned, as unpacked from the benchmark's archive, or its inner folders alone
+COFW68_FOLDERS = (  # as cloned, as unpacked from the benchmark's archive, or its inner folders
     "test_annotations",
     "COFW68_Data/test_annotations",
     "cofw68-benchmark/COFW68_Data/test_annotations",
@@ -18,19 +18,19 @@ COFW68_FOLDERS = (  # as cloned, as unpacked from the benchmark's archive, or it
 
 
 def _mat_key(file, start: str) -> str:
-    """The one key of a COFW file that begins so: IsTr in the training file is IsT in the test file."""
+    """Return the key that begins with `start`: IsTr in the training file is IsT in the test file."""
     keys = [key for key in (start + "Tr", start + "T") if hasattr(file.get(key), "shape")]  # not a group
     if not keys:
         found = ", ".join(key for key in file if not key.startswith("#")) or "nothing"
         raise ValueError(
-            f"{file.filename} is of another layout. Received {found}; "
+            f"{file.filename} has another layout. Received {found}; "
             "COFW has IsTr, phisTr, bboxesTr (training) or IsT, phisT, bboxesT (test)"
         )
     return keys[0]
 
 
 def _mat_table(file, start: str, columns: int) -> np.ndarray:
-    """A numeric table of a COFW file as (faces, columns)."""
+    """Return a numeric table of a COFW file, (faces, columns)."""
     key = _mat_key(file, start)
     shape = file[key].shape
     if file[key].dtype.kind not in "fiu":
@@ -43,7 +43,11 @@ def _mat_table(file, start: str, columns: int) -> np.ndarray:
 
 
 def read_mat_image(path: Path, row: int) -> np.ndarray:
-    """Picture `row` (0-based) of a COFW file as uint8 RGB (height, width, 3); grey ones get three equal channels."""
+    """Return picture `row` (0-based) of a COFW file as uint8 RGB (height, width, 3), grey ones with equal channels.
+
+    Raises:
+        ValueError: the picture is damaged, or is not of this form.
+    """
     with open_mat(path) as file:
         references = file[_mat_key(file, "Is")]
         try:
@@ -59,33 +63,33 @@ def read_mat_image(path: Path, row: int) -> np.ndarray:
     return np.ascontiguousarray(image)
 
 
-def _corners(boxes: np.ndarray) -> list[tuple[float, ...]]:
-    """MATLAB's (x, y, width, height) of (faces, 4) as 0-based (left, top, right, bottom)."""
+def _from_matlab_boxes(boxes: np.ndarray) -> list[tuple[float, ...]]:
+    """Return MATLAB's (x, y, width, height) of (faces, 4) as 0-based (left, top, right, bottom)."""
     left, top, width, height = np.asarray(boxes, np.float64).T
     left, top = left - MATLAB_FIRST, top - MATLAB_FIRST
     return [tuple(box) for box in np.stack([left, top, left + width, top + height], axis=1).tolist()]
 
 
 def read_cofw(dataset: Dataset, part: Part, root: Path) -> Iterator[Annotation | SkippedFace]:
-    """COFW: object references to the pictures, and a row of 29 x, 29 y, 29 occlusion flags for each face."""
+    """Read COFW: references to the pictures, and a row of 29 x, 29 y and 29 occlusion flags for each face."""
     points, path = dataset.layout.points, root / part.path
     with open_mat(path) as file:
         table = _mat_table(file, "phis", 3 * points)  # (faces, 3 * points)
-        boxes = _corners(_mat_table(file, "bboxes", 4))
+        boxes = _from_matlab_boxes(_mat_table(file, "bboxes", 4))
     for row, (numbers, box) in enumerate(zip(table, boxes, strict=True)):
         x, y, occluded = numbers.reshape(3, points)
-        yield _mat_face(part, path, row, np.stack([x, y], axis=1), occluded, box)
+        yield _annotate(part, path, row, np.stack([x, y], axis=1), occluded, box)
 
 
-def _mat_face(part: Part, path: Path, row: int, landmarks: np.ndarray, occluded, box) -> Annotation:
-    """The face of one row; its name is the .mat file's and MATLAB's number of the picture."""
+def _annotate(part: Part, path: Path, row: int, landmarks: np.ndarray, occluded, box) -> Annotation:
+    """Return the face of one row; its name is the .mat file's and MATLAB's number of the picture."""
     name = f"{part.path}/{row + 1:04d}"
     flags = tuple(int(flag > 0) for flag in np.ravel(occluded))
-    return Annotation(name, part, path, row, landmarks - MATLAB_FIRST, name, subsets_of(part), box, flags)
+    return Annotation(name, part, path, row, landmarks - MATLAB_FIRST, name, get_subsets(part), box, flags)
 
 
 def read_cofw68(dataset: Dataset, part: Part, root: Path) -> Iterator[Annotation | SkippedFace]:
-    """COFW-68: COFW's test pictures with test_annotations/K_points.mat, which holds Points (68, 2) and Occ (68)."""
+    """Read COFW-68: COFW's test pictures and test_annotations/K_points.mat with Points (68, 2) and Occ (68)."""
     folder = next((root / name for name in COFW68_FOLDERS if (root / name).is_dir()), None)
     if folder is None:
         raise FileNotFoundError(
@@ -96,19 +100,21 @@ def read_cofw68(dataset: Dataset, part: Part, root: Path) -> Iterator[Annotation
     with open_mat(path) as file:
         faces = file[_mat_key(file, "Is")].size
     boxes = _cofw68_boxes(folder.parent / "cofw68_test_bboxes.mat", faces)
-    for row in range(faces):
-        annotation = folder / f"{row + 1}_points.mat"
+    annotations = [folder / f"{row + 1}_points.mat" for row in range(faces)]
+    damaged = find_damaged_mats(annotations)
+    for row, annotation in enumerate(annotations):
         try:
-            landmarks, occluded = cofw68_points(annotation, dataset.layout.points)
+            if annotation in damaged:
+                raise ValueError(damaged[annotation])
+            landmarks, occluded = cofw68_points(load_checked_mat(annotation), dataset.layout.points)
         except ValueError as error:
             yield SkippedFace(f"{annotation.relative_to(root)}", str(error), part)
             continue
-        yield _mat_face(part, path, row, landmarks, occluded, boxes[row] if boxes else None)
+        yield _annotate(part, path, row, landmarks, occluded, boxes[row] if boxes else None)
 
 
-def cofw68_points(path: Path, points: int) -> tuple[np.ndarray, np.ndarray]:
-    """Landmarks (points, 2), 1-based, and occlusion flags (points,) of one annotation."""
-    content = load_old_mat(path)
+def cofw68_points(content: dict, points: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the landmarks (points, 2), 1-based, and occlusion flags (points,) of one annotation's variables."""
     if not {"Points", "Occ"} <= content.keys():
         found = ", ".join(key for key in content if not key.startswith("__")) or "nothing"
         raise ValueError(f"holds {found}; expected Points and Occ")
@@ -119,13 +125,13 @@ def cofw68_points(path: Path, points: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _cofw68_boxes(path: Path, faces: int) -> list[tuple[float, ...]] | None:
-    """The benchmark's face boxes, if the file is there."""
+    """Return the benchmark's face boxes, if the file is there."""
     if not path.is_file():
         return None
     try:
-        boxes = np.asarray(load_old_mat(path).get("bboxes"))
+        boxes = np.asarray(load_mat(path).get("bboxes"))
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
     if boxes.shape != (faces, 4):
         raise ValueError(f"{path}: bboxes has shape {boxes.shape}. Expected ({faces}, 4)")
-    return _corners(boxes)
+    return _from_matlab_boxes(boxes)

@@ -1,16 +1,18 @@
-"""FRL (the London Set): `.tem` files of 189 points."""
+"""FRL (Face Research Lab, London Set): `.tem` files of 189 points, for evaluation only."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 from face_datasets.catalogue import Dataset, Part
 from face_datasets.layouts import FRL_FACE, FRL_POINTS
-from face_datasets.readers.annotation import Annotation, SkippedFace, _numbers, subsets_of
+from face_datasets.readers.annotation import Annotation, SkippedFace, get_subsets, parse_points
 
 
 def read_tem(dataset: Dataset, part: Part, root: Path) -> Iterator[Annotation | SkippedFace]:
-    """Templates: NAME.tem beside NAME.jpg; a line with the number of points, a line "x y" for each, then the lines that
-    join them, which are not needed. Pixels count from 0. Only the points of landmark_layouts.FRL_FACE are kept."""
+    """Read NAME.tem beside NAME.jpg: the number of points, a line "x y" for each, then lines that are not needed.
+
+    Pixels count from 0. Only the points of layouts.FRL_FACE are kept.
+    """
     for path in sorted(root.glob(part.path)):
         picture = path.with_suffix(".jpg")
         try:
@@ -19,8 +21,8 @@ def read_tem(dataset: Dataset, part: Part, root: Path) -> Iterator[Annotation | 
             count, *lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines() or [""]
             if count.strip() != str(FRL_POINTS):
                 raise ValueError(f"it announces {count.strip()!r} points; expected {FRL_POINTS}")
-            points = _numbers(lines[:FRL_POINTS], FRL_POINTS)[list(FRL_FACE)]
+            points = parse_points(lines[:FRL_POINTS], FRL_POINTS)[list(FRL_FACE)]
         except ValueError as error:
             yield SkippedFace(path.name, str(error), part)
             continue
-        yield Annotation(picture.name, part, picture, None, points, picture.name, subsets_of(part))
+        yield Annotation(picture.name, part, picture, None, points, picture.name, get_subsets(part))

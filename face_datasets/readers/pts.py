@@ -1,4 +1,4 @@
-"""300W and whatever follows it: a folder of pictures, each with a .pts file."""
+"""300W and sets of its format: a folder of pictures, each with a .pts file."""
 
 import os
 import re
@@ -8,18 +8,18 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from face_datasets.catalogue import Dataset, Part
-from face_datasets.readers.annotation import MATLAB_FIRST, Annotation, SkippedFace, subsets_of
+from face_datasets.readers.annotation import MATLAB_FIRST, Annotation, SkippedFace, get_subsets
 
-PICTURES = (".jpg", ".jpeg", ".png")  # what the set's own pictures end in, in lower case
+PICTURES = (".jpg", ".jpeg", ".png")  # suffixes in lower case
 
 
 def parse_pts(data: bytes, points: int) -> np.ndarray:
-    """Landmarks (points, 2) of a .pts file, still in its own 1-based pixels.
+    """Return the landmarks (points, 2) of a .pts file, in its own 1-based pixels.
 
-    Byte-order marks, any line ends, tabs, extra spaces and upper case are fine.
+    Byte-order marks, any line ends, tabs, extra spaces and upper case are accepted.
 
     Raises:
-        ValueError: what is wrong with it; the caller knows the file's name.
+        ValueError: the file has another form; the caller adds the file's name.
     """
     text = data.decode("utf-8-sig", errors="replace")
     header = re.search(r"n_points\s*:\s*(\d+)", text, re.IGNORECASE)
@@ -38,7 +38,7 @@ def parse_pts(data: bytes, points: int) -> np.ndarray:
 
 
 def read_pts(dataset: Dataset, part: Part, root: Path) -> Iterator[Annotation | SkippedFace]:
-    """300W and whatever follows it: NAME.jpg beside NAME.pts, 1-based pixels."""
+    """Read NAME.pts beside NAME.jpg, in 1-based pixels."""
     pictures, annotations = {}, {}
     for entry in sorted(os.scandir(root / part.path), key=lambda entry: entry.name):
         stem, suffix = os.path.splitext(entry.name)
@@ -58,26 +58,26 @@ def read_pts(dataset: Dataset, part: Part, root: Path) -> Iterator[Annotation | 
         elif stem not in pictures:
             yield SkippedFace(f"{part.path}/{annotations[stem]}", f"no picture; expected {stem}.jpg or .png", part)
         else:
-            yield _pts_face(dataset, part, root, pictures[stem], annotations[stem])
+            yield _read_pair(dataset, part, root, pictures[stem], annotations[stem])
 
 
-def _pts_face(dataset: Dataset, part: Part, root: Path, picture: str, annotation: str) -> Annotation | SkippedFace:
-    """The face of one picture and its .pts file."""
+def _read_pair(dataset: Dataset, part: Part, root: Path, picture: str, annotation: str) -> Annotation | SkippedFace:
+    """Return the face of one picture and its .pts file."""
     folder = root / part.path
     try:
         landmarks = parse_pts((folder / annotation).read_bytes(), dataset.layout.points) - MATLAB_FIRST
     except (ValueError, OSError) as error:
         return SkippedFace(f"{part.path}/{annotation}", str(error), part)
     name = f"{part.path}/{picture}"
-    return Annotation(name, part, folder / picture, None, landmarks, _photo(name, part), subsets_of(part))
+    return Annotation(name, part, folder / picture, None, landmarks, _photo_id(name, part), get_subsets(part))
 
 
-def _photo(name: str, part: Part) -> str:
-    """The photograph, or the clip, that a 300W picture was annotated in.
+def _photo_id(name: str, part: Part) -> str:
+    """Return the photograph, or the video clip, that a picture of 300W's format was cut from.
 
-    AFW and HELEN name faces PHOTO_FACE after Flickr's number of the photograph, in all their folders alike. Other
-    folders count their pictures (image_0001 is someone else in every folder): there the whole name stands for it. A
-    frame of a clip goes with all frames of the clip.
+    AFW and HELEN name faces PHOTO_FACE after Flickr's number of the photograph, the same in all their folders. Other
+    folders count their pictures (image_0001 is someone else in every folder), so the path is the photograph. All frames
+    of a clip belong together.
     """
     stem = PurePosixPath(name).stem
     if part.clips:

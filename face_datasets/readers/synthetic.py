@@ -1,4 +1,4 @@
-"""Faces the project renders itself."""
+"""Faces that the project renders itself."""
 
 import functools
 import hashlib
@@ -10,34 +10,38 @@ import cv2
 import numpy as np
 
 from face_datasets.catalogue import SYNTHETIC_SEEDS, Dataset, Part
-from face_datasets.readers.annotation import Annotation, subsets_of
+from face_datasets.readers.annotation import Annotation, get_subsets
 
 
 def read_synthetic(dataset: Dataset, part: Part, root: Path) -> Iterator[Annotation]:
-    """Rendered faces: the picture and its landmarks follow from a seed, and the parts' seeds never meet."""
+    """Yield the faces of a rendered part; each follows from its seed, and no two parts share a seed."""
     for index in range(part.count):
-        yield rendered_face(dataset, part, index)
+        yield annotate_rendered(dataset, part, index)
 
 
-def rendered_face(dataset: Dataset, part: Part, index: int) -> Annotation:
-    """The face of this number of a rendered part."""
+def annotate_rendered(dataset: Dataset, part: Part, index: int) -> Annotation:
+    """Return face `index` of a rendered part, not rendered yet."""
     name, seed = f"{part.path}/{index:06d}", SYNTHETIC_SEEDS[part.path] + index
-    return Annotation(name, part, None, seed, None, name, subsets_of(part), size=dataset.render_size)
+    return Annotation(name, part, None, seed, None, name, get_subsets(part), size=dataset.render_size)
 
 
-def render(raw: Annotation) -> tuple[np.ndarray, Annotation]:
-    """The picture of a rendered face, and the face with all that is known once it is rendered."""
+def render(annotation: Annotation) -> tuple[np.ndarray, Annotation]:
+    """Render a face.
+
+    Returns:
+        The picture, uint8 RGB (size, size, 3), and the annotation completed with landmarks, subsets and occlusion.
+    """
     from synthetic_faces import render_face
 
-    face = render_face(raw.row, raw.size)
-    subsets = raw.subsets + (face.subsets if raw.subsets else ())
-    hidden = tuple((~face.visible()).astype(int).tolist())
-    return face.image, replace(raw, landmarks=face.landmarks(), subsets=subsets, occluded=hidden)
+    face = render_face(annotation.row, annotation.size)
+    subsets = annotation.subsets + (face.subsets if annotation.subsets else ())
+    occluded = tuple((~face.visible()).astype(int).tolist())
+    return face.image, replace(annotation, landmarks=face.landmarks(), subsets=subsets, occluded=occluded)
 
 
 @functools.cache
 def renderer_digest() -> str:
-    """A digest of the renderer's code and of what it draws with: faces that others rendered are out of date."""
+    """Return a digest of the renderer's code and its libraries; faces of another renderer are out of date."""
     import synthetic_faces
 
     code = sorted(Path(synthetic_faces.__file__).parent.glob("*.py"))

@@ -10,10 +10,10 @@ from face_datasets.catalogue import Dataset, Part
 from face_datasets.readers.annotation import (
     Annotation,
     SkippedFace,
-    face_name,
-    picture_folder,
-    picture_path,
-    subsets_of,
+    find_picture,
+    find_picture_folder,
+    get_subsets,
+    name_face,
 )
 
 IMAGE_FOLDERS = ("WFLW_images", "images")
@@ -21,24 +21,24 @@ ATTRIBUTES = ("pose", "expression", "illumination", "make-up", "occlusion", "blu
 
 
 def read_wflw(dataset: Dataset, part: Part, root: Path) -> Iterator[Annotation | SkippedFace]:
-    """WFLW: 196 coordinates, box, six attributes and the picture's name on each line, 0-based pixels.
+    """Read lines of 196 coordinates, box, six attributes and the picture's name, in 0-based pixels.
 
-    A picture with several faces comes several times; from the second on, #2, #3, ... is added to the face's name.
+    A picture with several faces has several lines; the names of its second face and later ones end in #2, #3, ...
     """
-    folder = picture_folder(root, IMAGE_FOLDERS)
+    folder = find_picture_folder(root, IMAGE_FOLDERS)
     seen = Counter()
     with open(root / part.path, encoding="utf-8-sig", errors="replace") as lines:
         for number, line in enumerate(lines, start=1):
             if not line.strip():
                 continue
             try:
-                yield _wflw_face(dataset, part, root, folder, line, seen)
+                yield _parse_line(dataset, part, root, folder, line, seen)
             except ValueError as error:
                 yield SkippedFace(f"{part.path}:{number}", str(error), part)
 
 
-def _wflw_face(dataset: Dataset, part: Part, root: Path, folder: str, line: str, seen: Counter) -> Annotation:
-    """The face of one line; `seen` counts the faces of each picture."""
+def _parse_line(dataset: Dataset, part: Part, root: Path, folder: str, line: str, seen: Counter) -> Annotation:
+    """Return the face of one line; `seen` counts the faces of each picture."""
     coordinates = dataset.outputs
     expected = coordinates + 4 + len(ATTRIBUTES)
     fields = line.strip().split(maxsplit=expected)
@@ -52,10 +52,10 @@ def _wflw_face(dataset: Dataset, part: Part, root: Path, folder: str, line: str,
     except ValueError:
         raise ValueError(f"a field before the picture's name is no number; expected {expected} numbers") from None
     landmarks = numbers[:coordinates].reshape(-1, 2)  # (points, 2)
-    picture = picture_path(root, folder, fields[-1])
-    image = face_name(picture, seen)
+    picture = find_picture(root, folder, fields[-1])
+    image = name_face(picture, seen)
     attributes = zip(ATTRIBUTES, numbers[coordinates + 4 :], strict=True)
-    subsets = subsets_of(part)
+    subsets = get_subsets(part)
     if subsets:
         subsets += tuple(attribute for attribute, value in attributes if value)
     box = tuple(numbers[coordinates : coordinates + 4].tolist())

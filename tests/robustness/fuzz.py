@@ -13,6 +13,7 @@ import contextlib
 import faulthandler
 import functools
 import json
+import math
 import os
 import resource
 import subprocess
@@ -25,6 +26,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from unittest import mock
 
 import cv2
 import numpy as np
@@ -33,6 +35,7 @@ from hypothesis import strategies as st
 
 from face_datasets.catalogue import DATASETS, Part
 from face_datasets.layouts import FRL_POINTS
+from utils import sandbox, sandbox_child
 from utils.processes import peak_memory
 
 LONGEST = 5.0  # seconds of a case
@@ -284,8 +287,9 @@ def _cofw68_samples(folder: Path) -> list[bytes]:
 
 def _read_cofw68(path: Path) -> object:
     from face_datasets.readers.cofw import cofw68_points
+    from face_datasets.readers.matlab import load_mat
 
-    return cofw68_points(path, 68)
+    return cofw68_points(load_mat(path), 68)
 
 
 def _network():
@@ -434,15 +438,37 @@ def fuzz(name: str, cases: int, folder: Path, number: int | None = None) -> dict
     test = given(damaged(samples, reader.tokens))(case)
     if number is not None:
         test = seed(number)(test)
-    settings(
+    test = settings(
         max_examples=cases,
         deadline=None,
         derandomize=number is None,
         database=None,
         phases=(Phase.explicit, Phase.generate, Phase.shrink),
         suppress_health_check=list(HealthCheck),
-    )(test)()
+    )(test)
+    with mock.patch.object(sandbox, "find_damaged", _find_damaged):
+        test()
     return {"cases": count.total(), "read": count["read"], "refused": count["refused"], "slowest": slowest}
+
+
+def _find_damaged(kind: str, paths: list[Path], member: str | None = None) -> dict[Path, str]:
+    """Do what sandbox.find_damaged does, for one file, in a fork of this process: much faster than a new Python."""
+    source, target = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            _limit_memory()
+            resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(time.process_time() + sandbox.MIN_SECONDS), -1))
+            sandbox_child.READERS[kind](str(paths[0]), member)
+        except BaseException as error:
+            os.write(target, f"{type(error).__name__}: {error}".encode()[:1000])
+        finally:
+            os._exit(0)
+    os.close(target)
+    with open(source, "rb") as stream:
+        reason = stream.read().decode(errors="replace")
+    _, status = os.waitpid(child, 0)
+    return {paths[0]: reason or "crashes"} if reason or status else {}
 
 
 def _limit_memory() -> None:
