@@ -115,7 +115,7 @@ class Job:
             with Video(name) as video:
                 with atomic_write(self._drawn_path(name.replace(":", "_"), ".mp4")) as temporary:
                     self._write_video(name, video, temporary, results)
-                video.check_whole(self.frames)
+                video.check_complete(self.frames)
             self.videos += 1
         except PROBLEMS as problem:
             self._fail(name, problem)
@@ -138,7 +138,7 @@ class Job:
         if not path.exists():  # no frame was written
             if self.interrupted:
                 raise KeyboardInterrupt
-            video.check_whole(self.frames)
+            video.check_complete(self.frames)
 
     def _fail(self, name: str, problem: Exception) -> None:
         """Tells what is wrong with an input. A full disk is wrong with all: it ends the run, and old files stay."""

@@ -24,7 +24,7 @@ from evaluation.plots import (
 from face_datasets.catalogue import TITLES, get_dataset
 from face_datasets.face_dataset import FaceDataset, load_faces
 from image_utility import compose, invert, landmark_box, to_network, transform, warp
-from inference.confidence import Calibration, log_spread, map_back, tta_matrices, tta_std
+from inference.confidence import Calibration, log_deviation, map_back, tta_matrices, tta_std
 from inference.config import CONFIDENCE_BINS, CONFIDENT_ERROR, OCCLUDER_FRACTION, TTA_VIEWS
 from inference.network import LandmarkNetwork, load_network
 from metrics import point_errors
@@ -91,7 +91,7 @@ def fit(spread: np.ndarray, right: np.ndarray) -> Calibration:
         )
     points = spread.shape[1]
     which = np.tile(np.eye(points), (len(spread), 1))  # (faces * points, points)
-    inputs = np.column_stack([log_spread(spread).ravel(), which])
+    inputs = np.column_stack([log_deviation(spread).ravel(), which])
     model = LogisticRegression(C=FIT_STRENGTH, max_iter=10_000).fit(inputs, right.ravel())
     return Calibration(float(model.coef_[0, 0]), model.intercept_[0] + model.coef_[0, 1:])
 

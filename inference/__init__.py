@@ -1,1 +1,1 @@
-"""The rooms of predict.py: faces in your own pictures and videos, found, aligned, followed and judged."""
+"""Prediction on pictures and videos: face detection, landmarks, confidence, tracking, exported networks."""

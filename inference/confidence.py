@@ -1,12 +1,12 @@
-"""How sure is each landmark? The network sees a face several times, moved a little, and we look how far it disagrees.
+"""Confidence of landmarks from test-time augmentation (TTA).
 
-    confidence = P(error <= 5 % of the normaliser) = 1 / (1 + exp(-(slope log(spread) + offset)))
+    confidence = P(error <= 5 % of the normaliser) = 1 / (1 + exp(-(slope log(deviation) + offset)))
 
-The normaliser is that of the network's data set: 300W's is the distance between the outer corners of the eyes. `spread`
-is the root mean square distance of a landmark's copies from their mean, in units of the face's size. Slope and offsets
-(one for each landmark, since a point of the jaw is harder to place than an eye's corner) are fitted on held-out faces
-by `python -m evaluation.calibrate` and lie beside the weights: best.keras, best.confidence.json. Other weights use
-those of inference/config.py.
+The normaliser is that of the network's data set; for 300W it is the distance between the outer eye corners. The
+deviation is the standard deviation of a landmark over the TTA views, relative to the size of the face. The slope and
+the offsets (one per landmark, since jaw points are harder than eye corners) are fitted on held-out faces by
+`python -m evaluation.calibrate` and stored beside the weights: best.keras, best.confidence.json. Weights without such a
+file use the values of inference/config.py.
 """
 
 import json
@@ -21,77 +21,118 @@ from image_utility import affine_matrices, invert, mirror_landmarks, transform
 from inference.config import CONFIDENCE_OFFSET, CONFIDENCE_SLOPE, CONFIDENCE_SUFFIX, CONFIDENT_ERROR, TTA_VIEWS, View
 from utils.files import write_json
 
-CALIBRATE = "python -m evaluation.calibrate"  # for errors
-MIN_SPREAD = 1e-4  # of a face's size; the logarithm of less means nothing
+CALIBRATE = "python -m evaluation.calibrate"  # for error messages
+MIN_DEVIATION = 1e-4  # of the face size; smaller values have no meaningful logarithm
 
 
-def tta_matrices(copies: tuple[View, ...], size: int) -> np.ndarray:
-    """The matrices (copies, 2, 3) from crop pixels to the pixels of each copy; crops are `size` pixels wide."""
+def tta_matrices(views: tuple[View, ...], size: int) -> np.ndarray:
+    """Return the matrices (views, 2, 3) from the pixels of a crop to the pixels of each view.
+
+    Args:
+        views: the views.
+        size: side of the crop in pixels.
+    """
     return affine_matrices(
-        np.array([copy.rotation for copy in copies]),
-        np.array([copy.scale for copy in copies]),
-        np.array([copy.shift for copy in copies]),
-        np.array([copy.flip for copy in copies]),
+        np.array([view.rotation for view in views]),
+        np.array([view.scale for view in views]),
+        np.array([view.shift for view in views]),
+        np.array([view.flip for view in views]),
         size,
     )
 
 
 def map_back(
-    predicted: np.ndarray, matrices: np.ndarray, layout: Layout, copies: tuple[View, ...] = TTA_VIEWS
+    predicted: np.ndarray, matrices: np.ndarray, layout: Layout, views: tuple[View, ...] = TTA_VIEWS
 ) -> np.ndarray:
-    """Landmarks of a face's copies (..., copies, points, 2) in crop pixels, brought to image pixels by the inverse of
-    their matrices (..., copies, 2, 3); a mirrored copy's landmarks get their own names again."""
+    """Return the landmarks of all views in image pixels, mirrored views with their landmarks in the original order.
+
+    Args:
+        predicted: landmarks (..., views, points, 2) in the pixels of each view.
+        matrices: (..., views, 2, 3) from image pixels to the pixels of each view.
+        layout: layout of the landmarks.
+        views: the views; default: TTA_VIEWS.
+
+    Returns:
+        (..., views, points, 2) in image pixels.
+    """
     landmarks = transform(predicted, invert(matrices))
-    flips = [copy.flip for copy in copies]
+    flips = [view.flip for view in views]
     landmarks[..., flips, :, :] = mirror_landmarks(landmarks[..., flips, :, :], layout.partners)
     return landmarks
 
 
-def tta_std(copies: np.ndarray) -> np.ndarray:
-    """Disagreement of copies (..., copies, points, 2): (..., points), in units of the face's size.
+def tta_std(landmarks: np.ndarray) -> np.ndarray:
+    """Return the standard deviation of landmarks over the views, relative to the size of the face.
 
     The size is the square root of the area of the mean landmarks' box, which hardly changes with the head's pose.
+
+    Args:
+        landmarks: (..., views, points, 2).
+
+    Returns:
+        (..., points): the root mean square distance from the mean.
     """
-    mean = copies.mean(axis=-3)
+    mean = landmarks.mean(axis=-3)
     sides = np.maximum(np.ptp(mean, axis=-2), 1e-9)  # (..., 2)
     size = np.sqrt(sides.prod(axis=-1))[..., None]  # (..., 1)
-    return np.sqrt(((copies - mean[..., None, :, :]) ** 2).sum(axis=-1).mean(axis=-2)) / size
+    return np.sqrt(((landmarks - mean[..., None, :, :]) ** 2).sum(axis=-1).mean(axis=-2)) / size
 
 
-def log_spread(spread: np.ndarray) -> np.ndarray:
-    """What the confidence follows from."""
-    return np.log(np.maximum(spread, MIN_SPREAD))
+def log_deviation(deviation: np.ndarray) -> np.ndarray:
+    """Return the logarithm of standard deviations, the input of the logistic function."""
+    return np.log(np.maximum(deviation, MIN_DEVIATION))
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """From spread to confidence. offsets: one for all landmarks, or (points,)."""
+    """Logistic function from the TTA standard deviation to the confidence.
+
+    Attributes:
+        slope: slope for all landmarks.
+        offsets: one offset for all landmarks, or (points,).
+    """
 
     slope: float = CONFIDENCE_SLOPE
     offsets: float | np.ndarray = CONFIDENCE_OFFSET
 
-    def confidence(self, spread: np.ndarray) -> np.ndarray:
-        """Probability (..., points) that a landmark's error is at most CONFIDENT_ERROR percent of the normaliser."""
-        return 1 / (1 + np.exp(-(self.slope * log_spread(spread) + self.offsets)))
+    def confidence(self, deviation: np.ndarray) -> np.ndarray:
+        """Return the probability of an error of at most CONFIDENT_ERROR percent of the normaliser.
 
-    def save(self, weights: str | os.PathLike, measured: dict) -> Path:
-        """Writes the calibration beside the weights, with what was measured of it; returns the file."""
+        Args:
+            deviation: (..., points) of `tta_std`.
+
+        Returns:
+            (..., points), 0 to 1.
+        """
+        return 1 / (1 + np.exp(-(self.slope * log_deviation(deviation) + self.offsets)))
+
+    def save(self, weights: str | os.PathLike, figures: dict) -> Path:
+        """Write the calibration beside the weights and return its path.
+
+        Args:
+            weights: path of the weights.
+            figures: measured quality of the calibration, stored with it.
+        """
         path = calibration_path(weights)
         offsets = np.asarray(self.offsets).round(4).tolist()
-        write_json(path, {"error": CONFIDENT_ERROR, "slope": round(self.slope, 4), "offsets": offsets, **measured})
+        write_json(path, {"error": CONFIDENT_ERROR, "slope": round(self.slope, 4), "offsets": offsets, **figures})
         return path
 
 
 def calibration_path(weights: str | os.PathLike) -> Path:
-    """Where the calibration of a weights file lies."""
+    """Return the path of the calibration of a file of weights."""
     return Path(weights).with_suffix(CONFIDENCE_SUFFIX)
 
 
 def load_calibration(weights: str | os.PathLike, points: int) -> Calibration:
-    """The calibration beside a weights file of so many landmarks, or the project's own where there is none.
+    """Load the calibration beside a file of weights, or return the default if there is none.
+
+    Args:
+        weights: path of the weights.
+        points: number of landmarks of the network.
 
     Raises:
-        ValueError: the file is broken, or of another number of landmarks.
+        ValueError: the file is damaged, or is for another number of landmarks.
     """
     path = calibration_path(weights)
     if not path.is_file():
@@ -103,7 +144,7 @@ def load_calibration(weights: str | os.PathLike, points: int) -> Calibration:
         raise ValueError(f"{path} is not a calibration. Received {problem!r}; {CALIBRATE} writes one") from problem
     if offsets.shape != (points,) or not np.isfinite([slope, *offsets]).all() or error != CONFIDENT_ERROR:
         raise ValueError(
-            f"{path} does not fit. Received offsets {offsets.shape}, error {error:g}; ({points},) and "
-            f"{CONFIDENT_ERROR:g} are right: {CALIBRATE} writes them"
+            f"{path} does not fit the network. Received offsets {offsets.shape}, error {error:g}; expected "
+            f"({points},) and {CONFIDENT_ERROR:g}. {CALIBRATE} writes a calibration"
         )
     return Calibration(slope, offsets)

@@ -1,21 +1,25 @@
-"""The facts of pictures and videos: finding faces, how sure landmarks are, following faces."""
+"""Constants of prediction: face detection, test-time augmentation, confidence, tracking, video files."""
 
 import types
 from dataclasses import dataclass
 
 from face_datasets.layouts import FRL_FACE
 
-WHOLE_VIDEO = 0.98  # a video with a smaller share of the frames it announces was cut; containers miscount a little
+MIN_VIDEO_FRACTION = 0.98  # of the announced frames; a video with fewer was truncated. Containers miscount a little
 CAMERA = "camera"  # as an input of predict.py
-CAMERA_FRAME_RATE = 30.0  # frames/s where a camera or a video does not tell
-VIDEO_CODEC = "mp4v"  # the one that OpenCV's packages bring along
+CAMERA_FRAME_RATE = 30.0  # frames/s of a camera, and of a video without a valid frame rate
+VIDEO_CODEC = "mp4v"  # included in OpenCV's packages
 
 
 @dataclass(frozen=True)
 class BoxFit:
-    """Where the landmarks' box lies in a detector's square box, in units of its side; means over training faces.
+    """Landmark box relative to a detector's box, in units of the detector's box; means over training faces.
 
-    x, y: from the middle of the detector's box to that of the landmarks' box. width, height: of the landmarks' box.
+    Attributes:
+        x: horizontal offset of the centre.
+        y: vertical offset of the centre.
+        width: width of the landmark box.
+        height: height of the landmark box.
     """
 
     x: float = 0.0
@@ -26,54 +30,59 @@ class BoxFit:
 
 @dataclass(frozen=True)
 class Cascade:
-    """One of OpenCV's cascades.
+    """One of OpenCV's cascade classifiers.
 
-    file: its name in OpenCV's own folder. mirrored: look in the mirror image too (it knows faces turned one way only).
-    least: detections of a smaller last-stage weight are dropped.
-    score: slope and offset of the probability that a detection is a face, a logistic function of its weight.
-    fits: number of landmarks -> where their box lies.
+    Attributes:
+        file: file name in OpenCV's own folder.
+        mirrored: whether to search the mirrored image too, for a classifier of faces turned to one side.
+        min_weight: last-stage weight below which detections are dropped.
+        score: slope and offset of the logistic function from weight to the probability of a face.
+        fits: number of landmarks -> their box relative to the detected box.
     """
 
     file: str
     mirrored: bool
-    least: float
+    min_weight: float
     score: tuple[float, float]
     fits: dict[int, BoxFit]
 
 
 # python -m benchmarks.detector --dataset 300W --raw DIR   (training faces; --dataset COFW for 29 landmarks)
-# 98 landmarks (WFLW) run around the same outline as 68.
+# 98 landmarks (WFLW) follow the same outline as 68.
 CASCADES = {
     "frontal": Cascade(
         "haarcascade_frontalface_alt2.xml",
         mirrored=False,
-        least=0.0,
+        min_weight=0.0,
         score=(2.038, -111.99),
         fits={68: BoxFit(0.003, 0.143, 0.871, 0.844), 29: BoxFit(-0.007, 0.138, 0.646, 0.822)},
     ),
     "profile": Cascade(
         "haarcascade_profileface.xml",
         mirrored=True,
-        least=1.0,
+        min_weight=1.0,
         score=(0.661, 0.90),
         fits={68: BoxFit(-0.108, 0.150, 0.794, 0.761), 29: BoxFit(-0.162, 0.149, 0.582, 0.752)},
     ),
 }
-# Landmarks -> landmarks whose box is the same, from the brows to the chin; not measured for AFLW's 19
+# Number of landmarks -> number of landmarks with the same box, from brows to chin; not measured for AFLW's 19
 SAME_OUTLINE = types.MappingProxyType({98: 68, 194: 68, len(FRL_FACE): 68, 19: 29})
-YUNET_FIT = BoxFit()  # not measured: its file was not at hand; the second pass makes up for it
+YUNET_FIT = BoxFit()  # not measured, because YuNet's file was not available; the second pass compensates for it
 
 
 @dataclass(frozen=True)
 class DetectorConfig:
-    """How faces are looked for.
+    """Settings of the face detectors.
 
-    pixels: a larger picture is shrunk to this many, since the cascades' time grows with them. border: repeated pixels
-        around it, since cascades want room around a face; a share of its side (the square root of its area).
-    step: factor between the sizes looked for. neighbours: least number of agreeing windows. min_size: of a face, in
-        pixels of the shrunk picture.
-    overlap: of two boxes that overlap by a larger share (intersection over union) the one with the lower score goes.
-    yunet_score: least score of YuNet.
+    Attributes:
+        pixels: number of pixels to which a larger image is shrunk, since the cascades' time grows with it.
+        border: width of the border of repeated pixels, as a fraction of the square root of the image's area. Cascades
+            need space around a face.
+        step: factor between the scales that are searched.
+        neighbours: minimum number of agreeing windows.
+        min_size: minimum side of a face, in pixels of the shrunk image.
+        overlap: intersection over union above which the box with the lower score is dropped.
+        yunet_score: minimum score of YuNet's detections.
     """
 
     pixels: int = 600_000
@@ -86,12 +95,19 @@ class DetectorConfig:
 
 
 DETECTION = DetectorConfig()
-REFINEMENT_PASSES = 2  # the second crop lies around the landmarks that the first one gave
+REFINEMENT_PASSES = 2  # the second pass crops around the landmarks of the first
 
 
 @dataclass(frozen=True)
 class View:
-    """One way to show a face to the network again: degrees, factor, shares of the crop's side, mirrored or not."""
+    """One view of a face for test-time augmentation (TTA).
+
+    Attributes:
+        rotation: degrees.
+        scale: factor.
+        shift: x and y, as fractions of the crop size.
+        flip: whether the view is mirrored.
+    """
 
     rotation: float = 0.0
     scale: float = 1.0
@@ -99,6 +115,7 @@ class View:
     flip: bool = False
 
 
+SINGLE_VIEW = (View(),)  # the crop itself
 TTA_VIEWS = (
     View(),
     View(flip=True),
@@ -109,11 +126,11 @@ TTA_VIEWS = (
     View(shift=(-0.04, 0)),
     View(shift=(0, 0.04)),
 )
-CONFIDENT_ERROR = 5.0  # percent of the data set's normaliser: confidence is the probability of an error no larger
+CONFIDENT_ERROR = 5.0  # percent of the data set's normaliser; confidence is the probability of at most this error
 CONFIDENCE_SUFFIX = ".confidence.json"  # calibration beside the weights: best.keras, best.confidence.json
-CONFIDENCE_SLOPE, CONFIDENCE_OFFSET = -1.39, -5.76  # of weights without a file of their own
+CONFIDENCE_SLOPE, CONFIDENCE_OFFSET = -1.39, -5.76  # of weights without a calibration of their own
 CONFIDENCE_BINS = 10  # of the reliability plot
-OCCLUDER_FRACTION = 0.4  # side of the patch that covers a face in calibration, as a share of the face's box
+OCCLUDER_FRACTION = 0.4  # side of the occluder in calibration, as a fraction of the side of the landmark box
 
 
 @dataclass(frozen=True)

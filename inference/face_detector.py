@@ -1,8 +1,9 @@
-"""Finding faces: OpenCV's own cascades, YuNet where its file is given, boxes from a file, or the whole image.
+"""Face detectors: OpenCV's cascades, YuNet from its own file, boxes from a file, or the image itself as one face.
 
-Every detector has one call, `detect(image, points, name)`. Its boxes lie around the landmarks of a network of so many
-points (from the brows to the chin for 68), not around what the detector itself takes for a face. How the two lie to
-each other was measured on training faces (benchmarks/detector.py) and stands in inference/config.py.
+A detector is an object with one method, `detect(image, points, name)`. Its boxes lie around the landmarks of a network
+with this number of points (from the brows to the chin for 68), not around what the detector itself calls a face. The
+offset and the size between the two were measured on training faces (benchmarks/detector.py) and are constants of
+inference/config.py.
 """
 
 import json
@@ -19,14 +20,18 @@ from config import CROPS, DEFAULT_CROP
 from image_utility import box_corners, in_sight, overlap, shrink
 from inference.config import CASCADES, DETECTION, SAME_OUTLINE, YUNET_FIT, BoxFit, DetectorConfig
 
-MAX_DISTANCE = 1e6  # pixels from a picture's corner to a box's edge; OpenCV opens no picture much wider
+MAX_DISTANCE = 1e6  # pixels from the corner of an image to an edge of a box; OpenCV opens hardly larger images
 YUNET_OUTPUTS = {f"{kind}_{stride}" for kind in ("cls", "obj", "bbox", "kps") for stride in (8, 16, 32)}
+BOXES_FORM = 'expected a list of {"image": NAME, "faces": [{"box": [left, top, right, bottom]}, ...]}'
 
 
 class Detection(NamedTuple):
-    """A box (left, top, right, bottom) around the landmarks in image pixels, and how sure it is to be a face, 0 to 1.
+    """One detected face.
 
-    landmarks: (points, 2), where they are known about already.
+    Attributes:
+        box: (left, top, right, bottom) around the landmarks, in image pixels.
+        score: probability of a face, 0 to 1.
+        landmarks: (points, 2) approximate landmarks in image pixels, or None.
     """
 
     box: np.ndarray
@@ -35,14 +40,20 @@ class Detection(NamedTuple):
 
     @property
     def region(self) -> np.ndarray:
-        """What to crop around: the landmarks, or the box's corners (2, 2)."""
+        """The points (n, 2) to crop around: the landmarks, or two corners of the box."""
         return box_corners(self.box) if self.landmarks is None else self.landmarks
 
 
 class RawBox(NamedTuple):
-    """What a cascade itself says: left, top and side in image pixels, its last-stage weight, and its row's name.
+    """One detection of a cascade, before it is fitted to the landmarks.
 
-    mirrored: it was found in the mirror image, in whose pixels the box is.
+    Attributes:
+        left: left edge in image pixels; in the mirrored image if `mirrored`.
+        top: top edge in image pixels.
+        side: side of the square in image pixels.
+        weight: weight of the last stage.
+        cascade: key of config.CASCADES.
+        mirrored: whether the face was found in the mirrored image.
     """
 
     left: float
@@ -54,20 +65,25 @@ class RawBox(NamedTuple):
 
 
 class Detector(Protocol):
-    """What every detector can do."""
+    """Interface of the detectors."""
 
     def detect(self, image: np.ndarray, points: int, name: str = "") -> list[Detection]:
-        """The faces in an image, largest first.
+        """Return the faces of an image, largest first.
 
         Args:
-            image: uint8 RGB (height, width, 3). points: number of landmarks the boxes shall lie around.
-            name: of the image, for detectors that look boxes up.
+            image: uint8 RGB (height, width, 3).
+            points: number of landmarks that the boxes enclose.
+            name: file name of the image, for detectors that look boxes up; default: none.
         """
         ...
 
 
 class CascadeDetector:
-    """OpenCV's frontal cascade, and its profile cascade on the image and on its mirror image."""
+    """OpenCV's frontal cascade, and its profile cascade on the image and on the mirrored image.
+
+    Args:
+        settings: default: DETECTION.
+    """
 
     def __init__(self, settings: DetectorConfig = DETECTION):
         self.settings = settings
@@ -76,19 +92,23 @@ class CascadeDetector:
         }
 
     def detect(self, image: np.ndarray, points: int, name: str = "") -> list[Detection]:
-        """See Detector."""
+        """See Detector.
+
+        Raises:
+            ValueError: no box was measured for this number of landmarks.
+        """
         width, found = image.shape[1], []
         for raw in self.raw(image):
             row = CASCADES[raw.cascade]
-            box = fitted_box(raw.left, raw.top, raw.side, raw.side, _fit(row.fits, points))
+            box = fitted_box(raw.left, raw.top, raw.side, raw.side, _get_fit(row.fits, points))
             if raw.mirrored:
                 box = np.array([width - 1 - box[2], box[1], width - 1 - box[0], box[3]])
             slope, offset = row.score
             found.append(Detection(box, float(1 / (1 + np.exp(-slope * raw.weight - offset)))))
-        return _one_each(found, self.settings.overlap)
+        return non_maximum_suppression(found, self.settings.overlap)
 
     def raw(self, image: np.ndarray) -> list[RawBox]:
-        """Every box of every cascade, as it is."""
+        """Return the boxes of all cascades, overlapping ones included, of uint8 RGB (height, width, 3)."""
         settings = self.settings
         grey, scale, border = _prepare(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), settings)
         found = []
@@ -102,30 +122,36 @@ class CascadeDetector:
                     outputRejectLevels=True,
                 )
                 for (left, top, side, _), weight in zip(boxes, np.ravel(weights), strict=True):
-                    if weight >= row.least:
-                        place = (np.array([left, top]) - border) / scale
-                        found.append(RawBox(*place.tolist(), float(side / scale.mean()), float(weight), name, mirrored))
+                    if weight >= row.min_weight:
+                        corner = (np.array([left, top]) - border) / scale
+                        found.append(
+                            RawBox(*corner.tolist(), float(side / scale.mean()), float(weight), name, mirrored)
+                        )
         return found
 
 
 class YuNetDetector:
-    """YuNet, a small network that OpenCV runs from its own .onnx file (face_detection_yunet of OpenCV's model zoo).
+    """YuNet, a small network that OpenCV runs from its .onnx file (face_detection_yunet of OpenCV's model zoo).
+
+    Args:
+        path: the .onnx file.
+        settings: default: DETECTION.
 
     Raises:
-        FileNotFoundError: no such file.
+        FileNotFoundError: there is no such file.
         ValueError: OpenCV cannot read it, or it is another network.
     """
 
     def __init__(self, path: str | os.PathLike, settings: DetectorConfig = DETECTION):
         if not Path(path).is_file():
-            raise FileNotFoundError(f"{path}: no such file; face_detection_yunet_*.onnx of OpenCV's model zoo is right")
+            raise FileNotFoundError(f"{path}: no such file; expected face_detection_yunet_*.onnx of OpenCV's model zoo")
         self.settings = settings
         try:
             outputs = cv2.dnn.readNetFromONNX(str(path)).getUnconnectedOutLayersNames()
         except cv2.error as error:
-            raise ValueError(f"{path} is not a network OpenCV can read: {error.err}") from error
-        if set(outputs) != YUNET_OUTPUTS:  # OpenCV takes any network for YuNet, and crashes
-            raise ValueError(f"{path} is not YuNet. Received outputs {outputs}; {sorted(YUNET_OUTPUTS)} are right")
+            raise ValueError(f"{path} is not a network that OpenCV can read: {error.err}") from error
+        if set(outputs) != YUNET_OUTPUTS:  # OpenCV accepts any network as YuNet, and crashes
+            raise ValueError(f"{path} is not YuNet. Received outputs {outputs}; expected {sorted(YUNET_OUTPUTS)}")
         self._network = cv2.FaceDetectorYN.create(str(path), "", (320, 320), settings.yunet_score)
 
     def detect(self, image: np.ndarray, points: int, name: str = "") -> list[Detection]:
@@ -135,13 +161,13 @@ class YuNetDetector:
         _, rows = self._network.detect(shrunk)  # (faces, 15): left, top, width, height, five points, score
         found = []
         for left, top, width, height, *_, score in [] if rows is None else rows.astype(np.float64):
-            place = (np.array([left, top]) - border) / scale
-            found.append(Detection(fitted_box(*place, width / scale[0], height / scale[1], YUNET_FIT), float(score)))
-        return _one_each(found, self.settings.overlap)
+            corner = (np.array([left, top]) - border) / scale
+            found.append(Detection(fitted_box(*corner, width / scale[0], height / scale[1], YUNET_FIT), float(score)))
+        return non_maximum_suppression(found, self.settings.overlap)
 
 
 class NoDetector:
-    """For pictures that show one face each, cut as the default crop cuts it."""
+    """No detection: every image is one face, cut out as the default crop would be."""
 
     def detect(self, image: np.ndarray, points: int, name: str = "") -> list[Detection]:
         """See Detector."""
@@ -152,18 +178,22 @@ class NoDetector:
 
 
 class BoxesFromFile:
-    """Boxes that stand in a file of predict.py's form: [{"image": NAME, "faces": [{"box": [l, t, r, b]}, ...]}, ...].
+    """Boxes from a JSON file as predict.py writes it.
 
-    The boxes must lie around the landmarks; what predict.py itself wrote does. An image is looked up by its whole name,
-    or else by its last part where only one image has it.
+        [{"image": NAME, "faces": [{"box": [left, top, right, bottom]}, ...]}, ...]
+
+    The boxes must enclose the landmarks, as those of predict.py do. An image is looked up by its name as given, then
+    by its file name alone if that is unique in the file.
+
+    Args:
+        path: the .json file.
 
     Raises:
         OSError: the file cannot be read.
-        ValueError: it has another form, a box without extent or absurdly large, or a score outside 0 to 1.
+        ValueError: it has another form, an empty or extremely large box, or a score outside 0 to 1.
     """
 
     def __init__(self, path: str | os.PathLike):
-        form = 'a list of {"image": NAME, "faces": [{"box": [left, top, right, bottom]}, ...]} is right'
         self.path, self._faces = path, {}
         try:
             for entry in json.loads(Path(path).read_bytes()):
@@ -173,45 +203,51 @@ class BoxesFromFile:
                 ]
                 self._faces.setdefault(os.fspath(entry["image"]), faces)
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
-            raise ValueError(f"{path} holds no boxes. Received {error!r}; {form}") from error
+            raise ValueError(f"{path} contains no boxes. Received {error!r}; {BOXES_FORM}") from error
         for name, faces in self._faces.items():
             for face in faces:
-                sane = face.box.shape == (4,) and (np.abs(face.box) <= MAX_DISTANCE).all()  # False for NaN too
-                if not sane or not (face.box[2:] > face.box[:2]).all():
-                    raise ValueError(f"{path}, {name}: not a box. Received {face.box.tolist()}; {form}")
-                if not 0 <= face.score <= 1:
-                    raise ValueError(f"{path}, {name}: not a score. Received {face.score}; 0 to 1 is right")
-        last_parts = Counter(Path(name).name for name in self._faces)
+                _check_box(face, f"{path}, {name}")
+        file_names = Counter(Path(name).name for name in self._faces)
         for name in list(self._faces):
-            if last_parts[Path(name).name] == 1:
+            if file_names[Path(name).name] == 1:
                 self._faces.setdefault(Path(name).name, self._faces[name])
 
     def detect(self, image: np.ndarray, points: int, name: str = "") -> list[Detection]:
         """See Detector.
 
         Raises:
-            ValueError: the file does not name the image, or a box lies outside it.
+            ValueError: the file has no entry for the image, or a box lies outside it.
         """
-        for known in (name, Path(name).name):
-            if known in self._faces:
-                outside = [face.box.tolist() for face in self._faces[known] if not in_sight(face.region, image)]
-                if outside:
-                    raise ValueError(
-                        f"{self.path}, {name}: the middle of a box lies outside the image. Received {outside}"
-                    )
-                return largest_first(self._faces[known])
-        raise ValueError(f"{self.path} names no boxes of {name!r}. Received {len(self._faces)} other names")
+        faces = self._faces.get(name, self._faces.get(Path(name).name))
+        if faces is None:
+            raise ValueError(f"{self.path} has no boxes for {name!r}. Received {len(self._faces)} other names")
+        outside = [face.box.tolist() for face in faces if not in_sight(face.region, image)]
+        if outside:
+            raise ValueError(f"{self.path}, {name}: the centre of a box lies outside the image. Received {outside}")
+        return largest_first(faces)
+
+
+def _check_box(face: Detection, source: str) -> None:
+    """Raise ValueError for an invalid box or score; `source` names it in the error."""
+    bounded = face.box.shape == (4,) and (np.abs(face.box) <= MAX_DISTANCE).all()  # False for NaN too
+    if not bounded or not (face.box[2:] > face.box[:2]).all():
+        raise ValueError(f"{source}: not a box. Received {face.box.tolist()}; {BOXES_FORM}")
+    if not 0 <= face.score <= 1:
+        raise ValueError(f"{source}: not a score. Received {face.score}; expected 0 to 1")
 
 
 DETECTORS: dict[str, Callable[[], Detector]] = {"cascade": CascadeDetector, "none": NoDetector}
 
 
 def get_detector(name: str) -> Detector:
-    """A detector by its name, or by a file: YuNet's .onnx, or a .json of boxes.
+    """Return a detector.
+
+    Args:
+        name: a key of DETECTORS, YuNet's .onnx file, or a .json file of boxes.
 
     Raises:
-        FileNotFoundError: no such file.
-        ValueError: no such detector, or a file that is none.
+        FileNotFoundError: there is no such file.
+        ValueError: the name is unknown, or the file cannot be used.
     """
     if name in DETECTORS:
         return DETECTORS[name]()
@@ -224,42 +260,53 @@ def get_detector(name: str) -> Detector:
 
 
 def fitted_box(left: float, top: float, width: float, height: float, fit: BoxFit) -> np.ndarray:
-    """The landmarks' box (left, top, right, bottom) in a detector's box."""
+    """Return the landmark box (left, top, right, bottom) of a detector's box.
+
+    Args:
+        left, top, width, height: the detector's box, in pixels.
+        fit: the landmark box relative to it.
+    """
     centre = np.array([left + (0.5 + fit.x) * width, top + (0.5 + fit.y) * height])
     half = np.array([fit.width * width, fit.height * height]) / 2
     return np.concatenate([centre - half, centre + half])
 
 
-def _fit(fits: dict[int, BoxFit], points: int) -> BoxFit:
-    """The row for so many landmarks."""
+def _get_fit(fits: dict[int, BoxFit], points: int) -> BoxFit:
+    """Return the row for a number of landmarks; ValueError if there is none."""
     points = SAME_OUTLINE.get(points, points)
     if points not in fits:
-        raise ValueError(f"no detector box was measured for so many landmarks. Received {points}; known: {list(fits)}")
+        raise ValueError(f"no box was measured for this number of landmarks. Received {points}; known: {list(fits)}")
     return fits[points]
 
 
 def _prepare(image: np.ndarray, settings: DetectorConfig) -> tuple[np.ndarray, np.ndarray, int]:
-    """The image shrunk to the pixels that are looked through, with a border of repeated pixels.
+    """Shrink an image to the pixels that are searched and add a border of repeated pixels.
 
     Returns:
-        The image, the factors (2,) from old to new pixels in x and y, and the border in new pixels.
+        the image, the factors (2,) from old to new pixels in x and y, and the width of the border in new pixels.
     """
     height, width = image.shape[:2]
     small, matrix = shrink(image, np.sqrt(settings.pixels / (width * height)))
     border = max(1, round(settings.border * np.sqrt(small.shape[0] * small.shape[1])))
-    around = cv2.copyMakeBorder(small, border, border, border, border, cv2.BORDER_REPLICATE)
-    return around, np.diag(matrix[:, :2]).copy(), border
+    padded = cv2.copyMakeBorder(small, border, border, border, border, cv2.BORDER_REPLICATE)
+    return padded, np.diag(matrix[:, :2]).copy(), border
 
 
-def _one_each(found: list[Detection], most: float) -> list[Detection]:
-    """Of boxes that overlap more than `most` only the one of the highest score; largest first."""
+def non_maximum_suppression(found: list[Detection], max_overlap: float) -> list[Detection]:
+    """Return the faces without those that overlap a face of a higher score, largest first.
+
+    Args:
+        found: the faces.
+        max_overlap: intersection over union above which the face with the lower score is dropped, 0 to 1.
+    """
     kept: list[Detection] = []
+    # not cv2.dnn.NMSBoxes: it takes scores as float32, in which those of sure faces are all 1
     for face in sorted(found, key=lambda face: -face.score):
-        if not kept or overlap(face.box, np.stack([other.box for other in kept])).max() <= most:
+        if not kept or overlap(face.box, np.stack([other.box for other in kept])).max() <= max_overlap:
             kept.append(face)
     return largest_first(kept)
 
 
 def largest_first(found: Iterable[Detection]) -> list[Detection]:
-    """The faces by the area of their boxes; of equal ones the first stays the first."""
+    """Return the faces by decreasing area of their boxes; equal ones keep their order."""
     return sorted(found, key=lambda face: -np.prod(face.box[2:] - face.box[:2]))

@@ -1,16 +1,16 @@
-"""Networks as LiteRT (.tflite) files: written from Keras by TensorFlow's converter, run by LiteRT on the CPU.
+"""LiteRT (.tflite) files: written from Keras by TensorFlow's converter, run by LiteRT on the CPU.
 
-The file takes float32 images (batch, size, size, 3) in [0, 1] whatever its precision. It opens for one image; its
-input can be resized to more.
+The input is float32 images (batch, size, size, 3) in [0, 1] for every precision. A file opens with a batch of one; its
+input can be resized.
 
     float16    weights in half precision; processors with half arithmetic may use it, others compute in float32
-    int8       weights per channel, activations over the range that the calibration images reach. Linear layers stay in
-               float32: 8 bits of the outputs would be steps of half a pixel at an input of 112. So do transposed
-               convolutions and what makes logarithms of probabilities of them, from which maps come, and means under
-               a softmax (inference/quantization.py); ACE-Net's maps come from a convolution, and have 8 bits
+    int8       weights per channel, activations over the range of the calibration images. Linear layers stay in float32,
+               because 8-bit outputs would have steps of half a pixel at an input of 112 pixels. So do transposed
+               convolutions and logarithms of their softmax, which compute heatmaps, and soft-argmaxes
+               (inference/quantization.py). ACE-Net's heatmaps are computed by a convolution, and have 8 bits
 
-The description lies in the file as acr.json, in the zip archive that TensorFlow Lite's metadata appends to a model:
-`unzip -p FILE.tflite acr.json` shows it.
+The description is stored in the file as acr.json, in the zip archive that TensorFlow Lite's metadata appends to a
+model: `unzip -p FILE.tflite acr.json` prints it.
 """
 
 import os
@@ -27,16 +27,18 @@ from inference.quantization import Operation, soft_argmax_operations
 from utils.optional_packages import import_package
 
 DESCRIPTION_FILE = f"{PACKAGE}.json"
-FLOAT_OPERATORS = ["FULLY_CONNECTED", "TRANSPOSE_CONV", "LOG_SOFTMAX"]  # that int8 leaves in float32
+FLOAT_OPERATORS = ["FULLY_CONNECTED", "TRANSPOSE_CONV", "LOG_SOFTMAX"]  # stay in float32 in int8 files
 MAX_DESCRIPTION = 1_000_000  # bytes; ours has a few thousand
 
 
 def write(model, path: Path, precision: str, calibration: np.ndarray | None, description: str) -> None:
-    """Writes a Keras model as a LiteRT file.
+    """Write a Keras model as a LiteRT file.
 
     Args:
+        model: the Keras model.
+        path: the file.
         precision: "float32", "float16" or "int8".
-        calibration: images (n, size, size, 3) in [0, 1] that int8 takes its ranges from.
+        calibration: images (n, size, size, 3) in [0, 1] that determine the ranges of int8; not used otherwise.
         description: JSON, stored inside the file.
     """
     import tensorflow as tf
@@ -48,7 +50,7 @@ def write(model, path: Path, precision: str, calibration: np.ndarray | None, des
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
             converter.target_spec.supported_types = [tf.float16]
         if precision == "int8":
-            network = _quantised(converter, calibration)
+            network = _quantise(converter, calibration)
         else:
             network = converter.convert()
     path.write_bytes(network)
@@ -56,11 +58,11 @@ def write(model, path: Path, precision: str, calibration: np.ndarray | None, des
         archive.writestr(DESCRIPTION_FILE, description)
 
 
-def _quantised(converter, calibration: np.ndarray) -> bytes:
-    """The file with integer weights and activations, except of FLOAT_OPERATORS and of means under a softmax.
+def _quantise(converter, calibration: np.ndarray) -> bytes:
+    """Return the file with int8 weights and activations, except for FLOAT_OPERATORS and soft-argmaxes.
 
-    The converter itself has no such choice; TensorFlow's tool that looks for layers which suffer has. It knows
-    operations by the names of what they give in the file, which the interpreter tells in no public way.
+    The converter has no option for exceptions; TensorFlow's quantization debugger has. It identifies operations by the
+    names of their outputs in the file, for which the interpreter has no public method.
     """
     import tensorflow as tf
 
@@ -68,41 +70,46 @@ def _quantised(converter, calibration: np.ndarray) -> bytes:
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     names = {tensor["index"]: tensor["name"] for tensor in interpreter.get_tensor_details()}
     operations = [Operation(op["op_name"], op["inputs"], op["outputs"]) for op in interpreter._get_ops_details()]
-    means = [names[operations[number].outputs[0]] for number in soft_argmax_operations(operations)]
+    soft_argmaxes = [names[operations[index].outputs[0]] for index in soft_argmax_operations(operations)]
 
     def images():
         for image in calibration:
             yield [image[None]]  # (1, size, size, 3)
 
     converter.representative_dataset = images
-    in_float = tf.lite.experimental.QuantizationDebugOptions(denylisted_ops=FLOAT_OPERATORS, denylisted_nodes=means)
-    tool = tf.lite.experimental.QuantizationDebugger(converter=converter, debug_dataset=images, debug_options=in_float)
-    return tool.get_nondebug_quantized_model()
+    options = tf.lite.experimental.QuantizationDebugOptions(
+        denylisted_ops=FLOAT_OPERATORS, denylisted_nodes=soft_argmaxes
+    )
+    debugger = tf.lite.experimental.QuantizationDebugger(
+        converter=converter, debug_dataset=images, debug_options=options
+    )
+    return debugger.get_nondebug_quantized_model()
 
 
 def read(path: Path, threads: int | None) -> tuple[object, tuple, Callable[[np.ndarray], object], str | None]:
-    """Opens a LiteRT file on the CPU. LiteRT checks its form, and refuses operators of other libraries.
+    """Open a LiteRT file on the CPU. LiteRT checks its form and refuses operators of other libraries.
 
     Args:
-        threads: of one prediction; None for one on every core.
+        path: the file.
+        threads: threads of one prediction; None for one per core.
 
     Returns:
-        the interpreter, the shape of its input, the function from images to outputs, and the description, if there is
-        one. Threads may share the function; it lets them in one by one.
+        the interpreter, the shape of its input, the function from images to outputs, and the description or None. The
+        function may be called from several threads; it runs one call at a time.
 
     Raises:
         ImportError: ai-edge-litert is not installed.
-        Exception: whatever LiteRT makes of a broken file.
+        Exception: any error of LiteRT for a damaged file.
     """
     litert = import_package("ai_edge_litert.interpreter", f"reading {path}")
     interpreter = litert.Interpreter(str(path), num_threads=threads or os.cpu_count())
     inputs = interpreter.get_input_details()
     if len(inputs) != 1:
-        raise ValueError(f"one input is right. Received {len(inputs)}")
+        raise ValueError(f"wrong number of inputs. Received {len(inputs)}; expected 1")
     if inputs[0]["dtype"] is not np.float32:
-        raise ValueError(f"float32 images are right. Received an input of {inputs[0]['dtype'].__name__}")
+        raise ValueError(f"wrong type of input. Received {inputs[0]['dtype'].__name__}; expected float32")
     index, shape = inputs[0]["index"], inputs[0]["shape"]
-    places = _output_places(interpreter)
+    output_indices = _output_indices(interpreter)
     interpreter.allocate_tensors()
     lock = threading.Lock()
 
@@ -113,14 +120,14 @@ def read(path: Path, threads: int | None) -> tuple[object, tuple, Callable[[np.n
                 interpreter.allocate_tensors()
             interpreter.set_tensor(index, images)
             interpreter.invoke()
-            outputs = [interpreter.get_tensor(place) for place in places]
+            outputs = [interpreter.get_tensor(output) for output in output_indices]
         return outputs if len(outputs) > 1 else outputs[0]
 
-    return interpreter, tuple(shape.tolist()), run, _description_in(path)
+    return interpreter, tuple(shape.tolist()), run, _read_description(path)
 
 
-def _output_places(interpreter) -> list[int]:
-    """Where the outputs lie, in the order of the Keras model: output_0, output_1, ... of the file's only signature."""
+def _output_indices(interpreter) -> list[int]:
+    """Return the tensors of the outputs in the order of the Keras model: output_0, output_1, ... of the signature."""
     signatures = interpreter.get_signature_list()
     if len(signatures) != 1:
         return [output["index"] for output in interpreter.get_output_details()]
@@ -128,11 +135,11 @@ def _output_places(interpreter) -> list[int]:
     return [outputs[name]["index"] for name in sorted(outputs, key=lambda name: (len(name), name))]
 
 
-def _description_in(path: Path) -> str | None:
-    """The text of acr.json in the archive behind the model, None where there is none.
+def _read_description(path: Path) -> str | None:
+    """Return the text of acr.json in the archive behind the model, None if there is none.
 
     Raises:
-        ValueError: it is absurdly large.
+        ValueError: it is larger than MAX_DESCRIPTION.
     """
     if not zipfile.is_zipfile(path):
         return None
@@ -141,5 +148,5 @@ def _description_in(path: Path) -> str | None:
             return None
         size = archive.getinfo(DESCRIPTION_FILE).file_size
         if size > MAX_DESCRIPTION:
-            raise ValueError(f"{DESCRIPTION_FILE} is absurdly large. Received {size} bytes")
+            raise ValueError(f"{DESCRIPTION_FILE} is too large. Received {size} bytes; at most {MAX_DESCRIPTION}")
         return archive.read(DESCRIPTION_FILE).decode()

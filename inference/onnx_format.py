@@ -1,15 +1,16 @@
-"""Networks as ONNX files: written from Keras, run by ONNX Runtime on the CPU.
+"""ONNX files: written from Keras, run by ONNX Runtime on the CPU.
 
-The file takes float32 images (batch, size, size, 3) in [0, 1] whatever its precision, and any number of them at once.
+The input is float32 images (batch, size, size, 3) in [0, 1] for every precision, in batches of any size.
 
     float16    weights in half precision, cast to float32 when the file is opened: half the size, the same speed. Half
                arithmetic is slower than float32 on a CPU that lacks it
-    int8       weights per channel, activations as uint8 over the range that the calibration images reach: the pair that
-               x86 and ARM multiply fastest. Outputs of linear layers stay in float32: 8 bits of them would be steps of
-               half a pixel at an input of 112. So do those of transposed convolutions, from which maps come, and means
-               under a softmax (inference/quantization.py); ACE-Net's maps come from a convolution, and have 8 bits
+    int8       weights per channel, activations as uint8 over the range of the calibration images: the pair that x86 and
+               ARM multiply fastest. Outputs of linear layers stay in float32, because 8-bit outputs would have steps of
+               half a pixel at an input of 112 pixels. So do those of transposed convolutions, which compute heatmaps,
+               and soft-argmaxes (inference/quantization.py). ACE-Net's heatmaps are computed by a convolution, and have
+               8 bits
 
-The description lies in the file's metadata under the key "acr".
+The description is stored in the file's metadata under the key "acr".
 """
 
 import os
@@ -26,12 +27,14 @@ from utils.optional_packages import import_package
 
 
 def write(model, path: Path, precision: str, calibration: np.ndarray | None, description: str) -> None:
-    """Writes a Keras model as an ONNX file.
+    """Write a Keras model as an ONNX file.
 
     Args:
+        model: the Keras model.
+        path: the file.
         precision: "float32", "float16" or "int8".
-        calibration: images (n, size, size, 3) in [0, 1] that int8 takes its ranges from.
-        description: JSON for the file's metadata.
+        calibration: images (n, size, size, 3) in [0, 1] that determine the ranges of int8; not used otherwise.
+        description: JSON, stored in the file's metadata.
 
     Raises:
         ImportError: tf2onnx, onnx or onnxruntime is not installed.
@@ -43,20 +46,20 @@ def write(model, path: Path, precision: str, calibration: np.ndarray | None, des
         file = Path(folder) / "network.onnx"
         model.export(file, format="onnx", verbose=False)
         network = onnx.load(file)
-        _recount(network.graph)
+        _renumber(network.graph)
         if precision == "int8":
             onnx.save(network, file)
             network = onnx.load(_quantise(file, calibration))
     if precision == "float16":
-        _halve(network)
-    _tidy(network)
+        _store_as_float16(network)
+    _clean_up(network)
     onnx.helper.set_model_props(network, {PACKAGE: description})
     onnx.checker.check_model(network)
     onnx.save(network, path)
 
 
 class _Calibration:
-    """Images, a batch at a time, as ONNX Runtime's calibration asks for them."""
+    """Calibration data reader of ONNX Runtime: batches of images."""
 
     def __init__(self, name: str, images: np.ndarray):
         starts = range(0, len(images), EVALUATION_BATCH)
@@ -67,7 +70,7 @@ class _Calibration:
 
 
 def _quantise(file: Path, calibration: np.ndarray) -> Path:
-    """The file beside it with integer weights and activations; BatchNorm is folded into the convolutions before."""
+    """Write the file with integer weights and activations beside it, BatchNorm folded into convolutions; return it."""
     quantization = import_package("onnxruntime.quantization", "writing int8 ONNX files")
     shape_inference = import_package("onnxruntime.quantization.shape_inference", "writing int8 ONNX files")
     onnx = import_package("onnx", "writing int8 ONNX files")
@@ -83,14 +86,14 @@ def _quantise(file: Path, calibration: np.ndarray) -> Path:
         per_channel=True,
         activation_type=quantization.QuantType.QUInt8,
         weight_type=quantization.QuantType.QInt8,
-        nodes_to_exclude=[graph.node[number].name for number in soft_argmax_operations(operations)],
+        nodes_to_exclude=[graph.node[index].name for index in soft_argmax_operations(operations)],
         extra_options={"OpTypesToExcludeOutputQuantization": ["Gemm", "MatMul", "ConvTranspose"]},
     )
     return quantised
 
 
-def _halve(network) -> None:
-    """Stores every float32 array of an ONNX model as float16, and casts it back in the graph."""
+def _store_as_float16(network) -> None:
+    """Store every float32 array of an ONNX model as float16, and cast it back in the graph."""
     from onnx import TensorProto, helper, numpy_helper
 
     casts = []
@@ -104,8 +107,8 @@ def _halve(network) -> None:
     network.graph.node.extend(nodes)
 
 
-def _tidy(network) -> None:
-    """Names the free dimension, and declares only the operator sets that the graph uses."""
+def _clean_up(network) -> None:
+    """Name the batch dimension, and declare only the operator sets that the graph uses."""
     for value in (*network.graph.input, *network.graph.output):
         value.type.tensor_type.shape.dim[0].dim_param = "batch"
     used = {node.domain for node in network.graph.node}
@@ -114,52 +117,56 @@ def _tidy(network) -> None:
     network.opset_import.extend(kept)
 
 
-def _recount(graph) -> None:
-    """Counts numbers in names from 0 in the order of the graph. The converter's differ from one run to the next, and so
-    do which of equal constants it keeps and the function that it says it has converted."""
+def _renumber(graph) -> None:
+    """Number the names of a graph from 0 in its order.
+
+    The converter's numbers differ from run to run. So does its choice between equal constants, and the function that it
+    names in doc_string.
+    """
     numbers: dict[str, int] = {}
     constants = {array.name for array in graph.initializer if re.search(r"__\d", array.name)}
     names: dict[str, str] = {}  # of constants that the converter named
 
-    def counted(name: str) -> str:
+    def renumber(name: str) -> str:
         if name in constants:
             return names.setdefault(name, f"constant_{len(names)}")
         return re.sub(r"(?<=__)\d+", lambda found: str(numbers.setdefault(found.group(), len(numbers))), name)
 
     graph.doc_string = ""
     for node in graph.node:
-        node.name = counted(node.name)
-        node.input[:] = map(counted, node.input)
-        node.output[:] = map(counted, node.output)
+        node.name = renumber(node.name)
+        node.input[:] = map(renumber, node.input)
+        node.output[:] = map(renumber, node.output)
     for named in (*graph.initializer, *graph.input, *graph.output, *graph.value_info):
-        named.name = counted(named.name)
+        named.name = renumber(named.name)
     arrays = sorted(graph.initializer, key=lambda array: array.name)
     del graph.initializer[:]
     graph.initializer.extend(arrays)
 
 
 def read(path: Path, threads: int | None) -> tuple[object, tuple, Callable[[np.ndarray], object], str | None]:
-    """Opens an ONNX file on the CPU. Operators of other libraries, and data outside its folder, are refused.
+    """Open an ONNX file on the CPU. Operators of other libraries, and data outside its folder, are refused.
 
     Args:
-        threads: of one prediction; None for one on every core.
+        path: the file.
+        threads: threads of one prediction; None for one per core.
 
     Returns:
-        the session, the shape of its input, the function from images to outputs, and the description, if there is one.
+        the session, the shape of its input, the function from images to outputs, and the description or None.
 
     Raises:
         ImportError: onnxruntime is not installed.
-        Exception: whatever ONNX Runtime makes of a broken file.
+        Exception: any error of ONNX Runtime for a damaged file.
     """
     onnxruntime = import_package("onnxruntime", f"reading {path}")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads or os.cpu_count()
-    # Waiting threads sleep: on a machine that does something else besides, spinning ones double the time.
+    # Waiting threads sleep: on a machine with other work, spinning ones double the time.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.log_severity_level = 4  # errors are raised, and need not be printed too
+    options.log_severity_level = 4  # errors are raised, so they need not be printed
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     if len(session.get_inputs()) != 1:
-        raise ValueError(f"one input is right. Received {len(session.get_inputs())}")
+        raise ValueError(f"wrong number of inputs. Received {len(session.get_inputs())}; expected 1")
     image = session.get_inputs()[0]
 
     def run(images: np.ndarray) -> object:

@@ -1,8 +1,8 @@
-"""Which operations of an exported network are a soft-argmax (networks/spatial_head.py).
+"""Operations of an exported network that belong to a soft-argmax (networks/spatial_head.py).
 
-8-bit arithmetic spoils them: a probability of hundreds of pixels is below one step of 1/256 nearly everywhere, and a
-coordinate that adds up from 8 bits has steps of half a pixel. So int8 leaves them in float32, from the convolution that
-makes the maps to the outputs; they are few and cheap.
+They are too inaccurate in 8 bits: the softmax of hundreds of pixels is below one step of 1/256 nearly everywhere, and a
+coordinate in 8 bits has steps of half a pixel. Therefore int8 files keep them in float32, from the convolution that
+computes the heatmaps to the outputs; they are few and cheap.
 """
 
 from collections.abc import Hashable, Sequence
@@ -10,7 +10,13 @@ from typing import NamedTuple
 
 
 class Operation(NamedTuple):
-    """One operation of a graph: its kind as the format spells it, and the names of what it takes and gives."""
+    """One operation of a graph.
+
+    Attributes:
+        kind: its kind in the spelling of the file format.
+        inputs: names of its inputs.
+        outputs: names of its outputs.
+    """
 
     kind: str
     inputs: Sequence[Hashable]
@@ -18,32 +24,29 @@ class Operation(NamedTuple):
 
 
 def soft_argmax_operations(operations: Sequence[Operation]) -> list[int]:
-    """Finds the means under a softmax.
+    """Return the indices of the operations of all soft-argmaxes, from the convolution before each softmax to the end.
 
-    A softmax in the middle of a network, as attention has, would keep all that comes after it in float32.
+    A softmax in the middle of a network, as in attention, would keep everything after it in float32.
 
     Args:
-        operations: all of a graph, in the order of computing.
-
-    Returns:
-        The numbers of those operations, from the convolution before each softmax on.
+        operations: all operations of a graph, in the order of execution.
     """
-    maker = {name: number for number, operation in enumerate(operations) for name in operation.outputs if name != ""}
+    producer = {name: index for index, operation in enumerate(operations) for name in operation.outputs if name != ""}
     found = set()
-    for number, operation in enumerate(operations):
+    for index, operation in enumerate(operations):
         if operation.kind.upper() == "SOFTMAX":
-            found.add(_convolution_before(number, operations, maker))
-    for number, operation in enumerate(operations):
-        if any(maker.get(name) in found for name in operation.inputs):
-            found.add(number)
+            found.add(_convolution_before(index, operations, producer))
+    for index, operation in enumerate(operations):
+        if any(producer.get(name) in found for name in operation.inputs):
+            found.add(index)
     return sorted(found)
 
 
-def _convolution_before(number: int, operations: Sequence[Operation], maker: dict) -> int:
-    """The operation, at or before this one, that is a convolution, or the first one."""
-    while "CONV" not in operations[number].kind.upper():
-        before = [maker[name] for name in operations[number].inputs if name in maker]
+def _convolution_before(index: int, operations: Sequence[Operation], producer: dict) -> int:
+    """Return the index of the last convolution up to an operation, following first inputs; else of the first one."""
+    while "CONV" not in operations[index].kind.upper():
+        before = [producer[name] for name in operations[index].inputs if name in producer]
         if not before:
             break
-        number = before[0]
-    return number
+        index = before[0]
+    return index

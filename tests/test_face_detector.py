@@ -1,4 +1,4 @@
-"""face_detector.py and benchmarks/detector.py: boxes of known faces, their correction, every way to get them."""
+"""face_detector.py and benchmarks/detector.py: boxes of known faces, their correction, all detectors."""
 
 import dataclasses
 import json
@@ -21,10 +21,10 @@ from inference.face_detector import (
     NoDetector,
     RawBox,
     YuNetDetector,
-    _fit,
-    _one_each,
+    _get_fit,
     fitted_box,
     get_detector,
+    non_maximum_suppression,
 )
 from utils.files import write_json
 
@@ -51,10 +51,10 @@ def test_two_astronauts_of_two_sizes_largest_first(detector):
     small = cv2.resize(one, None, fx=0.6, fy=0.6, interpolation=cv2.INTER_AREA)
     image = np.full((300, 500, 3), 128, np.uint8)
     image[:180, :180], image[:, 200:] = small, one
-    faces = [face for face in detector.detect(image, 68) if face.score > 0.8]  # less sure is a false alarm here
+    faces = [face for face in detector.detect(image, 68) if face.score > 0.8]  # lower scores are false alarms here
     assert len(faces) == 2
-    moved = FACE + [120, 0, 120, 0]  # 200 - 80
-    assert overlap(moved, faces[0].box[None])[0] > 0.7
+    shifted = FACE + [120, 0, 120, 0]  # 200 - 80
+    assert overlap(shifted, faces[0].box[None])[0] > 0.7
     assert overlap((FACE - [80, 0, 80, 0]) * 0.6, faces[1].box[None])[0] > 0.7
 
 
@@ -66,7 +66,7 @@ def test_the_mirror_image_has_the_mirrored_box(detector):
     assert overlap(face.box, np.array([[511 - right, top, 511 - left, bottom]]))[0] > 0.85
 
 
-def test_large_pictures_are_shrunk_and_boxes_come_back(detector):
+def test_boxes_of_large_pictures_that_are_shrunk(detector):
     image = cv2.resize(data.astronaut(), None, fx=4, fy=4)
     (face,) = detector.detect(image, 68)
     assert overlap(FACE * 4, face.box[None])[0] > 0.75
@@ -78,8 +78,8 @@ def test_a_face_cut_by_the_border_is_found(detector):
     assert overlap(FACE, face.box[None])[0] > 0.6
 
 
-def test_profile_boxes_of_the_mirror_image_are_turned_back(detector, monkeypatch):
-    """A profile found at the same place of image and mirror image gives boxes that mirror each other."""
+def test_profile_boxes_of_the_mirrored_image_are_mirrored_back(detector, monkeypatch):
+    """The same raw box in the image and in the mirrored image gives boxes that mirror each other."""
     raw = [RawBox(30, 20, 50, 9.0, "profile", mirrored) for mirrored in (False, True)]
     boxes = []
     for one in raw:
@@ -101,11 +101,11 @@ def test_fitted_box_by_hand():
     np.testing.assert_allclose(box, [45, 20, 95, 100])
 
 
-def test_of_overlapping_boxes_the_surest_stays():
+def test_of_overlapping_boxes_the_highest_score_is_kept():
     def face(left, score, side=10.0):
         return Detection(np.array([left, 0, left + side, side]), score)
 
-    kept = _one_each([face(0, 0.5), face(2, 0.9), face(50, 0.3, 20), face(8, 0.8)], 0.3)
+    kept = non_maximum_suppression([face(0, 0.5), face(2, 0.9), face(50, 0.3, 20), face(8, 0.8)], 0.3)
     assert [f.score for f in kept] == [0.3, 0.9, 0.8]  # largest first; 0 and 2 overlap by 2/3, 2 and 8 by 1/4
 
 
@@ -114,8 +114,8 @@ def test_of_overlapping_boxes_the_surest_stays():
 # --------------------------------------------------------------------------------------------------------------------
 
 
-def test_whole_image_is_the_default_crop():
-    """With 10 % around it, the box of the landmarks fills the image again."""
+def test_without_a_detector_the_image_is_the_default_crop():
+    """With 10 % padding, the box of the landmarks fills the image."""
     ((box, score, _),) = NoDetector().detect(np.zeros((240, 120, 3), np.uint8), 68)
     np.testing.assert_allclose(box, [9.5, 19.5, 109.5, 219.5])
     assert score == 1
@@ -133,8 +133,8 @@ def test_boxes_from_a_file(tmp_path):
         get_detector(str(path)).detect(EMPTY, 68, "b.jpg")
 
 
-def test_boxes_from_a_file_come_largest_first(tmp_path):
-    """As every detector's do, whatever their order in the file; of equal ones the first stays the first."""
+def test_boxes_from_a_file_are_sorted_by_size(tmp_path):
+    """Of equal ones the first stays the first."""
     boxes = [[0, 0, 10, 10], [5, 5, 45, 35], [20, 0, 30, 10], [0, 0, 59, 59]]
     faces = [{"box": box} for box in boxes]
     write_json(tmp_path / "boxes.json", [{"image": "a.jpg", "faces": faces}])
@@ -157,12 +157,12 @@ def test_files_without_boxes(tmp_path, content):
         BoxesFromFile(path)
 
 
-def test_the_last_part_of_a_name_serves_only_where_one_image_has_it(tmp_path):
+def test_a_file_name_alone_must_be_unique(tmp_path):
     faces = [{"box": [1, 2, 30, 40], "score": 0.0}]
     write_json(tmp_path / "boxes.json", [{"image": f"{folder}/a.jpg", "faces": faces} for folder in "xy"])
     boxes = BoxesFromFile(tmp_path / "boxes.json")
     assert boxes.detect(EMPTY, 68, "x/a.jpg")[0].score == 0
-    with pytest.raises(ValueError, match="names no boxes of 'a.jpg'"):
+    with pytest.raises(ValueError, match="'a.jpg'"):
         boxes.detect(EMPTY, 68, "a.jpg")
 
 
@@ -177,9 +177,9 @@ def test_unknown_detectors(tmp_path):
 
 
 def write_yunet(path, side):
-    """A network of YuNet's form for a picture of `side` pixels that sees one face at a fixed place.
+    """Write a network with YuNet's outputs for a picture of `side` pixels that detects one fixed face.
 
-    For each stride it has class and object scores, boxes and points of each cell; a face's middle is its cell and an
+    For each stride it has class and object scores, boxes and points of each cell; a face's centre is its cell plus an
     offset in strides, its size the exponential of a number in strides.
     """
     onnx = pytest.importorskip("onnx")
@@ -211,7 +211,7 @@ def write_yunet(path, side):
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 11)], ir_version=8), path)
 
 
-def test_another_network_is_not_taken_for_yunet(tmp_path):
+def test_another_network_is_not_yunet(tmp_path):
     onnx = pytest.importorskip("onnx")
     write_yunet(tmp_path / "other.onnx", 320)
     model = onnx.load(tmp_path / "other.onnx")
@@ -222,16 +222,16 @@ def test_another_network_is_not_taken_for_yunet(tmp_path):
 
 
 def test_yunet(tmp_path):
-    """A picture of 246 pixels with 37 of border on each side is 320 wide. The face: middle 3.5, 2.5 strides of 32."""
+    """A picture of 246 pixels with 37 of border on each side is 320 wide. The face: centre 3.5, 2.5 strides of 32."""
     write_yunet(tmp_path / "yunet.onnx", 320)
     (face,) = YuNetDetector(tmp_path / "yunet.onnx").detect(np.zeros((246, 246, 3), np.uint8), 68)
-    middle, half = np.array([3.5, 2.5]) * 32 - 37, np.array([2, 3]) * 32 / 2
-    np.testing.assert_allclose(face.box, [*(middle - half), *(middle + half)], atol=1e-3)
+    centre, half = np.array([3.5, 2.5]) * 32 - 37, np.array([2, 3]) * 32 / 2
+    np.testing.assert_allclose(face.box, [*(centre - half), *(centre + half)], atol=1e-3)
     assert face.score == pytest.approx(0.9)
 
 
 # --------------------------------------------------------------------------------------------------------------------
-# Measuring
+# Measurements
 # --------------------------------------------------------------------------------------------------------------------
 
 
@@ -273,7 +273,7 @@ def test_measuring_prints_the_facts(tmp_path, capsys):
     assert "no test faces" in capsys.readouterr().err
 
 
-def test_the_cost_of_boxes_is_counted_by_the_set_s_own_normaliser(weights, tmp_path, capsys):
+def test_the_cost_of_boxes_has_the_data_set_s_normaliser(weights, tmp_path, capsys):
     """A set with boxes, as AFLW's: boxes of twice the side halve every error."""
     cv2.imwrite(str(tmp_path / "a.png"), data.astronaut()[:, :, ::-1])
     dataset = dataclasses.replace(get_dataset("300W"), normaliser="box")
@@ -294,7 +294,7 @@ def test_the_cost_of_boxes_is_counted_by_the_set_s_own_normaliser(weights, tmp_p
 def test_every_data_set_has_a_box():
     for dataset in DATASETS.values():
         for row in CASCADES.values():
-            assert _fit(row.fits, dataset.layout.points) in row.fits.values()
+            assert _get_fit(row.fits, dataset.layout.points) in row.fits.values()
 
 
 def test_boxes_file_of_predictions_reads(tmp_path):
