@@ -279,7 +279,11 @@ class Train:
         config = config or RunConfig.from_options(**options)
         self.distribution = get_distribution(config.distribute)  # first of all: TensorFlow must not have computed yet
         self.config = config.resolve(len(accelerators()), self.distribution.replicas)
-        self.dataset, self.method, self.crop = get_dataset(config.dataset), get_method(config.method), get_crop(config.crop)
+        self.dataset, self.method, self.crop = (
+            get_dataset(config.dataset),
+            get_method(config.method),
+            get_crop(config.crop),
+        )
         self.recipe = config.recipe
         self.distribution.check_batch_size(self.recipe.batch_size)
         if self.method.wrap and self.distribution.replicas > 1:
@@ -561,7 +565,12 @@ def parse_options(arguments: Sequence[str] | None) -> argparse.Namespace:
         type=float,
         help="fraction of the epochs, at the end, with light augmentation and no mirroring; default: the recipe's",
     )
-    add("--seed", type=int, default=SEED, help="random seed of weights, augmentation and shuffling; default: %(default)s")
+    add(
+        "--seed",
+        type=int,
+        default=SEED,
+        help="random seed of weights, augmentation and shuffling; default: %(default)s",
+    )
     add("--crop", default=DEFAULT_CROP, choices=sorted(CROPS), help="region around the face; default: %(default)s")
     add("--data-dir", default=DATA_DIR, help="data root; default: %(default)s")
     add("--save-path", help="folder of the run; default: a new one below runs/")
@@ -617,7 +626,7 @@ def train_and_evaluate(options: argparse.Namespace) -> int:
     from training.multi_worker import is_chief
     from training.run_record import free_folder
 
-    name = f"{dataset.name}_{get_network(options.arch).stem}_{method.name}"
+    name = f"{dataset.name}_{get_network(options.arch).short_name}_{method.name}"
     save_path = Path(options.save_path or free_folder(RUNS_DIR, name))
     config = get_config(options, save_path)
     names = [dataset.name, *(get_dataset(title).name for title in config.extra_datasets), *method.auxiliary_datasets]

@@ -28,7 +28,7 @@ from image_utility import to_grid
 from methods import get_method
 from networks.weights import load_model, settings_of
 from synthetic_faces.face import get_landmarks
-from train import Train
+from train import RunConfig, Train
 
 BATCHES = 8
 PERFECT_FACES, PERFECT_SIZE = 32, 256
@@ -102,9 +102,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         method = get_method(settings.get("method"))
         if method.encode is not encode_weak:
             raise ValueError(f"{options.weights} has no such terms. Received the method {method.name}; ace is right")
-        run = Train.of_settings(settings, options.data_dir, save_path=".")
+        run = Train(RunConfig.from_dict(settings, save_path=".", data_dir=options.data_dir))
         batches, losses = run.batches(), method.loss(options.data_dir, run.dataset, run.crop.name)
-        keras.utils.set_random_seed(run.seed)
+        keras.utils.set_random_seed(run.config.seed)
         models = {"new": run.compiled(batches.steps_per_epoch)[0], "trained": load_model(options.weights)}
         rows = {
             f"{name}, {kind}": row

@@ -41,7 +41,7 @@ def small(monkeypatch):
 
 def run_of(prepared, folder, method, **changes):
     settings = {"epochs": 2, "input_size": 32, "batch_size": 4, "seed": 3, "data_dir": prepared, "precision": "float32"}
-    return Train(ModelArch.VGG19S, "300W", folder, method=method, **{**settings, **changes})
+    return Train(arch=ModelArch.VGG19S, dataset_name="300W", save_path=folder, method=method, **{**settings, **changes})
 
 
 def tiny_detector():
@@ -237,8 +237,8 @@ def test_a_run_ends_early_and_stays_ended(prepared_300w, tmp_path, monkeypatch):
     monkeypatch.setitem(RECIPES, "patient", patient)
     asked = {"recipe": "patient", "epochs": 9, "learning_rate": 0.0}  # nothing is learned, so nothing gets better
     run = run_of(prepared_300w, tmp_path / "run", "direct", **asked)
-    assert run.settings()["recipe"]["patience"] == 1
-    assert run_of(prepared_300w, tmp_path, "l2").settings()["recipe"]["patience"] is None
+    assert run.config.asdict()["recipe"]["patience"] == 1
+    assert run_of(prepared_300w, tmp_path, "l2").config.asdict()["recipe"]["patience"] is None
     figures = run.train()
     rows = (tmp_path / "run/log.csv").read_text().splitlines()
     assert 2 <= len(rows) - 1 < 9

@@ -22,6 +22,7 @@ from pca_utility import align
 from tests.robustness.tiny_network import build_tiny
 from training.batches import AugmentedBatches, BalancedBins, CPUAugmentation, Shuffled
 from training.callbacks import read_snapshots
+from training.checkpoint import TrainingState
 from training.initialisation import init_bias_at_pose_mean
 from training.pose_balance import mean_of_bins, pose_bins
 from training.recipes import RECIPES
@@ -224,7 +225,7 @@ def tiny(monkeypatch):
 
 def run_of(prepared, folder, **changes):
     settings = {"epochs": 5, "input_size": 32, "batch_size": 4, "seed": 3, "data_dir": prepared, **changes}
-    return train.Train("mobileNetV2", "300W", folder, **settings)
+    return train.Train(arch="mobileNetV2", dataset_name="300W", save_path=folder, **settings)
 
 
 @pytest.mark.parametrize("name", ["acr_upright", "acr_pixels", "smooth_l1", "anisotropic_replicate"])
@@ -257,19 +258,19 @@ def test_snapshots_are_those_of_the_epochs_and_go_on_after_a_stop(tiny, prepared
             raise Stop
 
     run = run_of(prepared_300w, tmp_path / "stopped", method="wing")
-    save = train.TrainingState.save
+    save = TrainingState.save
 
     def save_and_stop(state):
         save(state)
         if len(state.rows) == 2:
             raise Stop
 
-    train.TrainingState.save, kept = save_and_stop, save
+    TrainingState.save, kept = save_and_stop, save
     try:
         with pytest.raises(Stop):
             run.train()
     finally:
-        train.TrainingState.save = kept
+        TrainingState.save = kept
     run.train(resume=True)
     stopped = read_snapshots(tmp_path / "stopped/snapshots.json")
     assert list(stopped["epochs"]) == list(whole["epochs"])

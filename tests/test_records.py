@@ -108,12 +108,12 @@ def test_a_streamed_run_goes_on_as_if_never_stopped(streamed_300w, tmp_path, mon
     def callbacks(loss, epochs):
         return [*method.callbacks(loss, epochs), Stop()]
 
-    train.Train("mobileNetV2", "300W", tmp_path / "whole", **options).train()
+    train.Train(arch="mobileNetV2", dataset_name="300W", save_path=tmp_path / "whole", **options).train()
     monkeypatch.setitem(methods.METHODS, "acr", dataclasses.replace(method, callbacks=callbacks))
     with pytest.raises(KeyboardInterrupt):
-        train.Train("mobileNetV2", "300W", tmp_path / "stopped", **options).train()
+        train.Train(arch="mobileNetV2", dataset_name="300W", save_path=tmp_path / "stopped", **options).train()
     monkeypatch.setitem(methods.METHODS, "acr", method)
-    train.Train("mobileNetV2", "300W", tmp_path / "stopped", **options).train(resume=True)
+    train.Train(arch="mobileNetV2", dataset_name="300W", save_path=tmp_path / "stopped", **options).train(resume=True)
     one, other = state_of(tmp_path / "whole"), state_of(tmp_path / "stopped")
     for name in one.keys() - {"rows"}:
         np.testing.assert_array_equal(other[name], one[name])

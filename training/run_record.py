@@ -106,7 +106,8 @@ def open_run(folder: Path, settings: dict, resumed: Path | None = None) -> RunRe
     different = different_settings(stored, settings)
     if different:
         raise ValueError(
-            f"cannot resume {found} with other settings. Received { {name: settings.get(name) for name in different} }; "
+            f"cannot resume {found} with other settings. "
+            f"Received { {name: settings.get(name) for name in different} }; "
             f"the run has { {name: stored.get(name) for name in different} }"
         )
     return RunRecord(folder, record)

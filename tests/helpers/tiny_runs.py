@@ -12,7 +12,7 @@ SMALL = dict(epochs=3, input_size=32, batch_size=4, seed=3)
 
 def run_of(prepared, folder, **changes):
     settings = {"method": "acr", "data_dir": prepared, **SMALL, **changes}
-    return train.Train(ModelArch.MNV2, DatasetName.w300, folder, **settings)
+    return train.Train(arch=ModelArch.MNV2, dataset_name=DatasetName.w300, save_path=folder, **settings)
 
 
 def state_of(folder):
