@@ -59,13 +59,10 @@ def test_a_start_that_asks_for_all_faces_says_so(name, network):
 
 
 def test_a_start_that_asks_for_all_faces_takes_no_stream(tmp_path):
-    with pytest.raises(ValueError, match="Received the method anisotropic_displacement, which needs the faces in mem"):
-        Train(
-            arch="mobileNetV2", dataset_name="300W", save_path=tmp_path, method="anisotropic_displacement", stream=True
-        )
-    assert Train(
-        arch="mobileNetV2", dataset_name="300W", save_path=tmp_path, method="anisotropic_direct", stream=True
-    ).config.stream
+    with pytest.raises(ValueError, match="Received the method anisotropic_displacement, which needs"):
+        RunConfig.from_options("mobileNetV2", "300W", tmp_path, method="anisotropic_displacement", stream=True)
+    config = RunConfig.from_options("mobileNetV2", "300W", tmp_path, method="anisotropic_direct", stream=True)
+    assert config.stream
 
 
 @pytest.mark.parametrize("name", METHODS)

@@ -83,10 +83,8 @@ def test_weights_go_to_another_size_and_to_other_landmarks(tmp_path, capsys):
 
 def test_a_method_with_a_head_of_its_own_takes_no_other():
     with pytest.raises(ValueError, match="pwc has a head of its own. Received the spatial head"):
-        Train(arch="mobileNetV2", dataset_name="300W", save_path="runs/none", method="pwc", head="spatial")
-    assert Train(
-        arch="mobileNetV2", dataset_name="300W", save_path="runs/none", method="l1", head="spatial"
-    ).config.network.spatial
+        RunConfig.from_options("mobileNetV2", "300W", "runs/none", method="pwc", head="spatial")
+    assert RunConfig.from_options("mobileNetV2", "300W", "runs/none", method="l1", head="spatial").network.spatial
 
 
 def test_a_saved_network_says_the_same(tmp_path):
