@@ -193,10 +193,10 @@ def test_every_epoch_adds_to_the_time_on_record(tiny, prepared_300w, tmp_path, m
 
     clock = types.SimpleNamespace(monotonic=itertools.count().__next__)
     monkeypatch.setattr("training.run_record.time", clock)
-    monkeypatch.setattr("training.callbacks.log_csv", log)  # called last in each epoch
+    monkeypatch.setattr("training.callbacks.log_csv", log)  # called last in each epoch, and at the end
     monkeypatch.setattr(methods.Codec, "errors", lambda *_: [float(len(kept))])  # the first is the best
     run_of(prepared_300w, tmp_path / "run").train()
-    assert len(kept) == 3 and 0 < kept[0] < kept[1] < kept[2]
+    assert len(kept) == 4 and 0 < kept[0] < kept[1] < kept[2]  # an epoch each, and the end
     assert kept[2] < json.loads(path.read_text())["training"]["seconds"]
 
 
@@ -281,7 +281,7 @@ def test_the_same_seed_starts_all_losses_alike(tiny, prepared_300w, tmp_path):
 
 def test_the_faces_drawn_are_the_same_for_every_seed(prepared_300w, tmp_path):
     one, other = (
-        run_of(prepared_300w, tmp_path, max_faces=6, seed=seed).batches().faces.fingerprint() for seed in (1, 2)
+        run_of(prepared_300w, tmp_path, max_faces=6, seed=seed).batches().source.fingerprint() for seed in (1, 2)
     )
     assert one == other and one["n"] == 6
 
