@@ -14,8 +14,7 @@ from network_files import SIZE, images_of, save_tiny, write_onnx
 from small_networks import randomise
 
 import export as exporting
-from ace_net.config import FINE_STRIDE
-from ace_net.decode import EXTRACTION_WIDTH
+from ace_net.config import EXTRACTION_WIDTH, FINE_STRIDE
 from ace_net.outlines import OUTLINE_LAYOUT
 from benchmarks import inference_speed
 from cnn_model import CNNModel, get_network
