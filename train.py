@@ -138,6 +138,7 @@ class RunConfig:
         arch: ModelArch | str,
         dataset_name: DatasetName | str,
         save_path: str | os.PathLike,
+        method: str = "acr",
         recipe: str | Recipe | None = None,
         head: str | None = None,
         epochs: int | None = None,
@@ -152,6 +153,10 @@ class RunConfig:
         """Return the configuration of command line options.
 
         Args:
+            arch: name of the network.
+            dataset_name: name or title of the data set.
+            save_path: folder of the run.
+            method: a name of methods.METHODS.
             recipe: a name of recipes.RECIPES, or a row; default: the data set's own.
             head: "pooled" or "spatial"; default: the recipe's.
             epochs, input_size, batch_size, learning_rate, final_fraction: default: the recipe's.
@@ -174,6 +179,7 @@ class RunConfig:
             arch=str(arch),
             dataset=dataset.title,
             save_path=Path(save_path),
+            method=method,
             recipe=dataclasses.replace(recipe, **_given(replaced)),
             data_dir=Path(data_dir),
             extra_datasets=tuple(get_dataset(name).title for name in extra_datasets),
@@ -262,8 +268,8 @@ class Train:
         Train(arch="mobileNetV2", dataset_name="300W", save_path="runs/acr", method="acr").train()
 
     Args:
-        config: everything that makes the run.
-        options: instead of `config`, arguments of RunConfig.from_options.
+        arguments: a RunConfig, or arguments of RunConfig.from_options: network, data set, folder of the run.
+        options: other arguments of RunConfig.from_options.
 
     Attributes:
         config: without "auto".
@@ -273,10 +279,11 @@ class Train:
         ValueError: as of RunConfig, or a configuration that does not fit the devices.
     """
 
-    def __init__(self, config: RunConfig | None = None, **options):
+    def __init__(self, *arguments, **options):
         from training.distribution import get_distribution
 
-        config = config or RunConfig.from_options(**options)
+        given = arguments and isinstance(arguments[0], RunConfig)
+        config = arguments[0] if given else RunConfig.from_options(*arguments, **options)
         self.distribution = get_distribution(config.distribute)  # first of all: TensorFlow must not have computed yet
         self.config = config.resolve(len(accelerators()), self.distribution.replicas)
         self.dataset, self.method, self.crop = (
