@@ -21,6 +21,8 @@ from training.distribution import get_distribution
 from training.multi_worker import is_chief
 from training.recipes import RECIPES
 
+pytestmark = pytest.mark.integration
+
 ROOT = Path(__file__).parent.parent
 LIMIT = 3000  # seconds after which something hangs, however busy the machine is
 
