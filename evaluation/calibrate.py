@@ -48,7 +48,7 @@ def predict_views(network: LandmarkNetwork, faces: FaceDataset, images: list[np.
     return map_back(np.concatenate(predicted), matrices, faces.dataset.layout)
 
 
-def cover(faces: FaceDataset, seed: int = SEED) -> tuple[list[np.ndarray], np.ndarray]:
+def paste_occluders(faces: FaceDataset, seed: int = SEED) -> tuple[list[np.ndarray], np.ndarray]:
     """Stored images with a patch over each face, cut from another face, and which landmarks (faces, points) it covers:
     those whose pixel is one of the patch.
 
@@ -144,7 +144,7 @@ def calibrate(weights: str, dataset_name: str, data_dir: str) -> dict:
         )
     faces = load_faces(data_dir, dataset.name, "validation", network.input_size)
     distance = faces.normaliser_distance()
-    covered_images, covered = cover(faces)
+    covered_images, covered = paste_occluders(faces)
     errors, spreads = [], []  # of open faces, of covered ones
     for images in (faces.images, covered_images):
         copies = predict_views(network, faces, images)
