@@ -109,8 +109,8 @@ def _cautions(record: dict) -> str:
         "are any, show the effect. Beyond a profile the network still predicts landmarks.",
         "Landmarks behind hands, hair, masks or glasses are guesses from the rest of the face.",
         "Figures hold for a crop around the box of the true landmarks; with a detector's box errors can be larger.",
-        "The network finds points. It does not identify people, and inferring emotions or health from the points was not "
-        "tested.",
+        "The network finds points. It does not identify people, and inferring emotions or health from the points was "
+        "not tested.",
     ]
     return _section("Limitations", "\n".join(f"- {point}" for point in points))
 
