@@ -6,7 +6,7 @@ from unittest import mock
 
 import numpy as np
 import pytest
-from raw_faces import write_face
+from annotation_files import write_rendered_face
 
 import data_helper
 from config import CROPS
@@ -33,7 +33,7 @@ def raw_300w(tmp_path_factory) -> Path:
     seeds = iter(range(1000))
     for part, count in PARTS.items():
         for number in range(count):
-            write_face(root / part, f"{next(seeds) + 7000}_1", number + 100 * len(part))
+            write_rendered_face(root / part, f"{next(seeds) + 7000}_1", number + 100 * len(part))
     return root
 
 

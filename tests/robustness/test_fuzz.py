@@ -8,7 +8,7 @@ import zlib
 
 import numpy as np
 import pytest
-from raw_faces import ramp, wflw_line, write_wflw
+from annotation_files import ramp, wflw_line, write_wflw
 
 from face_datasets.catalogue import get_dataset
 from face_datasets.face_dataset import read_index
