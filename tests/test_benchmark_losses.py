@@ -11,7 +11,6 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from unittest import mock
 
 import numpy as np
@@ -26,6 +25,7 @@ from benchmarks import training_queue
 from benchmarks.comparison import Comparison, Truth, read_result
 from benchmarks.losses import TRAIN_OPTIONS, describe, plan
 from benchmarks.training_queue import Training, train_all
+from config import ROOT
 from face_datasets.catalogue import get_dataset
 from losses.regression import WingLoss
 from pixelwise.losses import AdaptiveWingLoss, HeatmapLoss
@@ -33,7 +33,6 @@ from tests.robustness.tiny_network import build_tiny, with_build
 from training import callbacks
 from training.recipes import get_recipe
 
-ROOT = Path(__file__).parents[1]
 W300 = get_dataset("300W")
 EPOCHS = 2
 FACES = 6

@@ -7,6 +7,7 @@ import json
 import keras
 import numpy as np
 import pytest
+from tiny_runs import run_of
 
 import methods
 import train
@@ -222,11 +223,6 @@ def tiny(monkeypatch):
         monkeypatch.setitem(methods.METHODS, name, with_build(method, build_tiny))
 
 
-def run_of(prepared, folder, **changes):
-    settings = {"epochs": 5, "input_size": 32, "batch_size": 4, "seed": 3, "data_dir": prepared, **changes}
-    return train.Train("mobileNetV2", "300W", folder, **settings)
-
-
 @pytest.mark.integration
 @pytest.mark.parametrize("name", ["acr_upright", "acr_pixels", "smooth_l1", "anisotropic_replicate"])
 def test_new_methods_train(tiny, prepared_300w, tmp_path, name):
@@ -245,7 +241,7 @@ def test_a_balanced_run_reports_its_bins(tiny, prepared_300w, tmp_path, capsys):
 
 @pytest.mark.integration
 def test_snapshots_are_those_of_the_epochs_and_go_on_after_a_stop(tiny, prepared_300w, tmp_path):
-    run_of(prepared_300w, tmp_path / "whole", method="wing").train()
+    run_of(prepared_300w, tmp_path / "whole", method="wing", epochs=5).train()
     whole = read_snapshots(tmp_path / "whole/snapshots.json")
     assert list(whole["epochs"]) == [0, 1, 2, 3, 5]
     held_out = load_faces(prepared_300w, "300W", "validation", 32)
@@ -259,7 +255,7 @@ def test_snapshots_are_those_of_the_epochs_and_go_on_after_a_stop(tiny, prepared
         if row["epoch"] == 3:
             raise Stop
 
-    run = run_of(prepared_300w, tmp_path / "stopped", method="wing")
+    run = run_of(prepared_300w, tmp_path / "stopped", method="wing", epochs=5)
     save = train.TrainingState.save
 
     def save_and_stop(state):

@@ -10,7 +10,6 @@ import subprocess
 import sys
 import time
 import types
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -19,7 +18,7 @@ from tiny_runs import run_of, state_of
 
 import methods
 import train
-from config import CROPS, DatasetName, ModelArch
+from config import CROPS, ROOT, DatasetName, ModelArch
 from data_helper import prepare
 from evaluation.evaluator import predict_faces
 from face_datasets.catalogue import get_dataset
@@ -39,7 +38,6 @@ from utils.files import folder_lock
 pytestmark = pytest.mark.integration
 
 W300 = get_dataset("300W")
-ROOT = Path(__file__).parent.parent
 
 
 def start(prepared, folder, *words):
