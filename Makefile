@@ -1,7 +1,9 @@
 # make train      the main job on the embedded data: trains, evaluates, prints the table; no download of data
 # make demo       the web page on this machine: your pictures, a network's landmarks
-# make test       lint and tests, under ten minutes
+# make test       lint, the unit tests, then the integration tests, on all cores: under four minutes on two
+# make test-unit  lint and the unit tests alone
 # make test-slow  the long tests
+# make test-all   all of them
 #
 # Every target first makes .venv, from Python 3.11 to 3.13; another one than the first found: make test PYTHON=/path/to/python3.12
 
@@ -12,7 +14,10 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 
 QUIET := --disable-pip-version-check --quiet
 
-.PHONY: train demo test test-slow
+PYTEST := .venv/bin/python -m pytest
+PARALLEL := --numprocesses auto --maxprocesses 8 --dist worksteal
+
+.PHONY: train demo test test-unit test-slow test-all
 .NOTPARALLEL:
 
 train: .venv/requirements.stamp
@@ -21,13 +26,18 @@ train: .venv/requirements.stamp
 demo: .venv/requirements-demo.stamp
 	.venv/bin/python -m inference.web_demo
 
-test: .venv/requirements-dev.stamp
+test: test-unit
+	$(PYTEST) $(PARALLEL) -m "integration and not slow"
+
+test-unit: .venv/requirements-dev.stamp
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
-	.venv/bin/python -m pytest
+	$(PYTEST) $(PARALLEL) -m "not integration and not slow"
 
 test-slow: .venv/requirements-dev.stamp
-	.venv/bin/python -m pytest -m slow
+	$(PYTEST) -m slow
+
+test-all: test test-slow
 
 .venv/requirements-dev.stamp: requirements.txt requirements-export.txt requirements-records.txt
 

@@ -1,4 +1,4 @@
-"""One matrix moves image and landmarks: round trips, crops by hand, and markers that are found where they should be."""
+"""Matrices of images and landmarks, crops by hand, and augmentation."""
 
 import numpy as np
 import pytest
@@ -79,7 +79,7 @@ def test_a_face_without_extent_is_an_error():
 
 
 @pytest.mark.parametrize("factor", [0.9, 0.37, 0.1])
-def test_shrinking_moves_landmarks_with_the_image(factor):
+def test_shrinking_keeps_landmarks_on_the_image(factor):
     points = np.array([[70.0, 90.0], [150.5, 80.25], [110.0, 160.0]])
     small, matrix = shrink(spot(240, points, width=40 / factor), factor)
     for point in transform(points, matrix):
@@ -100,30 +100,30 @@ def test_compose_is_one_after_the_other():
     np.testing.assert_allclose(transform(points, compose(outer, inner)), expected, atol=1e-12)
 
 
-def test_image_and_landmarks_move_together():
+def test_image_and_landmarks_stay_together():
     rng = np.random.default_rng(2)
     points = np.array([[70.0, 90.0], [150.5, 80.25], [110.0, 160.0]])
     image = spot(240, points)
-    moves, flips = sample_affine(rng, 20, Augmentation(), 240)
+    affines, flips = sample_affine(rng, 20, Augmentation(), 240)
     assert flips.any() and not flips.all()
-    for move in moves:
-        moved = warp(image, move, 240)
-        for point in transform(points, move):
+    for affine in affines:
+        augmented = warp(image, affine, 240)
+        for point in transform(points, affine):
             if (np.array([16, 16]) < point).all() and (point < 224).all():
-                np.testing.assert_allclose(found_spot(moved, point), point, atol=0.1)
+                np.testing.assert_allclose(found_spot(augmented, point), point, atol=0.1)
 
 
-def test_moves_stay_in_their_ranges():
+def test_affines_stay_in_their_ranges():
     ranges = Augmentation(rotation=20, scale=(0.8, 1.1), shift=0.05, flip=0.5)
-    moves, flips = sample_affine(np.random.default_rng(3), 2000, ranges, 100)
-    linear = moves[:, :, :2].copy()
+    affines, flips = sample_affine(np.random.default_rng(3), 2000, ranges, 100)
+    linear = affines[:, :, :2].copy()
     scale = np.sqrt(np.abs(np.linalg.det(linear)))
     assert (np.linalg.det(linear) < 0).tolist() == flips.tolist()
     assert 0.8 <= scale.min() < 0.82 and 1.08 < scale.max() <= 1.1
     linear[flips, :, 0] *= -1
     angle = np.degrees(np.arctan2(linear[:, 1, 0], linear[:, 0, 0]))
     assert -20 <= angle.min() < -19 and 19 < angle.max() <= 20
-    centre = transform(np.full((2000, 1, 2), 50.0), moves) - 50
+    centre = transform(np.full((2000, 1, 2), 50.0), affines) - 50
     assert np.abs(centre).max() <= 5 + 1e-9
     assert 0.45 < flips.mean() < 0.55
 
@@ -134,51 +134,53 @@ ALWAYS = Augmentation(blur=1, noise=1, occlusion=1, grey=1)
 def test_the_same_seed_gives_the_same_face():
     image = np.random.default_rng(4).integers(0, 255, (64, 64, 3), dtype=np.uint8)
 
-    def disturbed(seed):
+    def augment(seed):
         return apply_photometric(image, sample_photometric(np.random.default_rng(seed), 1, ALWAYS, 64)[0])
 
-    np.testing.assert_array_equal(disturbed(1), disturbed(1))
-    assert (disturbed(1) != disturbed(2)).any()
+    np.testing.assert_array_equal(augment(1), augment(1))
+    assert (augment(1) != augment(2)).any()
 
 
-def test_disturbing_leaves_the_source_alone():
+def test_photometric_augmentation_does_not_change_its_input():
     image = np.full((64, 64, 3), 100, np.uint8)
-    for disturbance in sample_photometric(np.random.default_rng(0), 8, ALWAYS, 64):
-        apply_photometric(image, disturbance)
+    for photometric in sample_photometric(np.random.default_rng(0), 8, ALWAYS, 64):
+        apply_photometric(image, photometric)
     assert (image == 100).all()
 
 
-def test_disturbances_stay_in_their_ranges():
+def test_photometric_parameters_stay_in_their_ranges():
     ranges = Augmentation(grey=0.2, blur=0.3, noise=0.4, occlusion=0.5)
     drawn = sample_photometric(np.random.default_rng(6), 4000, ranges, 112)
-    covered = drawn["cover"][:, 2] > drawn["cover"][:, 0]
-    shares = [drawn["grey"].mean(), (drawn["blur"] > 0).mean(), (drawn["noise"] > 0).mean(), covered.mean()]
-    np.testing.assert_allclose(shares, [0.2, 0.3, 0.4, 0.5], atol=0.03)
+    occluded = drawn["occluder"][:, 2] > drawn["occluder"][:, 0]
+    fractions = [drawn["grey"].mean(), (drawn["blur"] > 0).mean(), (drawn["noise"] > 0).mean(), occluded.mean()]
+    np.testing.assert_allclose(fractions, [0.2, 0.3, 0.4, 0.5], atol=0.03)
     blurred, noisy = drawn["blur"][drawn["blur"] > 0], drawn["noise"][drawn["noise"] > 0]
     assert 0.5 <= blurred.min() and blurred.max() <= 1.5 and 2 <= noisy.min() and noisy.max() <= 12
     assert 2**-0.4 <= drawn["gamma"].min() and drawn["gamma"].max() <= 2**0.4
-    cover, patch = drawn["cover"][covered], drawn["patch_at"][covered]
-    sides = cover[:, 2:] - cover[:, :2]
-    assert cover.min() >= 0 and cover.max() <= 112 and (patch + sides).max() <= 112
+    occluder, patch = drawn["occluder"][occluded], drawn["patch_at"][occluded]
+    sides = occluder[:, 2:] - occluder[:, :2]
+    assert occluder.min() >= 0 and occluder.max() <= 112 and (patch + sides).max() <= 112
     assert int(0.1 * 112) <= sides.min() and sides.max() <= 0.45 * 112
 
 
-def test_a_cover_by_hand():
+def test_an_occluder_by_hand():
     image = np.arange(4 * 4 * 3, dtype=np.uint8).reshape(4, 4, 3)
-    cover = np.zeros((), PHOTOMETRIC)
-    np.testing.assert_array_equal(occlude(image, cover), image)
-    cover["cover"], cover["colour"] = (1, 0, 3, 1), (7, 8, 9)
+    drawn = np.zeros((), PHOTOMETRIC)
+    np.testing.assert_array_equal(occlude(image, drawn), image)
+    drawn["occluder"], drawn["colour"] = (1, 0, 3, 1), (7, 8, 9)
     expected = image.copy()
     expected[0, 1:3] = (7, 8, 9)
-    np.testing.assert_array_equal(occlude(image, cover), expected)
-    cover["patch"], cover["patch_at"] = True, (2, 3)
+    np.testing.assert_array_equal(occlude(image, drawn), expected)
+    drawn["patch"], drawn["patch_at"] = True, (2, 3)
     expected[0, 1:3] = image[3, 2:4]
-    np.testing.assert_array_equal(occlude(image, cover), expected)
+    np.testing.assert_array_equal(occlude(image, drawn), expected)
 
 
 def test_a_flip_twice_is_no_flip():
     face = np.random.default_rng(5).uniform(0, 100, (68, 2))
-    np.testing.assert_array_equal(mirror_landmarks(mirror_landmarks(face, LAYOUT_68.partners), LAYOUT_68), face)
+    np.testing.assert_array_equal(
+        mirror_landmarks(mirror_landmarks(face, LAYOUT_68.partners), LAYOUT_68.partners), face
+    )
 
 
 def test_targets_by_hand_and_back():

@@ -13,7 +13,7 @@ import numpy as np
 from keras import ops
 
 from face_datasets.face_dataset import FaceDataset
-from image_utility import BLUR_REACH, NOISE_ROOM, invert, noise_plane
+from image_utility import BLUR_RADIUS, NOISE_MARGIN, invert, noise_plane
 
 LUMA = (0.299, 0.587, 0.114)  # Rec. 601, as OpenCV's
 MAX_INDEX = 2**31 - 1  # of an int32
@@ -80,7 +80,7 @@ def augment(pixels, noise, geometry, drawn):
         drawn: the fields of image_utility.PHOTOMETRIC, each (batch, ...).
     """
     geometry, drawn = ({name: ops.convert_to_tensor(v) for name, v in d.items()} for d in (geometry, drawn))
-    images = warp(pixels, geometry, noise.shape[0] - NOISE_ROOM)
+    images = warp(pixels, geometry, noise.shape[0] - NOISE_MARGIN)
     images = color_jitter(images, drawn)
     images = blur(images, drawn["blur"])
     images = add_noise(images, noise, drawn)
@@ -137,7 +137,7 @@ def blur(images, sigma):
     """
     size = images.shape[1]
     sigma = ops.cast(sigma, "float32")[:, None, None]  # (batch, 1, 1)
-    radius = ops.ceil(BLUR_REACH * sigma)
+    radius = ops.ceil(BLUR_RADIUS * sigma)
 
     def gaussian(distance):
         value = ops.exp(-0.5 * ops.square(distance / ops.maximum(sigma, 1e-3)))
@@ -165,7 +165,7 @@ def add_noise(images, noise, drawn):
 def occlude(images, drawn):
     """Return images (batch, size, size, 3) with a rectangle over each: one colour, or a patch of the same image."""
     batch, size = images.shape[0], images.shape[1]
-    left, top, right, bottom = (drawn["cover"][:, side, None, None] for side in range(4))  # (batch, 1, 1)
+    left, top, right, bottom = (drawn["occluder"][:, side, None, None] for side in range(4))  # (batch, 1, 1)
     x, y = ops.arange(size, dtype="int32")[None, None, :], ops.arange(size, dtype="int32")[None, :, None]
     occluded = ops.logical_and(ops.logical_and(x >= left, x < right), ops.logical_and(y >= top, y < bottom))
     from_left, from_top = (drawn["patch_at"][:, axis, None, None] for axis in (0, 1))
