@@ -20,8 +20,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from config import ANCHORS, CONTOURS, EVALUATION_BATCH, EXPORT_SUFFIXES, SEED, get_crop, get_row
-from evaluation.evaluator import scorer
+from config import EVALUATION_BATCH, EXPORT_SUFFIXES, SEED, get_crop, get_row
 from face_datasets.catalogue import get_dataset
 from face_datasets.face_dataset import FaceDataset, crop_batches, load_faces
 from image_utility import invert, longer_side, shrink, transform
@@ -118,7 +117,7 @@ def export(
 
 def describe(network: LandmarkNetwork, precision: str) -> dict:
     """What must be known to use the exported network without this project, in words and numbers."""
-    size, method = network.input_size, get_method(network.method)
+    size, codec = network.input_size, network.codec
     return {
         "settings": {**network.settings, "dataset": network.dataset},
         "weights": network.path.name,
@@ -134,14 +133,14 @@ def describe(network: LandmarkNetwork, precision: str) -> dict:
         },
         "postprocessing": {
             "method": network.method,
-            "decode": " ".join(inspect.getdoc(method.decode).split()),
+            "decode": " ".join(inspect.getdoc(codec.decode).split()),
             "size": size,
-            **({"reach": method.reach(size)} if method.reach else {}),
+            **({"reach": codec.window_radius(size)} if codec.window_radius else {}),
             "pixels": "landmarks are 0-based; pixel (0, 0) of the crop shows the region's corner (left, top)",
         },
         "points": network.points,
         "mirror_partners": list(network.layout.partners),
-        **({"maps": [*ANCHORS, *CONTOURS]} if network.contours else {}),
+        **({"maps": list(codec.map_names)} if codec.map_names else {}),
     }
 
 
@@ -229,7 +228,7 @@ def compare(
         for some, found, raw in zip((network, exported), points, outputs, strict=True):
             predicted = some.run(images)
             raw.append(_last(predicted))
-            found.append(np.asarray(method.decode(predicted, size), np.float64))
+            found.append(np.asarray(method.codec.decode(predicted, size), np.float64))
         matrices.append(moved)
     ours, theirs = map(np.concatenate, outputs)  # maps, or coordinates
     result = dict.fromkeys(("shift", "mean_shift", "map_shift", "nme_keras", "nme", "nme_ratio"))
@@ -239,10 +238,12 @@ def compare(
         shifts = shifts[np.isfinite(shifts)]
         if len(shifts):
             result |= {"shift": float(shifts.max()), "mean_shift": float(shifts.mean())}
-        if method.maps:
+        if method.head.kind == "heatmaps":
             result["map_shift"] = float(np.abs(theirs - ours).max() / max(np.ptp(ours), np.finfo(np.float32).tiny))
-        back, errors = invert(np.concatenate(matrices)), scorer(method, faces, data_dir)
-        before, after = (float(errors(transform(some, back)).mean()) for some in (before, after))
+        back, truth = invert(np.concatenate(matrices)), method.codec.truth(faces, data_dir)
+        before, after = (
+            float(method.codec.errors(transform(some, back), truth, faces).mean()) for some in (before, after)
+        )
         result |= {"nme_keras": before, "nme": after, "nme_ratio": after / before}
     return {"faces": len(faces), **result}
 
@@ -284,9 +285,9 @@ def _table(report: dict, out: Path) -> str:
         lines.append(f"  shift of a landmark   {shift}{_at_most(most.get('shift'))}")
     if check["map_shift"] is not None:
         lines.append(f"  shift of a map        {check['map_shift']:.6f} of its range{_at_most(most['map_shift'])}")
-    measure = "NME^AC" if get_method(report["postprocessing"]["method"]).contours else "NME"
+    metric = get_method(report["postprocessing"]["method"]).codec.metric
     lines.append(
-        f"  {measure:<22}{check['nme']:.3f} %, Keras {check['nme_keras']:.3f} %, "
+        f"  {metric:<22}{check['nme']:.3f} %, Keras {check['nme_keras']:.3f} %, "
         f"ratio {check['nme_ratio']:.4f}{_at_most(most['nme_ratio'])}"
     )
     return "\n".join(lines)

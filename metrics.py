@@ -33,7 +33,7 @@ AUTHOR_AUC = (20, 10.0)  # the original author's own AUC: number of thresholds, 
 # --------------------------------------------------------------------------------------------------------------------
 
 
-MEASURES = tuple(f"{name}@{threshold:g}" for name in ("fr", "auc") for threshold in FAILURE_THRESHOLDS)
+FIGURES = tuple(f"{name}@{threshold:g}" for name in ("fr", "auc") for threshold in FAILURE_THRESHOLDS)
 
 
 def point_errors(predicted: np.ndarray, truth: np.ndarray, distance: np.ndarray) -> np.ndarray:
@@ -203,15 +203,15 @@ def _summary(nmes: np.ndarray, official: int | None) -> dict[str, float | int | 
 
 def table(metrics: dict, official: dict[str, int] | None = None) -> str:
     """metrics.json as text: one line per normaliser and subset; official subsets without a face are listed too."""
-    rows = [["normaliser", "subset", "n", "official", "NME %", "median %", *(name.upper() for name in MEASURES)]]
+    rows = [["normaliser", "subset", "n", "official", "NME %", "median %", *(name.upper() for name in FIGURES)]]
     for normaliser, block in metrics["normalisers"].items():
         for subset, row in block["subsets"].items():
-            errors = [f"{row['nme']:.2f}", f"{row['median']:.2f}", *(f"{row[name]:.4f}" for name in MEASURES)]
+            errors = [f"{row['nme']:.2f}", f"{row['median']:.2f}", *(f"{row[name]:.4f}" for name in FIGURES)]
             official_count = "-" if row["n_official"] is None else str(row["n_official"])
             rows.append([normaliser, subset, str(row["n"]), official_count, *errors])
         for subset, count in (official or {}).items():
             if subset not in block["subsets"]:
-                rows.append([normaliser, subset, "0", str(count), *["-"] * (2 + len(MEASURES))])
+                rows.append([normaliser, subset, "0", str(count), *["-"] * (2 + len(FIGURES))])
     full, first = metrics["subsets"]["full"], metrics["normaliser"]
     parts = ", ".join(f"{part} {error:.2f}" for part, error in metrics["parts"].items())
     author = ", ".join(f"{subset} {value:.4f}" for subset, value in metrics["author_auc@10"].items())

@@ -108,7 +108,7 @@ class Job:
         try:
             if isinstance(self.predictor.detector, BoxesFromFile):
                 raise ValueError(f"{name} is a video. Received boxes from a file, which are for pictures only")
-            if self.predictor.network.contours:
+            if not self.predictor.network.codec.complete:
                 raise ValueError(
                     f"{name} is a video. Received weights that predict contours, which are for pictures only"
                 )
@@ -241,11 +241,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", FFMPEG_QUIET)
     try:
         predictor = Predictor(options.weights, get_detector(options.detector))
-        if predictor.network.contours and options.format != "json":
+        if not predictor.network.codec.complete and options.format != "json":
             raise ValueError(
                 f"{predictor.network.path} predicts contours, which are written as JSON; --format json is right"
             )
-        if options.contours and not predictor.network.contours:
+        if options.contours and predictor.network.codec.complete:
             get_contour_map(predictor.layout)
         job = Job(predictor, options.out, not options.no_smoothing, options.frames, options.contours)
         with atomic_write(path) as temporary:

@@ -40,7 +40,7 @@ from config import (
     get_row,
 )
 from data_helper import prepare_embedded
-from evaluation.evaluator import predict_faces, scorer
+from evaluation.evaluator import predict_faces
 from evaluation.plots import draw_curves
 from face_datasets.catalogue import TITLES, get_dataset
 from face_datasets.face_dataset import FaceDataset, load_faces, read_index
@@ -150,19 +150,14 @@ class Train:
             "--max-faces": self.max_faces is not None,
             "--extra-datasets": bool(self.extra_datasets),
             f"--augment-on {self.augment_on}": self.augment_on != "cpu",
-            f"the method {method.name}": method.chooses_faces,
+            f"the method {method.name}": method.needs_all_faces,
         }
         if self.stream and any(choices.values()):
             received = ", ".join(name for name, there in choices.items() if there)
             raise ValueError(f"records are read as they come. Received {received}, which needs the faces in memory")
-        if method.contours and self.crop.centre == "centroid":
-            boxes = [name for name, row in CROPS.items() if row.centre != "centroid"]
-            raise ValueError(
-                f"{method.name} predicts no landmarks whose mean a crop could lie around. Received {self.crop.name!r}; "
-                f"one of {', '.join(boxes)} is right"
-            )
+        method.codec.check_crop(self.crop)
         self.distribution.check(recipe.batch_size)
-        if method.trained and self.distribution.replicas > 1:
+        if method.wrap and self.distribution.replicas > 1:
             raise ValueError(
                 f"{method.name} trains on one device. Received {self.distribution.replicas}; --distribute none"
             )
@@ -225,13 +220,13 @@ class Train:
         batches = self.batches()
         steps = batches.steps_per_epoch
         held_out = load_faces(self.data_dir, self.dataset.name, "validation", self.recipe.input_size)
-        errors = scorer(self.method, held_out, self.data_dir)
+        truth = self.method.codec.truth(held_out, self.data_dir)
 
         # Network and loss
         with self.distribution.scope():
             model, loss = self.compiled(steps)
         self.distribution.prepare(model)
-        network = model.network if self.method.trained else model
+        network = model.network if self.method.wrap else model
         averages = EMAWeights(network, self._build("float32", steps))
 
         # State: a resumed run is the same run with some epochs behind it
@@ -239,7 +234,7 @@ class Train:
         if resume:
             state.load(self.save_path)
         else:
-            self.method.start(network, batches)
+            self.method.init(network, batches)
             if weight_path:
                 take_weights(network, weight_path)
         done = len(state.rows)
@@ -251,10 +246,10 @@ class Train:
 
         # Fit
         def validate(network: keras.Model) -> float:
-            return float(np.mean(errors(self.predict(network, held_out))))
+            return float(np.mean(self.method.codec.errors(self.predict(network, held_out), truth, held_out)))
 
         snapshots = None
-        if not self.method.contours:
+        if self.method.codec.complete:
             snapshots = Snapshots(
                 folder / SNAPSHOTS_FILE, averages, held_out.random_subset(1, SEED), self.predict, done
             )
@@ -264,7 +259,7 @@ class Train:
             *([snapshots] if snapshots else []),
             Checkpoint(state, averages, validate, record, self.recipe.patience, snapshots),
             *_tensorboard(folder),
-            Progress(self.recipe.epochs, steps, done, self.method.measure, self.dataset.normaliser),
+            Progress(self.recipe.epochs, steps, done, self.method.codec.metric, self.dataset.normaliser),
         ]
         unfinished = done < self.recipe.epochs and not patience_exhausted(state.rows, self.recipe.patience)
         stopped = None
@@ -291,7 +286,7 @@ class Train:
 
     def predict(self, network: keras.Model, faces: FaceDataset) -> np.ndarray:
         """Landmarks (faces, points, 2) in image pixels; mirrored devices each predict all of them."""
-        return predict_faces(network, self.method, faces, self.crop)
+        return predict_faces(network, self.method.codec, faces, self.crop)
 
     def _shown(self, batches: AugmentedBatches, held_out: FaceDataset) -> dict:
         """What the run is shown, for its record: summaries of the faces, of their pose bins, and of the labels whose
@@ -301,7 +296,7 @@ class Train:
             order = batches.order
             shown["pose_bins"] = {"n": [len(members) for members in order.bins], "shown": order.per_bin}
             print(f"pose bins of {shown['pose_bins']['n']} faces; a pass shows {order.per_bin} of each")
-        if self.method.labels:
+        if self.method.uses_labels:
             labels = labels_folder(self.data_dir, self.dataset, self.crop.name)
             shown["labels"] = {"sha256": labels_digest(labels, self.dataset)}
         return shown
@@ -312,12 +307,12 @@ class Train:
         averages.save(folder / LAST_FILE)
         if state.rows:
             write_text(folder / LOG_FILE, log_csv(state.rows))
-            draw_curves(folder / CURVES_FILE, state.rows, self.method.measure, self.dataset.normaliser)
+            draw_curves(folder / CURVES_FILE, state.rows, self.method.codec.metric, self.dataset.normaliser)
 
     def batches(self) -> AugmentedBatches:
         """Return the batches of augmented training faces."""
         size = self.recipe.input_size
-        shared = {"crop": self.crop, "recipe": self.recipe, "encode": self.method.encode, "seed": self.seed}
+        shared = {"crop": self.crop, "recipe": self.recipe, "encode": self.method.codec.encode, "seed": self.seed}
         shared |= {"workers": self.workers}
         if self.stream:
             records = FaceRecords(self.data_dir, self.dataset, size)
@@ -326,7 +321,7 @@ class Train:
         faces = load_faces(self.data_dir, self.dataset.name, "train", size)
         if self.max_faces is not None:
             faces = faces.random_subset(self.max_faces, SEED)  # the same faces for every seed, so that runs compare
-        auxiliary = [name for name in self.method.companions if name != self.dataset.name]
+        auxiliary = [name for name in self.method.auxiliary_datasets if name != self.dataset.name]
         extra = [dataset.name for dataset in self.extra_datasets if dataset.name not in auxiliary]
         sources = [faces, *(load_faces(self.data_dir, name, "train", size) for name in extra + auxiliary)]
         faces = functools.reduce(FaceDataset.concatenate, sources)
@@ -338,8 +333,9 @@ class Train:
         else:
             order = Shuffled(len(faces), self.seed)
         augment = GPUAugmentation(faces, size) if self.augment_on == "gpu" else CPUAugmentation(size)
-        points = np.concatenate([self.method.points(source, self.data_dir) for source in sources])
-        return AugmentedBatches(faces, order, augment, layout=self.method.layout(self.dataset), points=points, **shared)
+        points = np.concatenate([self.method.codec.points(source, self.data_dir) for source in sources])
+        layout = self.method.codec.layout(self.dataset)
+        return AugmentedBatches(faces, order, augment, layout=layout, points=points, **shared)
 
     def compiled(self, steps_per_epoch: int) -> tuple[keras.Model, keras.losses.Loss]:
         """What `fit` trains, a new network or what the method makes of it, compiled, and its loss."""
@@ -354,8 +350,8 @@ class Train:
             steps_per_execution=self.recipe.steps_per_execution if keras.backend.backend() != "torch" else 1,
         )
         model.optimizer.build(model.trainable_variables)
-        if self.method.trained:
-            model = self.method.trained(model, self.dataset)
+        if self.method.wrap:
+            model = self.method.wrap(model, self.dataset)
         return model, loss
 
     def _build(self, precision: str, steps_per_epoch: int) -> keras.Model:
@@ -364,7 +360,7 @@ class Train:
         before = keras.config.dtype_policy()
         keras.config.set_dtype_policy(precision)
         try:
-            return self.method.build(self.network, self.dataset, self.recipe.input_size, bn_momentum)
+            return self.method.head.build(self.network, self.dataset, self.recipe.input_size, bn_momentum)
         finally:
             keras.config.set_dtype_policy(before)
 
@@ -497,14 +493,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if (options.input_size or get_recipe(dataset, options.recipe).input_size) <= SINGLE_THREADED_MAX_INPUT:
             _single_threaded_ops()  # before a distribution starts TensorFlow
         also = [get_dataset(name).name for name in options.extra_datasets]
-        if DatasetName.synthetic in (dataset.name, *also, *get_method(options.method).companions) and is_chief():
+        also += get_method(options.method).auxiliary_datasets
+        if DatasetName.synthetic in (dataset.name, *also) and is_chief():
             prepare_embedded(options.data_dir, options.crop)  # before the distribution too, at which the others wait
         run = run_of(options, save_path)
         if run.distribution.workers > 1 and not options.save_path:
             raise ValueError("several workers need one folder of the run. Received none; name it with --save-path")
         validation = run.train(weight_path=options.weights, resume=options.resume)
         print(
-            f"validation: {validation['normaliser']} {run.method.measure} {validation['nme']:.3f} % on "
+            f"validation: {validation['normaliser']} {run.method.codec.metric} {validation['nme']:.3f} % on "
             f"{validation['n']} faces, the best of all epochs, number {validation['epoch']}"
         )
         if all(face["split"] != "test" for face in read_index(options.data_dir, dataset)["faces"]):
@@ -527,7 +524,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"train.py: another worker is gone; starting again with --resume. {error}", file=sys.stderr, flush=True)
         os.execv(sys.executable, [*sys.orig_argv, *([] if options.resume else ["--resume"])])
     full = result["subsets"]["full"]
-    print(f"{run.method.measure} {full['nme']:.2f} % on {full['n']} faces, {time.time() - started:.0f} s")
+    print(f"{run.method.codec.metric} {full['nme']:.2f} % on {full['n']} faces, {time.time() - started:.0f} s")
     print(save_path)
     return 0
 

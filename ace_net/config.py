@@ -21,5 +21,4 @@ LANDMARK_WEIGHT = LINE_WEIGHT = 0.1  # lambda of Eq. 11
 LINE_SAMPLES = 48  # places, evenly along a contour, that stand for the pixels of Eq. 8
 
 HEAT_EMPHASIS = 10.0  # alpha of Eq. 4; not published
-HEAT_EMPHASES = (1.0, 3.0, 30.0)  # others that are compared; 1 weighs all pixels alike
-ROOT, OUTSIDE = 0.5, 1.0  # powers of |H| in Eq. 3: counted under the root, as a mean, or before it, as printed
+ROOT = 0.5  # power of |H| in Eq. 3: 0.5 counts it under the root, as a mean; 1 before it, as printed

@@ -10,11 +10,9 @@ from functools import cache
 
 import cv2
 import numpy as np
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components, dijkstra
 
 from ace_net.config import CONTOUR_POINTS, CONTOUR_WIDTH, FINE_STRIDE
-from ace_net.losses import filters
+from ace_net.filters import filters
 from ace_net.outlines import resample
 from config import ANCHORS, CONTOURS
 from image_utility import from_grid
@@ -134,6 +132,8 @@ def _values(image: np.ndarray, places: np.ndarray, kind: int = cv2.INTER_LINEAR)
 
 def trace(heat: np.ndarray, sigma: int = EXTRACTION_WIDTH) -> np.ndarray | None:
     """The contour of one map (size, size): a line (n, 2), x, y in pixels of the map; None where there is none."""
+    from scipy.sparse.csgraph import connected_components  # slow to import, for which --help should not wait
+
     pixels, places, score = ridge_points(heat, sigma)
     if not len(pixels):
         return None
@@ -153,6 +153,8 @@ def trace(heat: np.ndarray, sigma: int = EXTRACTION_WIDTH) -> np.ndarray | None:
 
 def _links(pixels: np.ndarray, places: np.ndarray, shape: tuple[int, int]):
     """The graph (n, n) of neighbouring ridge pixels, weighted by the distance of their places."""
+    from scipy.sparse import coo_array
+
     height, width = shape
     number = np.full((height + 2, width + 2), -1)  # a border spares the checks
     number[pixels[:, 0] + 1, pixels[:, 1] + 1] = np.arange(len(pixels))
@@ -168,6 +170,8 @@ def _links(pixels: np.ndarray, places: np.ndarray, shape: tuple[int, int]):
 
 def _longest(links) -> list[int]:
     """The nodes along the longest of all shortest ways of a connected tree-like graph, from end to end."""
+    from scipy.sparse.csgraph import dijkstra
+
     end = int(dijkstra(links, directed=False, indices=0).argmax())
     distance, before = dijkstra(links, directed=False, indices=end, return_predecessors=True)
     path = [int(distance.argmax())]

@@ -33,6 +33,7 @@ from ace_net.config import (
     LINE_WEIGHT,
     ROOT,
 )
+from ace_net.filters import filters
 from config import ANCHORS, CONTOURS, PACKAGE
 from losses.base import FaceLoss
 from networks.heatmap_ops import bilinear_sample, masked_mean, safe_sqrt
@@ -42,17 +43,6 @@ PERFECT_CONTOURNESS, CONTOURNESS_SCALE = 4.92, 1.5  # of f, Sec. 5.3
 # --------------------------------------------------------------------------------------------------------------------
 # Contourness
 # --------------------------------------------------------------------------------------------------------------------
-
-
-def filters(sigma=CONTOUR_WIDTH):
-    """The filters of Eqs. 15 and 20 as products of one-dimensional ones, each (4 sigma + 1,).
-
-    Returns:
-        g0, g1, g2 with G = g0(y) g0(x), G2a = g0(y) g2(x), G2b = -2 / sigma^2 g1(y) g1(x), G2c = g2(y) g0(x).
-    """
-    offset = np.arange(-2 * sigma, 2 * sigma + 1, dtype=np.float64)
-    gauss = np.exp(-(offset**2) / sigma**2)
-    return gauss, offset * gauss, (1 - 2 * offset**2 / sigma**2) * gauss
 
 
 def _band(filter_, size):

@@ -20,7 +20,7 @@ from ace_net.face_outlines import rendered_outline
 from ace_net.outlines import CURVES, get_anchors, get_contours, join_landmarks
 from ace_net.targets import MAPS, heatmaps, segments
 from config import get_crop
-from evaluation.plots import DOTS, FACE_INCHES, PREDICTION_COLOUR
+from evaluation.plots import DPI, FACE_INCHES, PREDICTION_COLOUR
 from face_datasets.catalogue import SYNTHETIC_SEEDS
 from face_datasets.layouts import LAYOUT_68
 from image_utility import crop_image, invert, to_grid, to_network, transform
@@ -40,7 +40,7 @@ def predicted(network: LandmarkNetwork, face: SyntheticFace) -> tuple[np.ndarray
     crops, matrices = crop_image(face.image, get_crop(network.crop), face.landmarks(), size, np.eye(2, 3)[None])
     images = to_network(crops)
     points = transform(network.predict(images), invert(matrices))
-    if not network.contours:
+    if network.codec.complete:
         return join_landmarks(points, network.layout, "line")[0], None
     return points[0], coloured(np.asarray(network.run(images)[-1][0]))
 
@@ -73,7 +73,7 @@ def draw_sheet(path: Path, weights: Sequence[str]) -> None:
             heat = heat if found is None else found
         rows.append({**row, "exact": (face.image, truth), "heatmaps": (heat, None)})
     columns = len(rows[0])
-    figure = Figure(figsize=(columns * FACE_INCHES, FACES * FACE_INCHES + 0.4), dpi=DOTS, layout="constrained")
+    figure = Figure(figsize=(columns * FACE_INCHES, FACES * FACE_INCHES + 0.4), dpi=DPI, layout="constrained")
     for line, row in zip(figure.subplots(FACES, columns, squeeze=False), rows, strict=True):
         for axes, (title, (image, outline)) in zip(line, row.items(), strict=True):
             axes.imshow(image)

@@ -100,7 +100,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         settings = settings_of(options.weights)
         method = get_method(settings.get("method"))
-        if method.encode is not encode_weak:
+        if method.codec.encode is not encode_weak:
             raise ValueError(f"{options.weights} has no such terms. Received the method {method.name}; ace is right")
         run = Train.of_settings(settings, options.data_dir, save_path=".")
         batches, losses = run.batches(), method.loss(options.data_dir, run.dataset, run.crop.name)

@@ -26,7 +26,7 @@ from training.recipes import Recipe
 from training.run_record import read_record
 from utils.files import write_text
 
-MEASURES = ("nme", *metrics.MEASURES)
+MEASURES = ("nme", *metrics.FIGURES)
 AGREEMENT = 1e-6  # of the mean NME of predictions.json with that of metrics.json, in percent
 
 

@@ -12,7 +12,7 @@ import metrics
 from benchmarks.bootstrap import Differences
 from benchmarks.config import BOOTSTRAP_INTERVAL
 from config import FAILURE_THRESHOLDS
-from evaluation.plots import DOTS, FACE_INCHES, ced_axes, draw_ced_line
+from evaluation.plots import DPI, FACE_INCHES, ced_axes, draw_ced_line
 from face_datasets.layouts import Layout
 from utils.files import atomic_write
 
@@ -41,7 +41,7 @@ def draw_ceds(path: str | os.PathLike, nmes: dict[str, np.ndarray], title: str) 
         title: title of the figure.
     """
     last = max(FAILURE_THRESHOLDS)
-    figure = Figure(figsize=(8.5, 6.5), dpi=DOTS, layout="constrained")
+    figure = Figure(figsize=(8.5, 6.5), dpi=DPI, layout="constrained")
     axes = ced_axes(figure, f"{title}: cumulative error distribution")
     styles = {entry: _style(number) for number, entry in enumerate(nmes)}
     for entry, errors in sorted(nmes.items(), key=lambda item: item[1].mean()):
@@ -66,7 +66,7 @@ def draw_landmark_errors(
     """
     columns = min(COLUMNS, len(errors))
     rows = -(-len(errors) // columns)
-    figure = Figure(figsize=(3.0 * columns + 1.2, 3.2 * rows + 0.5), dpi=DOTS, layout="constrained")
+    figure = Figure(figsize=(3.0 * columns + 1.2, 3.2 * rows + 0.5), dpi=DPI, layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False)
     low, high = min(map(np.min, errors.values())), max(map(np.max, errors.values()))
     for axes in grid.ravel():
@@ -96,7 +96,7 @@ def draw_convergence(
         curves: title of an entry -> steps (epochs,) and NME (seeds, epochs) in percent.
         normaliser: normaliser of the NME.
     """
-    figure = Figure(figsize=(8.5, 6.0), dpi=DOTS, layout="constrained")
+    figure = Figure(figsize=(8.5, 6.0), dpi=DPI, layout="constrained")
     axes = figure.add_subplot()
     styles = {entry: _style(number) for number, entry in enumerate(curves)}
     for entry, (steps, errors) in sorted(curves.items(), key=lambda item: item[1][1][:, -1:].mean()):
@@ -134,7 +134,7 @@ def draw_differences(
     colours[np.eye(count, dtype=bool)] = DIAGONAL
     wide = count <= MAX_WIDE_CELLS
     size = (1.25 * count + 2.2, 0.8 * count + 2.2) if wide else (0.6 * count + 2.2, 0.6 * count + 2.0)
-    figure = Figure(figsize=size, dpi=DOTS, layout="constrained")
+    figure = Figure(figsize=size, dpi=DPI, layout="constrained")
     axes = figure.add_subplot()
     axes.imshow(colours, aspect="auto")
     for row in range(count):
@@ -183,7 +183,7 @@ def draw_progress_strip(
     if not epochs or any(other != epochs for other in columns.values()):
         raise ValueError(f"every row needs the same epochs, and at least one. Received {columns}")
     size = len(epochs) * FACE_INCHES, len(rows) * FACE_INCHES + 0.8  # with space for titles and legend
-    figure = Figure(figsize=size, dpi=DOTS, layout="constrained")
+    figure = Figure(figsize=size, dpi=DPI, layout="constrained")
     grid = figure.subplots(len(rows), len(epochs), squeeze=False)
     dots = {"linestyle": "", "marker": "o", "markersize": 4.5, "markeredgecolor": "black", "markeredgewidth": 0.4}
     for line, (title, predictions) in zip(grid, rows.items(), strict=True):

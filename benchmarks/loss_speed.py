@@ -66,7 +66,7 @@ def measure(options: argparse.Namespace) -> None:
 
     blocks, images = {}, None
     for name in dict.fromkeys([PLAIN_LOSS, *options.methods]):
-        if get_method(name).trained:
+        if get_method(name).wrap:
             raise ValueError(f"only steps of one network and one loss are timed. Received {name}, with two networks")
         model, batches = build_training(options, name)
         batch, targets = batches[0]

@@ -80,7 +80,7 @@ def compare_losses(options: argparse.Namespace, run: Callable[..., int] = run_tr
     dataset, out = get_dataset(options.dataset), Path(options.out)
     if options.methods is None:
         options.methods = default_methods()
-    contours = [name for name in options.methods if get_method(name).contours]
+    contours = [name for name in options.methods if get_method(name).codec.metric != "NME"]
     if contours:
         raise ValueError(
             f"only landmarks are compared. Received {', '.join(contours)}, which predict anchors and contours; "
@@ -97,7 +97,7 @@ def compare_losses(options: argparse.Namespace, run: Callable[..., int] = run_tr
             print(f"{training.folder}: {training.stage()}", file=sys.stderr)
         truth = Truth(dataset, Path(options.data_dir) / dataset.name / truth_file("test"))
         Comparison(truth, read_results(runs, truth))  # reports runs that cannot be compared before the long part
-        labelled = any(get_method(name).labels for name in options.methods)
+        labelled = any(get_method(name).uses_labels for name in options.methods)
         if labelled and not all(training.finished() for training in trainings):
             fit_eigenbases(labels_folder(options.data_dir, dataset, options.crop), dataset)  # files that all runs share
         train_all(trainings, options.jobs, run)

@@ -27,7 +27,7 @@ from evaluation.evaluator import predict_faces
 from face_datasets.catalogue import EVALUATED_SPLITS, TITLES, get_dataset
 from face_datasets.face_dataset import FaceDataset, load_faces
 from face_datasets.normalisers import normaliser_distance
-from methods import get_method, read_by
+from methods import get_method
 from metrics import point_errors
 from networks.weights import load_model, settings_of
 from pca_utility import ShapeModel, align, align_to
@@ -94,11 +94,12 @@ def answers(folder: Path, run: str, open_faces: FaceDataset, covered_faces: Face
     title = open_faces.dataset.title
     if settings.get("dataset") != title:
         raise ValueError(f"{weights} is not for {title}. Received a run on {settings.get('dataset')}")
-    model, method, crop = load_model(weights), get_method(settings["method"]), get_crop(settings["crop"])
+    model, codec, crop = load_model(weights), get_method(settings["method"]).codec, get_crop(settings["crop"])
     found = []
-    for decoder in method.decoders or [None]:
-        row = read_by(method, decoder)
-        predicted = (predict_faces(model, row, faces, crop) for faces in (open_faces, covered_faces))
+    for decoder in codec.decoders or [None]:
+        predicted = (
+            predict_faces(model, codec.with_decoder(decoder), faces, crop) for faces in (open_faces, covered_faces)
+        )
         found.append(Answer(run, decoder or "", *predicted))
     return found
 

@@ -111,9 +111,9 @@ def draw_shape_modes(out: str | os.PathLike, comparison: ShapeComparison) -> Non
     """
     from matplotlib.figure import Figure
 
-    from evaluation.plots import DOTS, PREDICTION_COLOUR, TRUTH_COLOUR, draw_landmarks
+    from evaluation.plots import DPI, PREDICTION_COLOUR, TRUTH_COLOUR, draw_landmarks
 
-    figure = Figure(figsize=(2.4 * (1 + MODES), 5.6), dpi=DOTS, layout="constrained")
+    figure = Figure(figsize=(2.4 * (1 + MODES), 5.6), dpi=DPI, layout="constrained")
     axes = figure.subplots(2, 1 + MODES)
     rows = (
         ("real", comparison.real_mean, comparison.real_modes, TRUTH_COLOUR),

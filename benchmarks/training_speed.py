@@ -77,7 +77,7 @@ def original_block(
     size = model.input_shape[1]
     recipe = dataclasses.replace(get_recipe(faces.dataset), batch_size=ORIGINAL_BATCH, input_size=size)
     order, augment, crop = Shuffled(len(faces), SEED), CPUAugmentation(size), CROPS[DEFAULT_CROP]
-    batches = AugmentedBatches(faces, order, augment, crop, recipe, get_method("acr").encode, SEED)
+    batches = AugmentedBatches(faces, order, augment, crop, recipe, get_method("acr").codec.encode, SEED)
     basis = eigenbasis_path(pca_folder(labels_path), faces.dataset, PCA_PERCENTAGES[0])
 
     def step(number: int) -> None:

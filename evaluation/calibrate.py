@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from config import DATA_DIR, EVALUATION_BATCH, SEED, get_crop
 from evaluation.plots import (
-    DOTS,
+    DPI,
 )
 from face_datasets.catalogue import TITLES, get_dataset
 from face_datasets.face_dataset import FaceDataset, load_faces
@@ -227,7 +227,7 @@ def draw_reliability(
         curves: title -> confidence, 0 to 1, and whether the landmark is right, bool, two arrays of one shape.
         bins: bars of equal width. error: percent of the normaliser that counts as right.
     """
-    figure = Figure(figsize=(6.5, 7.0), dpi=DOTS, layout="constrained")
+    figure = Figure(figsize=(6.5, 7.0), dpi=DPI, layout="constrained")
     above, below = figure.subplots(2, sharex=True, height_ratios=(3, 1))
     above.plot([0, 1], [0, 1], color="0.6", linestyle="--", label="perfectly calibrated")
     edges = np.linspace(0, 1, bins + 1)

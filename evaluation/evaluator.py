@@ -1,32 +1,31 @@
-"""Predictions of a network on prepared faces, and what an evaluation writes: files and pictures."""
+"""Predictions of a network on prepared faces, and the files and figures that an evaluation writes."""
 
 import os
-from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import keras
 import numpy as np
 from tqdm import tqdm
 
 import metrics
-from ace_net.face_outlines import get_outlines
-from ace_net.metrics import outline_nme
-from config import EVALUATION_BATCH, METRICS_FILE, PREDICTIONS_FILE, Crop
-from evaluation.plots import draw_ced, draw_worst
+from config import EVALUATION_BATCH, METRICS_FILE, Crop
 from face_datasets.face_dataset import FaceDataset, crop_batches
 from face_datasets.layouts import Layout
 from image_utility import invert, mirror_landmarks, transform
-from methods import Method
+from methods import Codec
 from utils.files import write_json
 
-PICTURE_SIZE = 256  # pixels; of the crops in pictures, where no network says
-WORST_FACES = 20  # how many faces the picture of failures shows
-DECIMALS = 4  # of a pixel, in predictions.json
+if TYPE_CHECKING:
+    import keras
+
+FIGURE_CROP_SIZE = 256  # pixels; of the crops in figures, if no network is given
+WORST_FACES = 20  # faces in the figure of the largest errors
+MAX_CAPTION_LENGTH = 44  # characters under a face
 
 
 def predict_faces(
-    model: keras.Model,
-    method: Method,
+    model: "keras.Model",
+    codec: Codec,
     faces: FaceDataset,
     crop: Crop,
     batch_size: int = EVALUATION_BATCH,
@@ -34,30 +33,34 @@ def predict_faces(
     progress: bool = False,
     layout: Layout | None = None,
 ) -> np.ndarray:
-    """Landmarks of every face, in its order: crop, predict, map back.
+    """Return the landmarks of every face, in its order: crop, predict, map back.
 
     Args:
-        model: takes images (batch, size, size, 3) in [0, 1]; its predictions are what `method` decodes.
-        flip: average with the prediction for the mirrored crop.
-        progress: show a bar, on a terminal.
-        layout: of the predictions, where it is not the method's for the faces' data set.
+        model: takes images (batch, size, size, 3) in [0, 1].
+        codec: decodes its predictions.
+        faces: the prepared faces.
+        crop: the crop around their landmarks.
+        batch_size: faces that are predicted at once; default: EVALUATION_BATCH.
+        flip: average with the prediction for the mirrored crop; default: False.
+        progress: show a bar, on a terminal; default: False.
+        layout: layout of the predictions; default: the codec's for the faces' data set.
 
     Returns:
-        (n, points, 2) float64 in pixels of the image as the set ships it.
+        (faces, points, 2) float64 in pixels of the image as the set ships it.
 
     Raises:
-        ValueError: the model predicts another number of landmarks than the data set has.
+        ValueError: the model predicts another number of landmarks than the layout has.
     """
-    size, layout = model.input_shape[1], layout or method.layout(faces.dataset)
+    size, layout = model.input_shape[1], layout or codec.layout(faces.dataset)
     batch_size = min(batch_size, len(faces))
 
     def decode(images: np.ndarray) -> np.ndarray:
-        """Landmarks (batch, points, 2) in crop pixels."""
-        landmarks = np.asarray(method.decode(model.predict_on_batch(images), size), np.float64)
+        """Return landmarks (batch, points, 2) in crop pixels."""
+        landmarks = np.asarray(codec.decode(model.predict_on_batch(images), size), np.float64)
         if landmarks.shape[1:] != (layout.points, 2):
             raise ValueError(
                 f"the model does not fit {faces.dataset.title}. Received predictions of shape {landmarks.shape[1:]}; "
-                f"({layout.points}, 2) is right"
+                f"expected ({layout.points}, 2)"
             )
         return landmarks
 
@@ -77,59 +80,102 @@ def predict_faces(
     return np.concatenate(predicted)
 
 
-def scorer(method: Method, faces: FaceDataset, data_dir: str | os.PathLike) -> Callable[[np.ndarray], np.ndarray]:
-    """What gives the errors (faces,) in percent of predictions (faces, points, 2): their NME, of outlines NME^AC."""
-    if method.contours:
-        truth = get_outlines(faces, data_dir)
-        return lambda predicted: outline_nme(predicted, truth)
-    distance = faces.normaliser_distance()  # (faces,)
-    return lambda predicted: metrics.nme(predicted, faces.landmarks, distance)
-
-
-def _print_missing(faces: FaceDataset) -> None:
-    """Says which parts of the evaluated split were not there when the data set was prepared."""
+def print_missing(faces: FaceDataset) -> None:
+    """Print which parts of the evaluated split were not found when the data set was prepared."""
     missing = [f"{part['part']} ({part['count']} faces)" for part in faces.missing]
     if missing:
         print(f"not evaluated, since not found by data_helper.py: {', '.join(missing)}")
 
 
-def _write(out: Path, faces: FaceDataset, predicted: np.ndarray, evaluation: dict, crop: Crop, size: int) -> None:
-    """Writes the numbers, the predictions (n, points, 2) in image pixels, and both pictures."""
+def print_evaluation(evaluation: dict, codec: Codec, faces: FaceDataset) -> None:
+    """Print the table of an evaluation and the parts of the data set that it lacks."""
+    print(codec.table(evaluation, faces))
+    print_missing(faces)
+
+
+def write_evaluation(
+    out: str | os.PathLike,
+    evaluation: dict,
+    codec: Codec,
+    faces: FaceDataset,
+    predicted: np.ndarray,
+    truth: np.ndarray,
+    crop: Crop,
+    size: int,
+) -> None:
+    """Write metrics.json, the files of predictions, ced.png and worst.png.
+
+    Args:
+        out: folder.
+        evaluation: content of metrics.json.
+        codec: that of the predictions.
+        faces: the evaluated faces.
+        predicted: (faces, points, 2) in image pixels.
+        truth: (faces, points, 2) in image pixels.
+        crop: crop of the faces in worst.png.
+        size: side of these crops in pixels.
+    """
+    from evaluation.plots import draw_ced
+
+    out = Path(out)
     write_json(out / METRICS_FILE, evaluation)
-    entries = [{"image": name, "landmarks": face.tolist()} for name, face in zip(faces.names, predicted, strict=True)]
-    write_json(out / PREDICTIONS_FILE, entries, indent=None)
-    nmes = metrics.nme(predicted, faces.landmarks, faces.normaliser_distance())
-    draw_ced(out / "ced.png", nmes, metrics.subset_masks(faces.dataset, faces.subsets), evaluation)
-    measure = f"{evaluation['normaliser']} NME"
-    _draw_worst(out, faces, nmes, faces.landmarks, predicted, faces.dataset.layout, measure, crop, size)
+    for name, entries in codec.files(predicted, truth, faces).items():
+        write_json(out / name, entries, indent=None)
+    errors = codec.errors(predicted, truth, faces)
+    masks = metrics.subset_masks(faces.dataset, faces.subsets)
+    draw_ced(out / "ced.png", errors, masks, evaluation, codec.metric, codec.figures, codec.thresholds)
+    draw_worst_faces(
+        out / "worst.png",
+        faces,
+        errors,
+        truth,
+        predicted,
+        codec.layout(faces.dataset),
+        f"{evaluation['normaliser']} {codec.metric}",
+        crop,
+        size,
+    )
 
 
-def _draw_worst(
-    out: Path,
+def draw_worst_faces(
+    path: str | os.PathLike,
     faces: FaceDataset,
     errors: np.ndarray,
     truth: np.ndarray,
     predicted: np.ndarray,
     layout: Layout,
-    measure: str,
+    metric: str,
     crop: Crop,
     size: int,
 ) -> None:
-    """Draws the faces of the largest errors (n,) in percent of a measure, with truth and predictions (n, points, 2) in
-    image pixels, each in its crop of `size` pixels."""
+    """Draw the faces of the largest errors, each in its crop.
+
+    Args:
+        path: the figure.
+        faces: the evaluated faces.
+        errors: (faces,) in percent.
+        truth: (faces, points, 2) in image pixels.
+        predicted: (faces, points, 2) in image pixels.
+        layout: layout of the points.
+        metric: name of the error.
+        crop: crop of the faces.
+        size: side of the crops in pixels.
+    """
+    from evaluation.plots import draw_face_grid
+
     worst = np.argsort(-errors, kind="stable")[:WORST_FACES]
     images, matrices = faces.crops(crop, size, worst)
-    draw_worst(
-        out / "worst.png",
+    draw_face_grid(
+        path,
         images,
         transform(truth[worst], matrices),
         transform(predicted[worst], matrices),
-        [f"{errors[i]:.1f} %\n{_end_of(faces.names[i])}" for i in worst],
+        [f"{errors[i]:.1f} %\n{_shorten_front(faces.names[i])}" for i in worst],
         layout,
-        f"{faces.dataset.title}, {faces.split}: the {len(worst)} worst of {len(faces)} faces, {measure}",
+        f"{faces.dataset.title}, {faces.split}: the {len(worst)} worst of {len(faces)} faces, {metric}",
     )
 
 
-def _end_of(name: str, most: int = 44) -> str:
-    """A long image name, cut at the front so that it fits under a face."""
-    return name if len(name) <= most else f"...{name[3 - most :]}"
+def _shorten_front(name: str) -> str:
+    """Cut a long image name at the front, so that it fits under a face."""
+    return name if len(name) <= MAX_CAPTION_LENGTH else f"...{name[3 - MAX_CAPTION_LENGTH :]}"

@@ -6,7 +6,7 @@ from pathlib import Path
 from config import BEST_FILE, FAILURE_THRESHOLDS, LAST_FILE
 from face_datasets.catalogue import Dataset, get_dataset
 from methods import get_method
-from metrics import MEASURES
+from metrics import FIGURES
 from training.recipes import Recipe
 
 
@@ -72,9 +72,9 @@ def _figures(record: dict) -> str:
         for normaliser, block in evaluation["normalisers"].items():
             for subset, row in block["subsets"].items():
                 count = f"{row['n']} of {row['n_official']}" if row["n_official"] else str(row["n"])
-                numbers = [f"{row['nme']:.2f}", f"{row['median']:.2f}", *(f"{row[name]:.4f}" for name in MEASURES)]
+                numbers = [f"{row['nme']:.2f}", f"{row['median']:.2f}", *(f"{row[name]:.4f}" for name in FIGURES)]
                 rows.append([title, normaliser, subset, count, *numbers])
-    header = ["", "normaliser", "subset", "faces", "NME %", "median %", *(name.upper() for name in MEASURES)]
+    header = ["", "normaliser", "subset", "faces", "NME %", "median %", *(name.upper() for name in FIGURES)]
     full = test["subsets"]["full"]
     missing = ", ".join(f"{part['part']} ({part['count']})" for part in record["missing"])
     texts = [
@@ -156,7 +156,11 @@ def _short(word: str) -> str:
 
 def _sets(settings: dict) -> list[Dataset]:
     """The data sets whose faces the network was shown."""
-    names = [settings["dataset"], *settings.get("extra_datasets", []), *get_method(settings["method"]).companions]
+    names = [
+        settings["dataset"],
+        *settings.get("extra_datasets", []),
+        *get_method(settings["method"]).auxiliary_datasets,
+    ]
     return list({dataset.name: dataset for dataset in map(get_dataset, names)}.values())
 
 

@@ -81,7 +81,7 @@ def ship(
     if not record.get("validation") or "faces" not in record or "machine" not in record.get("training", {}):
         raise ValueError(f"{run} cannot be shipped. Received a record without a finished epoch, or of an older version")
     settings = record["settings"]
-    if get_method(settings["method"]).contours:  # its NME^AC cannot be held against the NME of the other weights
+    if get_method(settings["method"]).codec.metric != "NME":  # cannot be compared with the other weights
         raise ValueError(
             f"{run} cannot be shipped. Received the method {settings['method']}, which predicts contours; methods that "
             f"predict landmarks are right. predict.py takes {run / BEST_FILE} as --weights"
@@ -139,7 +139,7 @@ def _stages(settings: dict) -> list[dict]:
 
 
 def _predicted(model: keras.Model, settings: dict, faces: FaceDataset, flip: bool = False) -> np.ndarray:
-    return predict_faces(model, get_method(settings["method"]), faces, get_crop(settings["crop"]), flip=flip)
+    return predict_faces(model, get_method(settings["method"]).codec, faces, get_crop(settings["crop"]), flip=flip)
 
 
 def _nme(model: keras.Model, settings: dict, faces: FaceDataset) -> float:

@@ -19,7 +19,7 @@ from config import EXPORT_SUFFIXES
 from face_datasets.catalogue import DATASETS, get_dataset
 from face_datasets.layouts import Layout
 from inference import litert_format, onnx_format
-from methods import get_method
+from methods import Codec, get_method
 from networks.weights import MAX_REASON_LENGTH, find_weights, load_model, parse_settings, settings_of
 
 FORMATS = {"onnx": onnx_format, "litert": litert_format}  # the rooms that write and read exported files
@@ -47,14 +47,14 @@ class LandmarkNetwork:
     run: Callable[[np.ndarray], object]
 
     @property
-    def layout(self) -> Layout:
-        """The layout of what it predicts: the data set's landmarks, or the outline of anchors and contours."""
-        return get_method(self.method).layout(get_dataset(self.dataset))
+    def codec(self) -> Codec:
+        """The codec of its method."""
+        return get_method(self.method).codec
 
     @property
-    def contours(self) -> bool:
-        """Whether it predicts anchors and contours (ace_net/outlines.py) in the place of landmarks."""
-        return get_method(self.method).contours
+    def layout(self) -> Layout:
+        """The layout of what it predicts: the data set's landmarks, or the outline of anchors and contours."""
+        return self.codec.layout(get_dataset(self.dataset))
 
     def predict(self, images: np.ndarray) -> np.ndarray:
         """Landmarks (batch, points, 2), float64, in crop pixels, of images (batch, size, size, 3), RGB in [0, 1].
@@ -81,7 +81,7 @@ def keras_model(network: LandmarkNetwork) -> keras.Model:
 
 
 def _decode(method: str, outputs: object, size: int) -> np.ndarray:
-    return np.asarray(get_method(method).decode(outputs, size), np.float64)
+    return np.asarray(get_method(method).codec.decode(outputs, size), np.float64)
 
 
 def load_network(path: str | os.PathLike, threads: int | None = None) -> LandmarkNetwork:
@@ -142,7 +142,7 @@ def _network(path: Path, settings: dict, model, shape: tuple, run: Callable, out
             raise ValueError(f"it predicts no landmarks. Received {landmarks.shape}; (batch, points, 2) is right")
         points = landmarks.shape[1]
         title = settings.get("dataset") or _dataset_with(points)
-        expected = get_method(settings["method"]).layout(get_dataset(title)).points
+        expected = get_method(settings["method"]).codec.layout(get_dataset(title)).points
     except (ValueError, TypeError) as error:
         raise ValueError(f"{path}: {error}") from error
     if points != expected:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ace_net.outlines import finite, get_anchors, get_contours, join_landmarks
+from ace_net.outlines import join_landmarks
 from config import EVALUATION_BATCH, SETTINGS_FILE, WEIGHTS_DIR, get_crop
 from face_datasets.catalogue import DATASETS, get_dataset
 from image_utility import crop_image, in_sight, landmark_box, overlap, to_network
@@ -68,7 +68,7 @@ class Predictor:
         named = weights is None or isinstance(weights, (str, os.PathLike))
         self.network = load_network(weights or best_weights()) if named else weights
         self.layout = self.network.layout
-        confidence = confidence and not self.network.contours  # points of a contour slide from copy to copy
+        confidence = confidence and self.network.codec.complete  # points of a contour slide from view to view
         self.detector = detector or CascadeDetector()
         self._calibration = load_calibration(self.network.path, self.network.points) if confidence else None
         self._copies = TTA_VIEWS if confidence else (View(),)
@@ -114,18 +114,17 @@ class Predictor:
         faces = [face for of_one in found for face in of_one]
         if not faces:
             return [[] for _ in images]
-        around = [face.region for face in faces]
+        around, codec = [face.region for face in faces], self.network.codec
         for number in range(passes):
             copies = self._copies if number == passes - 1 else (View(),)
             crops, matrices = self.crop([images[i] for i in of_image], around, copies)
             predicted = self.map_back(self.forward(crops), matrices, copies)  # (faces, copies, points, 2)
             landmarks = predicted.mean(axis=1)
-            outer = landmarks  # what the next crop is cut around
-            if self.network.contours:
-                outer = get_contours(landmarks).reshape(len(faces), -1, 2)
-                landmarks = [finite(get_anchors(points)) for points in landmarks]
-            elif not np.isfinite(landmarks).all():
-                raise ValueError(f"{self.network.path} predicts numbers that are not finite; its weights are broken")
+            outer = codec.region(landmarks)  # what the next crop is cut around
+            try:
+                landmarks = codec.landmarks(landmarks)
+            except ValueError as error:
+                raise ValueError(f"{self.network.path} {error}") from error
             if number < passes - 1:
                 around = [
                     _next_region(points, region, images[i])
@@ -135,7 +134,7 @@ class Predictor:
         if self._calibration:
             confidence = self._calibration.confidence(tta_std(predicted))  # (faces, points)
         result: list[list[Face]] = [[] for _ in images]
-        outlines = predicted[:, 0] if self.network.contours else [None] * len(faces)
+        outlines = codec.outlines(predicted[:, 0])
         for i, points, face, sure, outline in zip(of_image, landmarks, faces, confidence, outlines, strict=True):
             result[i].append(Face(points, face.box, face.score, sure, outline=outline))
         return result
@@ -146,10 +145,11 @@ class Predictor:
         Raises:
             ValueError: the landmarks draw no contours.
         """
-        if self.network.contours:
-            return list(faces)
-        outlines = [join_landmarks(face.landmarks[None], self.layout, "interp")[0] for face in faces]
-        return [replace(face, outline=outline) for face, outline in zip(faces, outlines, strict=True)]
+        return [face if face.outline is not None else self._join(face) for face in faces]
+
+    def _join(self, face: Face) -> Face:
+        """The face with splines through its landmarks."""
+        return replace(face, outline=join_landmarks(face.landmarks[None], self.layout, "interp")[0])
 
     def crop(
         self, images: Sequence[np.ndarray], around: Sequence[np.ndarray], copies: tuple[View, ...]

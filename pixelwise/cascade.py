@@ -9,8 +9,6 @@ other. What a stage corrects is a constant to it, so no stage is trained by the 
 Coordinates are flat targets throughout: shares of the crop's side, from its centre, with the sign turned.
 """
 
-from typing import TYPE_CHECKING
-
 import keras
 import numpy as np
 from keras import layers, ops
@@ -21,10 +19,6 @@ from face_datasets.catalogue import Dataset
 from image_utility import from_grid
 from networks.heatmap_ops import bilinear_sample, cut
 from networks.vgg import conv_block, dense_block, scaled
-
-if TYPE_CHECKING:
-    from training.batches import AugmentedBatches
-
 
 STAGES, INPUT_SIDE, DROPOUT = 3, 112, 0.5  # of the paper; the side in pixels
 CHANNELS, CONVOLUTIONS, FEATURES = (64, 128, 256, 512), 2, 256  # of a stage; max-pooling after each pair
@@ -50,11 +44,6 @@ def build_cascade(network: Network, dataset: Dataset, input_size: int, bn_moment
         found.append(Restore(dtype="float32")([layers.Add(dtype="float32")([there, displacement]), pose]))
     stages = layers.Activation("linear", dtype="float32", name="landmarks")(ops.stack(found, axis=1))
     return keras.Model(image, stages, name=f"{network.short_name}_cascade")
-
-
-def set_mean_face(model: keras.Model, batches: "AugmentedBatches") -> None:
-    """Gives a new cascade the mean of the training faces, not moved."""
-    model.get_layer("mean_face").face.assign(batches.encode(batches.landmarks, batches.size).mean(axis=0))
 
 
 def _stage(network: Network, outputs: int, side: int, channels: int, bn_momentum: float, number: int) -> keras.Model:

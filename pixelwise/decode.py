@@ -11,7 +11,7 @@ import numpy as np
 
 from config import LOSS_REFERENCE_SIZE
 from image_utility import from_targets
-from pixelwise.targets import MAP_SIGMA
+from pixelwise.config import MAP_SIGMA
 
 WINDOW_SIGMAS = 3.0  # the sub-pixel window reaches so many MAP_SIGMA to every side of the highest pixel
 

@@ -18,7 +18,8 @@ from keras import ops
 from config import LOSS_REFERENCE_SIZE, PACKAGE
 from losses.base import FaceLoss
 from networks.heatmap_ops import masked_mean, safe_sqrt, soft_argmax
-from pixelwise.targets import MAP_SIGMA, first_of_pixel, log_gaussians, outer, pixel_indices, to_pixels
+from pixelwise.config import MAP_SIGMA
+from pixelwise.targets import first_of_pixel, log_gaussians, outer, pixel_indices, to_pixels
 
 HYBRID_BETA = 0.25  # weight of the distance, in pixels of a crop of LOSS_REFERENCE_SIZE, beside the cross-entropy
 SHARPNESS = 2.0  # power of a class's probabilities of which its place is the mean, see `class_soft_argmax`

@@ -6,8 +6,6 @@ A batch carries the targets of `image_utility.to_targets` and nothing else; dens
 
 from keras import ops
 
-MAP_SIGMA = 3.0  # of the Gaussian around a landmark, in pixels of a crop of LOSS_REFERENCE_SIZE
-
 
 def to_pixels(targets, side: int):
     """Flat targets (batch, 2 * points) to landmarks (batch, points, 2), x and y in pixels of maps of this side."""

@@ -1,6 +1,5 @@
 """A tiny 300W, drawn by the project itself, raw and prepared, and tiny networks, for tests of whole paths."""
 
-import dataclasses
 import os
 from pathlib import Path
 from unittest import mock
@@ -51,10 +50,10 @@ def prepared_300w(raw_300w, tmp_path_factory) -> Path:
 def tiny(monkeypatch) -> None:
     """Every method builds the tiny network."""
     import methods
-    from tests.robustness.tiny_network import build_tiny
+    from tests.robustness.tiny_network import build_tiny, with_build
 
     for name, method in methods.METHODS.items():
-        monkeypatch.setitem(methods.METHODS, name, dataclasses.replace(method, build=build_tiny))
+        monkeypatch.setitem(methods.METHODS, name, with_build(method, build_tiny))
 
 
 @pytest.fixture(scope="session")

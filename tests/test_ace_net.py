@@ -309,7 +309,7 @@ def test_ace_net_trains_on_real_and_rendered_faces_and_is_evaluated(data_dir, tm
     assert face["landmarks"] == [place for place in face["anchors"].values() if place]
 
     capsys.readouterr()
-    for asked in (["--flip"], ["--contours", "line"], ["--contours", "line", "--sparse"]):
+    for asked in (["--flip-test"], ["--contours", "line"], ["--contours", "line", "--sparse"]):
         assert evaluation.main([*options, *asked]) == 1
         assert "predicts contours, not landmarks. Received" in capsys.readouterr().err
 

@@ -29,7 +29,7 @@ from benchmarks.training_queue import Training, train_all
 from face_datasets.catalogue import get_dataset
 from losses.regression import WingLoss
 from pixelwise.losses import AdaptiveWingLoss, HeatmapLoss
-from tests.robustness.tiny_network import build_tiny
+from tests.robustness.tiny_network import build_tiny, with_build
 from training import callbacks
 from training.recipes import get_recipe
 
@@ -171,7 +171,7 @@ def made(prepared_300w, tmp_path_factory):
     """A finished run of Wing."""
     folder = tmp_path_factory.mktemp("runs") / "made"
     with pytest.MonkeyPatch.context() as patch, mock.patch.dict(os.environ):
-        patch.setitem(methods.METHODS, "wing", dataclasses.replace(methods.METHODS["wing"], build=build_tiny))
+        patch.setitem(methods.METHODS, "wing", with_build(methods.METHODS["wing"], build_tiny))
         train_here(prepared_300w, folder, "wing", 7)
     return folder
 
@@ -194,7 +194,7 @@ def test_a_changed_loss_takes_no_old_run(made, prepared_300w, tmp_path, monkeypa
     assert name != "wing" or record["settings"] == json.loads(json.dumps(settings))
     (tmp_path / "made/settings.json").write_text(json.dumps(record | {"settings": settings}))
     assert plan_of(prepared_300w, tmp_path, name)[0].folder == tmp_path / "made"
-    other = dataclasses.replace(methods.METHODS[name], loss=lambda data_dir, dataset, crop: changed)
+    other = dataclasses.replace(methods.METHODS[name], loss=lambda data_dir, dataset, crop, **options: changed)
     monkeypatch.setitem(methods.METHODS, name, other)
     assert plan_of(prepared_300w, tmp_path, name)[0].folder == tmp_path / f"bench/runs/mnv2_{name}_7"
 

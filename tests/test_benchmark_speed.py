@@ -119,12 +119,11 @@ def test_steps_of_a_network_with_several_outputs_are_timed(prepared_300w, monkey
         pooled = keras.layers.GlobalAveragePooling2D()(image)
         return keras.Model(image, [keras.layers.Dense(dataset.outputs)(pooled) for _ in range(2)])
 
-    plain = dataclasses.replace(methods.METHODS["l2"], build=tiny_network.build_tiny)
+    plain = tiny_network.with_build(methods.METHODS["l2"], tiny_network.build_tiny)
     several = dataclasses.replace(
-        plain,
+        tiny_network.with_build(plain, two_heads),
         name="several",
-        build=two_heads,
-        encode=lambda points, size: (methods.encode_regression(points, size),) * 2,
+        codec=methods.Codec(encode=lambda points, size: (methods.encode_regression(points, size),) * 2),
         loss=lambda *_: [L2Loss(), L2Loss()],
     )
     monkeypatch.setitem(methods.METHODS, "l2", plain)

@@ -116,7 +116,8 @@ def test_a_nan_in_paired_steps_names_the_faces_of_all(tiny, paired_steps, prepar
     def encode(landmarks, size):
         return np.full_like(to_targets(landmarks, size), np.nan, np.float32)
 
-    monkeypatch.setitem(methods.METHODS, "l2", dataclasses.replace(methods.METHODS["l2"], encode=encode, start=no_init))
+    row = dataclasses.replace(methods.METHODS["l2"], codec=methods.Codec(encode=encode), init=no_init)
+    monkeypatch.setitem(methods.METHODS, "l2", row)
     run = run_of(prepared_300w, tmp_path / "run", method="l2")
     with pytest.raises(FloatingPointError, match="epoch 1, step 1") as raised:
         run.train()

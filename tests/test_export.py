@@ -382,7 +382,7 @@ def of_maps(tmp_path, monkeypatch):
         narrow = dataclasses.replace(get_network(arch), width=1 / 16)
         folder = tmp_path / method
         folder.mkdir()
-        get_method(method).build(narrow, get_dataset("300W"), size, 0.9).save(folder / "best.keras")
+        get_method(method).head.build(narrow, get_dataset("300W"), size, 0.9).save(folder / "best.keras")
         settings = {"method": method, "crop": "square", "dataset": "300W"}
         write_json(folder / "settings.json", {"settings": settings})
         return folder / "best.keras"

@@ -1,7 +1,10 @@
 """The rows of the table of methods say of themselves what training asks of them."""
 
 import inspect
+import subprocess
+import sys
 from collections.abc import Mapping
+from pathlib import Path
 from types import SimpleNamespace
 
 import keras
@@ -51,11 +54,11 @@ def test_a_start_that_asks_for_all_faces_says_so(name, network):
         size=32,
         source=SimpleNamespace(dataset=W300),
     )
-    if METHODS[name].start_needs_faces:
+    if METHODS[name].init_needs_faces:
         with pytest.raises(AttributeError, match="no attribute 'landmarks'"):
-            METHODS[name].start(network, streamed)
+            METHODS[name].init(network, streamed)
     else:
-        METHODS[name].start(network, streamed)
+        METHODS[name].init(network, streamed)
 
 
 def test_a_start_that_asks_for_all_faces_takes_no_stream(tmp_path):
@@ -64,9 +67,32 @@ def test_a_start_that_asks_for_all_faces_takes_no_stream(tmp_path):
     assert Train("mobileNetV2", "300W", tmp_path, "anisotropic_direct", stream=True).stream
 
 
-@pytest.mark.parametrize("name", METHODS)
-def test_a_head_of_its_own_is_told(name):
-    assert METHODS[name].own_head == (METHODS[name].build is not methods.build_regression)
+def test_methods_are_listed_without_keras():
+    code = "import methods, sys; sys.exit('keras' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=Path(methods.__file__).parent).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("method", "options", "expected"),
+    [
+        ("anisotropic", {"a": 9.0, "b": 2.0}, {"a": 9.0, "b": 2.0}),
+        ("acr", {"lambda_weight": 1.5}, {"lambda_weight": 1.5, "constant": "continuous"}),
+        ("ace", {"alpha": 30.0, "power": 1.0}, {"alpha": 30.0, "power": 1.0, "sigma": 2}),
+    ],
+)
+def test_options_replace_constants(method, options, expected):
+    assert expected.items() <= METHODS[method].constants("unused", W300, "square", **options).items()
+
+
+@pytest.mark.parametrize("method", ["acr", "l1", "anisotropic"])
+def test_unknown_options_are_named(method):
+    with pytest.raises(ValueError, match=f"{method}.*Received 'reduction'"):
+        METHODS[method].constants("unused", W300, "square", reduction=1)
+
+
+def test_options_of_heatmap_losses_reach_all_of_them():
+    coarse, _, fine = METHODS["ace"].loss("unused", W300, "square", alpha=30.0, sigma=3)
+    assert coarse.constants["alpha"] == fine.constants["alpha"] == 30 and fine.constants["sigma"] == 3
 
 
 def test_all_methods_with_the_usual_head_are_compared_by_default():
@@ -93,16 +119,16 @@ def example(name: str) -> tuple[np.ndarray, np.ndarray]:
     method, rng = METHODS[name], np.random.default_rng(1)
     landmarks = get_landmarks(3)[None] * 64 + rng.normal(0, 0.5, (2, 68, 2))
     outlines = from_landmarks(landmarks, get_contour_map(W300.layout))
-    targets = method.encode(outlines if method.contours else landmarks, 64)
+    targets = method.codec.encode(outlines if method.codec.map_names else landmarks, 64)
     targets = targets[-1] if isinstance(targets, tuple) else targets
-    if not method.maps:
+    if method.head.kind != "heatmaps":
         stages = (3,) if name == "cascaded" else ()
         truth = targets[:, None] if stages else targets
         return targets, (truth + rng.normal(0, 0.03, (2, *stages, 136))).astype(np.float32)
     if name in FLAT:
         shape = (2, 64, 64, 68 + (name not in ("distribution", "adaptive_wing")))
     else:
-        shape = (2, 32, 32, 25 if method.contours else 68)
+        shape = (2, 32, 32, 25 if method.codec.map_names else 68)
     return targets, np.log(rng.dirichlet(np.ones(shape[-1]), shape[:-1])).astype(np.float32) / 10 + 0.5
 
 
@@ -155,8 +181,6 @@ def test_every_recorded_number_counts(name, prepared_300w):
         ("heatmap", {"sigma": 3.0, "image_size": 224}),
         ("hybrid", {"beta": 0.25, "image_size": 224, "sharpness": 2.0}),
         ("line", {"alpha": 10.0, "power": 0.5}),
-        ("ace_alpha_30", {"alpha": 30.0, "power": 0.5, **WEAK}),
-        ("ace_outside", {"alpha": 10.0, "power": 1.0, **WEAK}),
         (
             "adaptive_wing",
             {"omega": 14.0, "theta": 0.5, "epsilon": 1.0, "alpha": 2.1, "weight": 10.0, "mask": 0.2}

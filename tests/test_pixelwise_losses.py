@@ -10,9 +10,10 @@ from config import LOSS_REFERENCE_SIZE
 from image_utility import from_targets, to_targets
 from networks.heatmap_ops import soft_argmax
 from pixelwise import losses
+from pixelwise.config import MAP_SIGMA
 from pixelwise.decode import decode_last_stage, map_decoders, window_radius
 from pixelwise.losses import ADAPTIVE_WING, HYBRID_BETA, SHARPNESS
-from pixelwise.targets import MAP_SIGMA, first_of_pixel, from_pixels, pixel_indices, to_pixels
+from pixelwise.targets import first_of_pixel, from_pixels, pixel_indices, to_pixels
 
 SIDE, POINTS = 28, 5
 SIGMA = MAP_SIGMA * SIDE / LOSS_REFERENCE_SIZE

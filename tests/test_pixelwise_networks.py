@@ -52,7 +52,7 @@ def no_draws(monkeypatch):
     ],
 )
 def test_the_networks_are_as_large_as_published(no_draws, method, parameters):
-    model = METHODS[method].build(get_network(ModelArch.VGG19), W300, 224, 0.9)
+    model = METHODS[method].head.build(get_network(ModelArch.VGG19), W300, 224, 0.9)
     assert trainable(model) == parameters
     if method == "cascaded":
         assert trainable(model.get_layer("stage_1")) == 11_146_312
@@ -65,7 +65,7 @@ def test_the_discriminator_is_as_large_as_published():
 @pytest.mark.parametrize("size", [32, 50, 112])
 @pytest.mark.parametrize("method", ["pwc", "distribution"])
 def test_maps_are_as_large_as_the_input(shallow, method, size):
-    model = METHODS[method].build(SMALL, W300, size, 0.9)
+    model = METHODS[method].head.build(SMALL, W300, size, 0.9)
     assert model.output_shape == (None, size, size, 68 + (method == "pwc"))
 
 
@@ -81,7 +81,7 @@ def test_shortcuts_lie_at_an_eighth_and_a_sixteenth_of_the_input():
 
 def test_width_scales_every_block(shallow):
     wide, narrow = (
-        METHODS["pwc"].build(dataclasses.replace(SMALL, width=width), W300, 32, 0.9) for width in (1 / 16, 1 / 32)
+        METHODS["pwc"].head.build(dataclasses.replace(SMALL, width=width), W300, 32, 0.9) for width in (1 / 16, 1 / 32)
     )
     sizes = [
         [layer.filters for layer in model.layers if isinstance(layer, keras.layers.Conv2D)] for model in (wide, narrow)
@@ -90,13 +90,13 @@ def test_width_scales_every_block(shallow):
 
 
 def test_a_classifying_network_gives_probabilities(shallow):
-    model = METHODS["hybrid"].build(SMALL, W300, 32, 0.9)
+    model = METHODS["hybrid"].head.build(SMALL, W300, 32, 0.9)
     maps = np.asarray(model(np.random.default_rng(0).random((2, 32, 32, 3), np.float32)))
     np.testing.assert_allclose(np.exp(maps).sum(axis=-1), 1, rtol=1e-4)
 
 
 def test_the_image_is_seen_as_grey(shallow):
-    model = METHODS["heatmap"].build(SMALL, W300, 32, 0.9)
+    model = METHODS["heatmap"].head.build(SMALL, W300, 32, 0.9)
     image = np.random.default_rng(0).random((1, 32, 32, 3), np.float32)
     np.testing.assert_allclose(model(image), model(image[..., ::-1].copy()), atol=1e-5)
 
@@ -110,12 +110,12 @@ def test_regression_takes_the_same_backbone(shallow, monkeypatch):
 
 def test_direct_regression_starts_at_its_bias(shallow):
     images = np.random.default_rng(1).random((2, 32, 32, 3), np.float32)
-    assert not np.asarray(METHODS["direct"].build(SMALL, W300, 32, 0.9)(images)).any()
+    assert not np.asarray(METHODS["direct"].head.build(SMALL, W300, 32, 0.9)(images)).any()
 
 
 @pytest.mark.parametrize("method", ["direct", "cascaded", "hybrid"])
 def test_a_saved_network_is_the_same(shallow, tmp_path, method):
-    model = METHODS[method].build(SMALL, W300, 32, 0.9)
+    model = METHODS[method].head.build(SMALL, W300, 32, 0.9)
     rng = np.random.default_rng(1)
     model.set_weights([rng.normal(0.1, 0.05, weight.shape) ** 2 for weight in model.get_weights()])
     model.save(tmp_path / "network.keras")
@@ -192,7 +192,7 @@ def test_what_a_stage_corrects_is_a_constant_to_it():
 
 
 def test_the_cascade_starts_at_the_mean_face(shallow):
-    model = METHODS["cascaded"].build(SMALL, W300, 32, 0.9)
+    model = METHODS["cascaded"].head.build(SMALL, W300, 32, 0.9)
     mean = np.random.default_rng(5).uniform(-0.3, 0.3, 136).astype(np.float32)
     layer = model.get_layer("mean_face")
     assert isinstance(layer, MeanFace) and not layer.trainable_variables

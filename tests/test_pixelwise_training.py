@@ -14,7 +14,7 @@ from cnn_model import NETWORKS, get_network
 from config import ModelArch
 from face_datasets.catalogue import get_dataset
 from face_datasets.face_dataset import load_faces
-from methods import METHODS, get_method, read_by
+from methods import METHODS, get_method
 from networks import vgg
 from networks.weights import load_model
 from pixelwise import cascade
@@ -151,7 +151,7 @@ def test_killed_and_resumed_with_both_networks_is_never_stopped(prepared_300w, t
 
     best = load_model(tmp_path / "whole/best.keras")
     assert best.name == "vgg19s_maps"  # the detector alone
-    detector = get_method("hybrid").build(get_network(ModelArch.VGG19S), get_dataset("300W"), 32, 0.9)
+    detector = get_method("hybrid").head.build(get_network(ModelArch.VGG19S), get_dataset("300W"), 32, 0.9)
     assert [weight.shape for weight in best.weights] == [weight.shape for weight in detector.weights]
 
 
@@ -192,10 +192,10 @@ def test_runs_are_evaluated_by_both_decoders_and_on_covered_faces(prepared_300w,
 
 
 def test_a_method_has_only_its_own_decoders():
-    assert read_by(METHODS["pwc"], "argmax").decode is METHODS["pwc"].decoders["argmax"]
-    assert read_by(METHODS["acr"], None) is METHODS["acr"]
+    assert METHODS["pwc"].codec.with_decoder("argmax").decode is METHODS["pwc"].codec.decoders["argmax"]
+    assert METHODS["acr"].codec.with_decoder(None) is METHODS["acr"].codec
     with pytest.raises(ValueError, match="unknown decoder. Received 'argmax'"):
-        read_by(METHODS["acr"], "argmax")
+        METHODS["acr"].codec.with_decoder("argmax")
 
 
 def test_runs_of_several_input_sizes_are_not_compared(prepared_300w, tmp_path, capsys):

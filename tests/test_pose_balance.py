@@ -19,7 +19,7 @@ from face_datasets.face_dataset import load_faces
 from face_datasets.layouts import LAYOUT_68
 from methods import encode_regression, get_method
 from pca_utility import align
-from tests.robustness.tiny_network import build_tiny
+from tests.robustness.tiny_network import build_tiny, with_build
 from training.batches import AugmentedBatches, BalancedBins, CPUAugmentation, Shuffled
 from training.callbacks import read_snapshots
 from training.initialisation import init_bias_at_pose_mean
@@ -179,7 +179,7 @@ def test_a_network_without_features_predicts_the_mean_face_where_the_recipe_says
     model = build_tiny(None, W300, 32, 0.9)
     for mean_face, expected in ((False, 0.0), (True, encode_regression(batches.landmarks, 32).mean(axis=0))):
         batches.recipe = dataclasses.replace(batches.recipe, mean_face=mean_face)
-        get_method("acr").start(model, batches)
+        get_method("acr").init(model, batches)
         np.testing.assert_allclose(model.layers[-1].bias.numpy(), expected, atol=1e-7)
 
 
@@ -219,7 +219,7 @@ def test_the_bias_is_the_same_as_displacement_targets(faces):
 def tiny(monkeypatch):
     """Every method builds the tiny network."""
     for name, method in methods.METHODS.items():
-        monkeypatch.setitem(methods.METHODS, name, dataclasses.replace(method, build=build_tiny))
+        monkeypatch.setitem(methods.METHODS, name, with_build(method, build_tiny))
 
 
 def run_of(prepared, folder, **changes):
@@ -285,7 +285,7 @@ def test_the_last_snapshot_is_of_the_trained_weights(tiny, prepared_300w, tmp_pa
     snapshots = read_snapshots(tmp_path / "run/snapshots.json")
     held_out = load_faces(prepared_300w, "300W", "validation", 32)
     model = keras.saving.load_model(tmp_path / "run/last.keras", compile=False)
-    predicted = predict_faces(model, get_method("l1"), held_out, CROPS["square"])
+    predicted = predict_faces(model, get_method("l1").codec, held_out, CROPS["square"])
     face = held_out.names.index(snapshots["image"])
     np.testing.assert_allclose(snapshots["epochs"][2], predicted[face], atol=1e-3)
 

@@ -39,6 +39,7 @@ from inference.config import TTA_VIEWS
 from inference.face_detector import Detection
 from inference.overlay import draw_faces
 from inference.predictor import Face, Predictor, best_weights
+from methods import Codec
 from tests.robustness.tiny_network import build_tiny
 from utils.files import write_json
 from utils.image_files import read_untrusted_image
@@ -61,7 +62,7 @@ class MarkNetwork:
     """
 
     path, input_size, points, crop, method, dataset = Path("marks.keras"), 64, 29, "square", "l2", "COFW"
-    layout, contours = LAYOUT_29, False
+    layout, codec = LAYOUT_29, Codec()
 
     def __init__(self):
         self.batches = []

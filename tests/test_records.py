@@ -18,7 +18,7 @@ from face_datasets.catalogue import get_dataset
 from face_datasets.face_dataset import load_faces
 from face_datasets.records import FaceRecords
 from methods import encode_regression
-from tests.robustness.tiny_network import build_tiny
+from tests.robustness.tiny_network import build_tiny, with_build
 from training.batches import AugmentedBatches, CPUAugmentation, stream_order
 from training.recipes import RECIPES
 
@@ -86,7 +86,7 @@ def test_rendered_records_leave_held_out_faces_out(tmp_path, monkeypatch):
 
 def test_training_on_records(streamed_300w, tmp_path, monkeypatch):
     for name in ("acr", "anisotropic"):
-        monkeypatch.setitem(methods.METHODS, name, dataclasses.replace(methods.METHODS[name], build=build_tiny))
+        monkeypatch.setitem(methods.METHODS, name, with_build(methods.METHODS[name], build_tiny))
     words = ["--dataset", "300W", "--data-dir", streamed_300w, "--save-path", tmp_path / "run", "--input-size", 32]
     words = [str(word) for word in [*words, "--batch-size", 4, "--epochs", 2, "--stream"]]
     assert train.main(words) == 0
@@ -96,7 +96,7 @@ def test_training_on_records(streamed_300w, tmp_path, monkeypatch):
 
 
 def test_a_streamed_run_goes_on_as_if_never_stopped(streamed_300w, tmp_path, monkeypatch):
-    method = dataclasses.replace(methods.METHODS["acr"], build=build_tiny)
+    method = with_build(methods.METHODS["acr"], build_tiny)
     monkeypatch.setitem(methods.METHODS, "acr", method)
     options = {"data_dir": streamed_300w, "input_size": 32, "batch_size": 4, "epochs": 3, "stream": True}
 

@@ -79,7 +79,7 @@ def test_the_validation_figure_is_that_of_the_weights_on_disk(tiny, prepared_300
     validation = run_of(prepared_300w, tmp_path / "run").train()
     faces = load_faces(prepared_300w, "300W", "validation", 32)
     predicted = predict_faces(
-        load_model(tmp_path / "run/best.keras"), methods.get_method("acr"), faces, CROPS["square"]
+        load_model(tmp_path / "run/best.keras"), methods.get_method("acr").codec, faces, CROPS["square"]
     )
     distance = normaliser_distance(faces.landmarks, faces.dataset.layout, "inter-ocular")
     assert nme(predicted, faces.landmarks, distance).mean() == pytest.approx(validation["nme"], rel=1e-5)
@@ -205,7 +205,7 @@ def test_every_epoch_adds_to_the_time_on_record(tiny, prepared_300w, tmp_path, m
     clock = types.SimpleNamespace(monotonic=itertools.count().__next__)
     monkeypatch.setattr("training.run_record.time", clock)
     monkeypatch.setattr("training.callbacks.log_csv", log)  # called last in each epoch
-    monkeypatch.setattr(train, "scorer", lambda *_: lambda predicted: [float(len(kept))])  # the first is the best
+    monkeypatch.setattr(methods.Codec, "errors", lambda *_: [float(len(kept))])  # the first is the best
     run_of(prepared_300w, tmp_path / "run").train()
     assert len(kept) == 3 and 0 < kept[0] < kept[1] < kept[2]
     assert kept[2] < json.loads(path.read_text())["training"]["seconds"]
@@ -303,7 +303,7 @@ def test_a_nan_stops_the_run_and_names_the_faces(tiny, prepared_300w, tmp_path, 
         targets[0] = np.nan
         return targets
 
-    row = dataclasses.replace(methods.METHODS["l2"], encode=encode, start=no_init)
+    row = dataclasses.replace(methods.METHODS["l2"], codec=methods.Codec(encode=encode), init=no_init)
     monkeypatch.setitem(methods.METHODS, "l2", row)
     with pytest.raises(FloatingPointError, match=r"loss is nan at epoch 1, step 0.*(helen/trainset|afw)/"):
         run_of(prepared_300w, tmp_path / "run", method="l2").train()

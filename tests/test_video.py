@@ -18,6 +18,7 @@ from inference.face_detector import Detection
 from inference.face_tracker import FaceFilter, FaceTracker, OneEuroFilter
 from inference.predictor import Face, Predictor
 from inference.video_files import Video, VideoWriter
+from methods import Codec
 from synthetic_faces import render_face
 from utils.files import write_json
 
@@ -33,7 +34,7 @@ class Matcher:
     of 0.25 px, different for every crop, as a network's have in noisy frames.
     """
 
-    input_size, points, crop, dataset, layout, contours = SIZE, 68, "square", "300W", LAYOUT_68, False
+    input_size, points, crop, dataset, layout, codec = SIZE, 68, "square", "300W", LAYOUT_68, Codec()
 
     def __init__(self, image, landmarks):
         crops, matrices = crop_image(image, CROPS["square"], landmarks, SIZE, np.eye(2, 3)[None])

@@ -24,7 +24,7 @@ class TrainingState:
         self.rows: list[dict] = []  # one row of the log for each finished epoch
 
     def _variables(self) -> list[keras.Variable]:
-        optimizers = getattr(self.model, "optimizers", [self.model.optimizer])  # see methods.Method.trained
+        optimizers = getattr(self.model, "optimizers", [self.model.optimizer])  # see methods.Method.wrap
         return [*self.model.variables, *(variable for optimizer in optimizers for variable in optimizer.variables)]
 
     def save(self) -> None:
