@@ -19,7 +19,7 @@ from ace_net import metrics as ace_metrics
 from ace_net.config import CONTOUR_AUC, CONTOUR_TRUTH_FILE, FINE_THRESHOLD
 from ace_net.decode import decode_landmarks, decode_outlines
 from ace_net.face_outlines import get_outlines
-from ace_net.outlines import OUTLINE_LAYOUT, entry_of, finite, get_anchors, get_contours
+from ace_net.outlines import OUTLINE_LAYOUT, finite, get_anchors, get_contours, to_entry
 from ace_net.targets import MAPS, encode_full, encode_landmarks, encode_weak
 from config import (
     ACR_LAMBDA,
@@ -230,7 +230,7 @@ class ContourCodec(Codec):
     def files(self, predicted, truth, faces):
         return {
             name: [
-                {"image": image, "subsets": subsets, **entry_of(outline, DECIMALS)}
+                {"image": image, "subsets": subsets, **to_entry(outline, DECIMALS)}
                 for image, subsets, outline in zip(faces.names, faces.subsets, outlines, strict=True)
             ]
             for name, outlines in ((PREDICTIONS_FILE, predicted), (CONTOUR_TRUTH_FILE, truth))

@@ -236,7 +236,7 @@ def test_yunet(tmp_path):
 
 
 def test_measured_places_give_the_landmarks_box_back():
-    """What place_in measures is what fitted_box undoes, in the mirror image as well."""
+    """fitted_box is the inverse of place_in, in the mirrored image too."""
     landmarks = np.array([[20.0, 30], [60, 90]])
     x, y, width, height = place_in(RawBox(10, 20, 80, 1.0, "frontal", False), landmarks, 200)
     np.testing.assert_allclose(fitted_box(10, 20, 80, 80, BoxFit(x, y, width, height)), [20, 30, 60, 90])
@@ -254,7 +254,7 @@ def test_what_counts_as_found():
 
 
 def test_measuring_prints_the_facts(tmp_path, capsys):
-    """Astronauts with two landmarks for a box: the mean place is that of the cascade's box."""
+    """Astronauts with landmarks on the diagonal of the box: the mean fit is that of the cascade's box."""
     folder = tmp_path / "afw"
     folder.mkdir()
     image = data.astronaut()[:, :, ::-1]
@@ -262,13 +262,13 @@ def test_measuring_prints_the_facts(tmp_path, capsys):
     rows = "\n".join(f"{x} {y}" for x, y in points)
     for number in range(3):
         cv2.imwrite(str(folder / f"{number}_1.jpg"), np.roll(image, 7 * number, axis=1))
-        moved = "\n".join(f"{x + 7 * number} {y}" for x, y in points)
-        (folder / f"{number}_1.pts").write_text(f"version: 1\nn_points: 68\n{{\n{moved}\n}}\n")
+        rolled = "\n".join(f"{x + 7 * number} {y}" for x, y in points)
+        (folder / f"{number}_1.pts").write_text(f"version: 1\nn_points: 68\n{{\n{rolled}\n}}\n")
     (folder / "noise_1.pts").write_text(f"version: 1\nn_points: 68\n{{\n{rows}\n}}\n")
     cv2.imwrite(str(folder / "noise_1.jpg"), np.random.default_rng(0).integers(0, 256, (300, 300, 3), np.uint8))
     assert detector_benchmark.main(["--dataset", "300W", "--raw", str(tmp_path)]) == 0
-    told = capsys.readouterr().out
-    assert "frontal: 3 of 4 faces found" in told and "width 0.9" in told
+    printed = capsys.readouterr().out
+    assert "frontal: 3 of 4 faces found" in printed and "width 0.9" in printed
     assert detector_benchmark.main(["--dataset", "300W", "--raw", str(tmp_path), "--split", "test"]) == 1
     assert "no test faces" in capsys.readouterr().err
 
