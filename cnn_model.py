@@ -49,36 +49,15 @@ class Network:
 NETWORKS = {
     network.arch: network
     for network in (
-        Network(
-            ModelArch.MNV2, "MobileNetV2", dropout=0.1, short_name="mnv2", skip_layers=("block_5_add", "block_12_add")
-        ),
-        Network(
-            ModelArch.EFNB0,
-            "EfficientNetB0",
-            dropout=0.5,
-            short_name="EF_0",
-            skip_layers=("block3b_add", "block5c_add"),
-        ),
-        Network(
-            ModelArch.EFNB3,
-            "EfficientNetB3",
-            dropout=0.5,
-            short_name="EF_3",
-            skip_layers=("block3c_add", "block5e_add"),
-        ),
-        Network(
-            ModelArch.RN50,
-            "ResNet50",
-            dropout=0.1,
-            short_name="rn50",
-            skip_layers=("conv3_block4_out", "conv4_block6_out"),
-        ),
-        Network(
-            ModelArch.DN121, "DenseNet121", dropout=0.1, short_name="dn121", skip_layers=("pool3_relu", "pool4_relu")
-        ),
-        Network(ModelArch.VGG19, None, dropout=0.1, short_name="vgg19", skip_layers=("pool3", "pool4")),
-        Network(ModelArch.VGG19S, None, dropout=0.1, short_name="vgg19s", skip_layers=("pool3", "pool4"), width=0.25),
-        Network(ModelArch.ACE, None, dropout=0.0, short_name="ace", skip_layers=(), input_size=256),
+        # application, dropout, short name, skip layers
+        Network(ModelArch.MNV2, "MobileNetV2", 0.1, "mnv2", ("block_5_add", "block_12_add")),
+        Network(ModelArch.EFNB0, "EfficientNetB0", 0.5, "EF_0", ("block3b_add", "block5c_add")),
+        Network(ModelArch.EFNB3, "EfficientNetB3", 0.5, "EF_3", ("block3c_add", "block5e_add")),
+        Network(ModelArch.RN50, "ResNet50", 0.1, "rn50", ("conv3_block4_out", "conv4_block6_out")),
+        Network(ModelArch.DN121, "DenseNet121", 0.1, "dn121", ("pool3_relu", "pool4_relu")),
+        Network(ModelArch.VGG19, None, 0.1, "vgg19", ("pool3", "pool4")),
+        Network(ModelArch.VGG19S, None, 0.1, "vgg19s", ("pool3", "pool4"), width=0.25),
+        Network(ModelArch.ACE, None, 0.0, "ace", (), input_size=256),
     )
 }
 

@@ -20,7 +20,7 @@ import numpy as np
 
 from config import FAILURE_THRESHOLDS
 from face_datasets.catalogue import EVALUATED_SPLITS, TITLES, Dataset, get_dataset
-from face_datasets.landmark_files import boxes_of, read_entries
+from face_datasets.landmark_files import read_entries, stack_boxes
 from face_datasets.layouts import Layout
 from face_datasets.normalisers import normaliser_distance
 from utils.files import write_json
@@ -281,7 +281,7 @@ def evaluate_files(
         official,
         normaliser,
         names=list(truth),
-        boxes=boxes_of(truth.values()),
+        boxes=stack_boxes(truth.values()),
     )
     return metrics, official, [name for name in predictions if name not in truth]
 

@@ -1,4 +1,4 @@
-"""The anchors and contours of prepared faces: drawn through landmarks, exact where the faces are rendered."""
+"""Outlines of the faces of a data set: known at landmarks, or exactly where the faces are rendered."""
 
 import os
 from collections.abc import Sequence
@@ -18,34 +18,38 @@ from utils.files import atomic_write, folder_lock
 
 
 def get_outlines(faces: FaceDataset, data_dir: str | os.PathLike, sparse: bool = False) -> np.ndarray:
-    """All that is known of the anchors and contours of prepared faces.
+    """Return the outlines of prepared faces.
 
     Args:
-        sparse: only the 36 landmarks of SPARSE_LANDMARKS are taken as known; for faces with 68 landmarks.
+        faces: a prepared split.
+        data_dir: the data root, which holds the outlines of rendered faces.
+        sparse: use the 36 landmarks of SPARSE_LANDMARKS only, of faces with 68 landmarks; default: all.
 
     Returns:
-        (faces, OUTLINE, 2) in pixels of the image as the set ships it: of rendered faces exactly, of others at their
-        landmarks.
+        (faces, OUTLINE, 2) in pixels of the image as the data set ships it; exact for rendered faces, known at
+        landmarks only for others
 
     Raises:
-        ValueError: the data set's landmarks draw no contours.
+        ValueError: the data set's landmarks define no contours.
     """
     if faces.dataset.rendered:
         size = read_index(data_dir, faces.dataset)["options"]["size"]
-        return _rendered(faces, Path(data_dir)) * size - 0.5
+        return _rendered_outlines(faces, Path(data_dir)) * size - 0.5
     contour_map = get_contour_map(faces.dataset.layout)
     return from_landmarks(faces.landmarks, contour_map.sparse(SPARSE_LANDMARKS) if sparse else contour_map)
 
 
-def _rendered(faces: FaceDataset, data_dir: Path) -> np.ndarray:
-    """Outlines of rendered faces in sides of their pictures, from their seeds; kept beside the index, since they take
-    12 ms a face."""
+def _rendered_outlines(faces: FaceDataset, data_dir: Path) -> np.ndarray:
+    """Return exact outlines of rendered faces as fractions of the image size.
+
+    They are drawn from the faces' seeds, which takes 12 ms a face, and stored beside the index.
+    """
     seeds = [get_seed(name) for name in faces.names]
     key = f"{renderer_digest()} {CONTOUR_POINTS}"
     path = data_dir / faces.dataset.name / "outlines" / f"{faces.split}.npz"
     stored = _read(path, key)
     if not stored.keys() >= set(seeds):
-        with folder_lock(path.parent):  # every worker and every seed of a training comes by
+        with folder_lock(path.parent):  # parallel trainings need the same outlines
             stored = _read(path, key)
             missing = [seed for seed in seeds if seed not in stored]
             if missing:
@@ -55,24 +59,23 @@ def _rendered(faces: FaceDataset, data_dir: Path) -> np.ndarray:
 
 
 def get_seed(name: str) -> int:
-    """The seed of a rendered face, from its name in the data set."""
+    """Return the seed of a rendered face, from its name in the data set."""
     part, number = name.split("/")
     return SYNTHETIC_SEEDS[part] + int(number)
 
 
 def _read(path: Path, key: str) -> dict[int, np.ndarray]:
-    """Stored outlines by seed; none where the file is of another renderer, or broken."""
+    """Return stored outlines by seed; none if the file is missing, broken or of another renderer."""
     try:
         with np.load(path, allow_pickle=False) as file:
             if str(file["key"]) == key:
                 return dict(zip(file["seeds"].tolist(), file["outlines"], strict=True))
-    except Exception:  # a file cut short can make zipfile and NumPy raise anything; it is written anew
+    except Exception:  # zipfile and NumPy raise many errors on a truncated file; it is written again
         pass
     return {}
 
 
 def _write(path: Path, key: str, stored: dict[int, np.ndarray]) -> None:
-    """Stores outlines by seed, for `_read`."""
     with atomic_write(path) as temporary, open(temporary, "wb") as file:
         np.savez(file, key=key, seeds=np.array(list(stored)), outlines=np.stack(list(stored.values())))
 
@@ -83,7 +86,7 @@ def _draw_all(seeds: Sequence[int]) -> list[np.ndarray]:
 
 
 def rendered_outline(seed: int) -> np.ndarray:
-    """The exact outline (OUTLINE, 2) of a rendered face, in sides of its picture."""
+    """Return the exact outline (OUTLINE, 2) of a rendered face, as fractions of the image size."""
     from synthetic_faces.face import get_outline
 
     anchors, contours = get_outline(seed)

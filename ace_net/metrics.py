@@ -10,11 +10,13 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from ace_net.config import CONTOUR_AUC, CONTOUR_PARTS, FINE_THRESHOLD, UNCOUNTED_ANCHORS
 from ace_net.outline_files import Outline, read_outlines
+from ace_net.outlines import finite, get_anchors, get_contours
 from config import ANCHORS, CONTOURS
 from face_datasets.catalogue import EVALUATED_SPLITS, TITLES, Dataset, get_dataset
 from metrics import (
@@ -30,66 +32,97 @@ from utils.files import write_json
 
 OUTLINE_NORMALISER = "inter-ocular"  # of NME^AC, by the outer corners of the eyes
 SAME_POINT = 1e-3  # of the inter-ocular distance, along x and y: a contour's point that is so near an anchor is it
+NAMES = (*ANCHORS, *CONTOURS)
+
+
+class PointErrors(NamedTuple):
+    """The errors of the annotated points of several faces, one row a point, in the order of the faces.
+
+    Args:
+        face: (n,), index of the face.
+        contour: (n,), index in NAMES of the anchor or contour that the point belongs to.
+        error: (n,), in percent of the inter-ocular distance.
+        found: (n,), bool, whether that anchor or contour was predicted.
+    """
+
+    face: np.ndarray
+    contour: np.ndarray
+    error: np.ndarray
+    found: np.ndarray
+
+    @property
+    def counted(self) -> np.ndarray:
+        """Which points count (n,), bool: all but the irises."""
+        return ~self.belongs_to(UNCOUNTED_ANCHORS)
+
+    def belongs_to(self, prefixes: tuple[str, ...]) -> np.ndarray:
+        """Return which points belong to an anchor or contour whose name has one of the prefixes (n,), bool."""
+        return np.array([name.startswith(prefixes) for name in NAMES])[self.contour]
+
+    def face_means(self, mask: np.ndarray) -> np.ndarray:
+        """Return the mean error of every face over the points of a mask (n,); NaN where a face has none."""
+        ends = np.cumsum(self.face_counts(mask))[:-1]
+        return np.array([part.mean() if len(part) else np.nan for part in np.split(self.error[mask], ends)])
+
+    def face_counts(self, mask: np.ndarray) -> np.ndarray:
+        """Return the number of points of every face in a mask (n,)."""
+        return np.bincount(self.face[mask], minlength=self.face[-1] + 1)
 
 
 def split_outlines(points: np.ndarray) -> list[Outline]:
-    """Arrays (n, OUTLINE, 2) of ace_net/outlines.py as outlines."""
-    first = len(ANCHORS)
-    lines = points[:, first:].reshape(len(points), len(CONTOURS), -1, 2)
-    known = np.isfinite(lines).all(axis=-1)  # (n, contours, vertices)
-    return [
-        Outline(face[:first], tuple(line[here] for line, here in zip(of_face, those, strict=True)))
-        for face, of_face, those in zip(points, lines, known, strict=True)
-    ]
+    """Return arrays (n, OUTLINE, 2) of ace_net/outlines.py as outlines."""
+    anchors, contours = get_anchors(points), get_contours(points)
+    return [Outline(one, tuple(finite(line) for line in lines)) for one, lines in zip(anchors, contours, strict=True)]
 
 
 def distance_to_line(points: np.ndarray, line: np.ndarray) -> np.ndarray:
-    """Distance (n,) of points (n, 2) from the nearest place of a line (m, 2), its pieces included; m is 1 or more."""
-    begin, along = line[:-1], np.diff(line, axis=0)
+    """Return the distance (n,) of points (n, 2) from a line (m, 2), its segments included; m is 1 or more."""
+    start, along = line[:-1], np.diff(line, axis=0)
     if not len(along):
         return np.linalg.norm(points - line[0], axis=-1)
-    offset = points[:, None] - begin  # (n, m - 1, 2)
-    share = (offset * along).sum(axis=-1) / np.maximum((along**2).sum(axis=-1), 1e-12)
-    return np.linalg.norm(offset - np.clip(share, 0, 1)[..., None] * along, axis=-1).min(axis=1)
+    offset = points[:, None] - start  # (n, m - 1, 2)
+    fraction = (offset * along).sum(axis=-1) / np.maximum((along**2).sum(axis=-1), 1e-12)
+    return np.linalg.norm(offset - np.clip(fraction, 0, 1)[..., None] * along, axis=-1).min(axis=1)
 
 
-def outline_errors(predicted: Outline, truth: Outline) -> dict[str, np.ndarray]:
-    """Eq. 13: anchor or contour -> the errors of its annotated points, in percent of the distance between the outer
-    corners of the eyes.
+def point_errors(predicted: Sequence[Outline], truth: Sequence[Outline]) -> PointErrors:
+    """Return Eq. 13: the distance of every annotated point to its predicted anchor or contour.
 
     Every annotated point counts once: one that is an anchor does not count for its contours too. A point whose anchor
     or contour was not predicted has an error of 100 %.
 
     Raises:
-        ValueError: the truth has no outer corner of an eye, or both lie on each other.
+        ValueError: a truth without the outer corner of an eye, or with both in one point.
     """
+    faces = [_face_errors(*pair) for pair in zip(predicted, truth, strict=True)]
+    columns = (np.concatenate(column) for column in zip(*faces, strict=True))
+    return PointErrors(np.repeat(np.arange(len(faces)), [len(error) for _, error, _ in faces]), *columns)
+
+
+def _face_errors(predicted: Outline, truth: Outline) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the columns `contour`, `error` and `found` of one face, see PointErrors."""
     corners = [truth.anchors[ANCHORS.index(f"{side} eye outer corner")] for side in ("left", "right")]
     distance = float(np.linalg.norm(corners[0] - corners[1]))
     if not distance > 0:
         raise ValueError(f"NME^AC needs both outer corners of the eyes. Received {[c.tolist() for c in corners]}")
-    errors = {}
-    for name, true, found in zip(ANCHORS, truth.anchors, predicted.anchors, strict=True):
-        if np.isfinite(true).all():
-            errors[name] = np.array([np.linalg.norm(true - found) if np.isfinite(found).all() else distance])
-    known = truth.anchors[np.isfinite(truth.anchors).all(axis=-1)]
-    for name, points, line in zip(CONTOURS, truth.contours, predicted.contours, strict=True):
-        points = points[(np.abs(points[:, None] - known) > SAME_POINT * distance).any(axis=-1).all(axis=-1)]
-        if len(points):
-            errors[name] = distance_to_line(points, line) if len(line) else np.full(len(points), distance)
-    return {name: 100 * values / distance for name, values in errors.items()}
+    errors, found = [], []  # of NAMES; errors in pixels
+    for true, place in zip(truth.anchors, predicted.anchors, strict=True):
+        found.append(bool(np.isfinite(place).all()))
+        error = np.linalg.norm(true - place) if found[-1] else distance
+        errors.append(np.full(int(np.isfinite(true).all()), error))
+    anchors = finite(truth.anchors)
+    for points, line in zip(truth.contours, predicted.contours, strict=True):
+        found.append(len(line) > 0)
+        points = points[(np.abs(points[:, None] - anchors) > SAME_POINT * distance).any(axis=-1).all(axis=-1)]
+        errors.append(distance_to_line(points, line) if found[-1] else np.full(len(points), distance))
+    counts = [len(error) for error in errors]
+    return np.repeat(np.arange(len(NAMES)), counts), 100 * np.concatenate(errors) / distance, np.repeat(found, counts)
 
 
 def outline_nme(predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """NME^AC (Eq. 14) of every face, (n,) in percent, of arrays (n, OUTLINE, 2) in image pixels; without irises."""
-    pairs = zip(split_outlines(predicted), split_outlines(truth), strict=True)
-    return np.array([_mean_of(outline_errors(*pair)) for pair in pairs])
-
-
-def _mean_of(errors: dict[str, np.ndarray], starts: tuple[str, ...] = ("",)) -> float:
-    """The mean of the errors of those anchors and contours whose name begins so, irises left out; NaN where there is
-    none."""
-    chosen = [values for name, values in errors.items() if name.startswith(starts) and name not in UNCOUNTED_ANCHORS]
-    return float(np.concatenate(chosen).mean()) if chosen else float("nan")
+    """Return NME^AC (Eq. 14) of every face, (n,) in percent, of arrays (n, OUTLINE, 2) in image pixels; no irises."""
+    errors = point_errors(split_outlines(predicted), split_outlines(truth))
+    return errors.face_means(errors.counted)
 
 
 def evaluate_outlines(
@@ -99,75 +132,59 @@ def evaluate_outlines(
     subsets: Sequence[Sequence[str]],
     official: dict[str, int] | None = None,
 ) -> tuple[dict, np.ndarray]:
-    """Everything there is to say about predicted anchors and contours, as the content of metrics.json.
+    """Return the evaluation of predicted anchors and contours, as the content of metrics.json, and the faces' NME^AC.
 
     Args:
-        dataset: theirs. subsets, official: as `evaluate` takes them.
+        predicted, truth: the faces in the same order.
+        dataset: of the faces.
+        subsets, official: as `metrics.evaluate` takes them.
 
     Returns:
-        "dataset", "metric", "normaliser" and "subsets": subset -> "n", "n_official", "nme", "median", "auc@6",
-        "share@1.25" (the share of faces at or below), "missing", the share of annotated points whose anchor or contour
-        was not predicted, and "nme_found", NME^AC without those points and without faces that have no others, or None.
-        "parts" and "contours": NME^AC over all faces of each part, and of each anchor and contour, the mean of the
-        faces' own means; only what is annotated. "irises": mean error of both, which count in no other figure, or None.
-        And the NME^AC (n,) of the faces.
+        "dataset", "metric", "normaliser"
+        "subsets": subset -> "n", "n_official", "nme", "median", "auc@6", "share@1.25" (fraction of faces at or below),
+            "missing", the fraction of annotated points whose anchor or contour was not predicted, and "nme_found",
+            NME^AC without these points and without faces that have no others, or None
+        "parts", "contours": NME^AC over all faces of each part, and of each anchor and contour, the mean of the faces'
+            own means; only what is annotated
+        "irises": mean error of both, which count in no other figure, or None
+
+        and NME^AC of the faces (n,)
 
     Raises:
-        ValueError: see outline_errors.
+        ValueError: see `point_errors`.
     """
-    official = official or {}
-    errors = [outline_errors(*pair) for pair in zip(predicted, truth, strict=True)]
-    nmes = np.array([_mean_of(face) for face in errors])
-    found = [_found(*pair) for pair in zip(predicted, errors, strict=True)]
-    of_found = np.array([_mean_of(face) for face in found])
-    missing = np.array([1 - _counted(some) / _counted(face) for some, face in zip(found, errors, strict=True)])
+    errors = point_errors(predicted, truth)
+    counted = errors.counted
+    nmes, nmes_found = errors.face_means(counted), errors.face_means(counted & errors.found)
+    missing = 1 - errors.face_counts(counted & errors.found) / errors.face_counts(counted)
     rows = {}
     for subset, mask in subset_masks(dataset, subsets).items():
-        chosen = nmes[mask]
         rows[subset] = {
-            "n": len(chosen),
-            "n_official": official.get(subset),
-            "nme": float(chosen.mean()),
-            "median": float(np.median(chosen)),
-            f"auc@{CONTOUR_AUC:g}": auc(chosen, CONTOUR_AUC),
-            f"share@{FINE_THRESHOLD:g}": float(np.mean(chosen <= FINE_THRESHOLD)),
+            "n": int(mask.sum()),
+            "n_official": (official or {}).get(subset),
+            "nme": float(nmes[mask].mean()),
+            "median": float(np.median(nmes[mask])),
+            f"auc@{CONTOUR_AUC:g}": auc(nmes[mask], CONTOUR_AUC),
+            f"share@{FINE_THRESHOLD:g}": float(np.mean(nmes[mask] <= FINE_THRESHOLD)),
             "missing": float(missing[mask].mean()),
-            "nme_found": _mean_of_known(of_found[mask]),
+            "nme_found": _mean(nmes_found[mask]),
         }
-    named = {name: (name,) for name in (*ANCHORS, *CONTOURS)}
-    both = {"parts": CONTOUR_PARTS, "contours": named}
-    irises = [values[0] for face in errors for name, values in face.items() if name in UNCOUNTED_ANCHORS]
-    means = {}
-    for kind, groups in both.items():
-        of_group = {
-            group: _mean_of_known([_mean_of(face, starts) for face in errors]) for group, starts in groups.items()
-        }
-        means[kind] = {group: mean for group, mean in of_group.items() if mean is not None}
-    metrics = {"dataset": dataset.title, "metric": "NME^AC", "normaliser": OUTLINE_NORMALISER, "subsets": rows, **means}
-    metrics["irises"] = float(np.mean(irises)) if irises else None
+    metrics = {"dataset": dataset.title, "metric": "NME^AC", "normaliser": OUTLINE_NORMALISER, "subsets": rows}
+    for kind, groups in (("parts", CONTOUR_PARTS), ("contours", {name: (name,) for name in NAMES})):
+        means = {name: _mean(errors.face_means(counted & errors.belongs_to(group))) for name, group in groups.items()}
+        metrics[kind] = {name: mean for name, mean in means.items() if mean is not None}
+    metrics["irises"] = _mean(errors.error[~counted])
     return metrics, nmes
 
 
-def _found(predicted: Outline, errors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Those of a face's errors whose anchor or contour was predicted."""
-    there = dict(zip(ANCHORS, np.isfinite(predicted.anchors).all(axis=-1), strict=True))
-    there |= {name: len(line) > 0 for name, line in zip(CONTOURS, predicted.contours, strict=True)}
-    return {name: values for name, values in errors.items() if there[name]}
-
-
-def _counted(errors: dict[str, np.ndarray]) -> int:
-    """How many points count."""
-    return sum(len(values) for name, values in errors.items() if name not in UNCOUNTED_ANCHORS)
-
-
-def _mean_of_known(values: Sequence[float]) -> float | None:
-    """The mean of those that are not NaN; None where all are."""
-    known = np.asarray(values)[~np.isnan(values)]
+def _mean(values: np.ndarray) -> float | None:
+    """Return the mean of the values that are not NaN, or None where all are."""
+    known = values[~np.isnan(values)]
     return float(known.mean()) if len(known) else None
 
 
 def outline_table(metrics: dict) -> str:
-    """What evaluate_outlines says, as text."""
+    """Return the evaluation of `evaluate_outlines` as text."""
     rows = [["subset", "", "n", "official", "NME^AC %", "median %", f"AUC@{CONTOUR_AUC:g}", f"<= {FINE_THRESHOLD:g} %"]]
     rows[0] += ["missing", "of those found %"]
     for subset, row in metrics["subsets"].items():
@@ -189,10 +206,16 @@ def outline_table(metrics: dict) -> str:
 def evaluate_outline_files(
     predictions_path: str | Path, truth_path: str | Path, dataset: Dataset, split: str | None = None
 ) -> dict:
-    """Scores a file of predicted anchors and contours against a truth file; `split` as `evaluate_files` takes it.
+    """Evaluate a file of predicted anchors and contours against a truth file; see `evaluate_outlines`.
+
+    Args:
+        predictions_path, truth_path: JSON files, see the module's docstring.
+        dataset: of the faces.
+        split: whose official counts are reported; None for that which the subsets of the truth belong to.
 
     Raises:
-        ValueError: a file that read_outlines refuses, or a face of the truth without a prediction.
+        ValueError: a file that `read_outlines` refuses, or a face of the truth without a prediction.
+        OSError: a file cannot be read.
     """
     truth, predictions = read_outlines(truth_path), read_outlines(predictions_path)
     lacking = [name for name in truth if name not in predictions]
@@ -207,13 +230,17 @@ def evaluate_outline_files(
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; returns the exit status."""
-    parser = argparse.ArgumentParser(description="Score any program's anchors and contours by NME^AC.")
-    parser.add_argument("predictions", help="JSON list of images with anchors and contours")
+    """Run the command line; return the exit status."""
+    parser = argparse.ArgumentParser(description="Evaluate any program's anchors and contours by NME^AC.")
+    parser.add_argument("predictions", help="JSON list of images with their anchors and contours")
     parser.add_argument("truth", help='the same form; an entry may add "subsets": [NAME, ...]')
-    parser.add_argument("--dataset", required=True, help=f"data set of the faces, one of {TITLES}")
-    parser.add_argument("--split", choices=EVALUATED_SPLITS, help="split whose official counts are printed")
-    parser.add_argument("--out", help="file for the numbers, as JSON")
+    parser.add_argument("--dataset", required=True, help=f"data set of the faces: one of {TITLES}")
+    parser.add_argument(
+        "--split",
+        choices=EVALUATED_SPLITS,
+        help="split whose official counts are printed; default: that of the truth's subsets",
+    )
+    parser.add_argument("--out", help="JSON file for the numbers; default: none")
     options = parser.parse_args(arguments)
 
     def score() -> None:

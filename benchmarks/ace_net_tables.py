@@ -1,8 +1,8 @@
-"""The rows of ACE-Net's Tables 1 and 2 side by side, from what test.py wrote of each on the same faces.
+"""Rows of ACE-Net's Tables 1 and 2 from evaluations of test.py on the same faces.
 
     python -m benchmarks.ace_net_tables results/synthetic/gt68_line results/synthetic/line results/synthetic/ace
 
-It prints Markdown, a row for each folder.
+prints Markdown, a row for each folder.
 """
 
 import argparse
@@ -13,22 +13,24 @@ from pathlib import Path
 
 from benchmarks.tables import markdown
 from config import METRICS_FILE
+from utils import cli
 
 
-def rows_of(folders: Sequence[Path]) -> list[dict]:
-    """A row for each folder, named as it is: NME^AC in percent overall, of the parts and of the points found, and the
-    shares.
+def make_rows(folders: Sequence[Path]) -> list[dict]:
+    """Return a row for each folder: NME^AC in percent overall, of the parts and of the found points, and fractions.
+
+    Args:
+        folders: output folders of test.py; their names are the names of the rows.
 
     Raises:
         FileNotFoundError: a folder without an evaluation.
-        ValueError: an evaluation of landmarks, a broken one, one of an older version, or evaluations of different data
-            sets or numbers of faces.
+        ValueError: an evaluation of landmarks, a broken one, or evaluations of different data sets or numbers of faces.
     """
     rows, faces = [], {}
     for folder in folders:
         file = folder / METRICS_FILE
         if not file.is_file():
-            raise FileNotFoundError(f"{folder} holds no evaluation. Received no {METRICS_FILE}; test.py --out makes it")
+            raise FileNotFoundError(f"{folder} has no {METRICS_FILE}; test.py --out writes it")
         try:
             metrics = json.loads(file.read_text(encoding="utf-8"))
             metric = metrics.get("metric", "NME")
@@ -43,25 +45,19 @@ def rows_of(folders: Sequence[Path]) -> list[dict]:
             rows.append(row | {"of those found %": None if found is None else f"{found:.2f}"})
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(
-                f"{file} is no evaluation of contours, or one of an older version. Received {error!r}; test.py writes "
-                "them"
+                f"{file} is not an evaluation of contours. Received {error!r}; test.py writes them"
             ) from error
     if len(faces) > 1:
-        raise ValueError(f"evaluations of the same faces can be compared. Received {[*faces]}")
+        raise ValueError(f"only evaluations of the same faces can be compared. Received {[*faces]}")
     return rows
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; returns the exit status."""
-    parser = argparse.ArgumentParser(description="Tables 1 and 2 of ACE-Net from evaluations.")
-    parser.add_argument("results", nargs="+", type=Path, help="folders that test.py wrote")
+    """Run the command line and return the exit status."""
+    parser = argparse.ArgumentParser(description="Print Tables 1 and 2 of ACE-Net from evaluations.")
+    parser.add_argument("results", nargs="+", type=Path, help="output folders of test.py")
     options = parser.parse_args(arguments)
-    try:
-        print(markdown(rows_of(options.results)), end="")
-    except (ValueError, OSError) as error:
-        print(f"benchmarks.ace_net_tables: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return cli.run(lambda: print(markdown(make_rows(options.results)), end=""), "ace_net_tables")
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from benchmarks.config import BOOTSTRAP_DRAWS, BOOTSTRAP_INTERVAL, MIN_BOOTSTRAP
 from benchmarks.tables import csv_text, markdown
 from config import BEST_FILE, LOG_FILE, METRICS_FILE, PREDICTIONS_FILE, SETTINGS_FILE
 from face_datasets.catalogue import Dataset
-from face_datasets.landmark_files import boxes_of, read_entries
+from face_datasets.landmark_files import read_entries, stack_boxes
 from face_datasets.normalisers import normaliser_distance
 from training.recipes import Recipe
 from training.run_record import read_record
@@ -80,7 +80,7 @@ class Truth:
         entries = read_entries(path, layout.points)
         self.names = list(entries)
         self.landmarks = np.stack([entry.landmarks for entry in entries.values()])
-        boxes = boxes_of(entries.values())
+        boxes = stack_boxes(entries.values())
         self.distance = normaliser_distance(self.landmarks, layout, normaliser, self.names, boxes)
         self.masks = metrics.subset_masks(dataset, [entry.subsets or () for entry in entries.values()])
 

@@ -1,10 +1,10 @@
-"""How the cascades' boxes lie to the landmarks' boxes, how many faces they find, and what their boxes cost.
+"""Position of the cascades' boxes relative to landmarks' boxes, number of detected faces, and NME of detector boxes.
 
     python -m benchmarks.detector --dataset 300W --raw DIR
     python -m benchmarks.detector --dataset 300W --raw DIR --split test --weights runs/acr/best.keras
 
-The first, on training faces, prints the facts of photos.config.CASCADES. The second prints the NME from detector boxes
-beside that from the landmarks' boxes.
+The first, on training faces, prints the numbers of inference.config.CASCADES. The second prints the NME from detector
+boxes and from the landmarks' boxes.
 """
 
 import argparse
@@ -20,15 +20,17 @@ from face_datasets.readers import Annotation, SkippedFace, find_parts, read_face
 from image_utility import landmark_box, overlap
 from inference.config import CASCADES, DETECTION, REFINEMENT_PASSES
 from inference.face_detector import CascadeDetector, Detection, RawBox
-from inference.predictor import Predictor
 from metrics import failure_rate, nme
+from utils import cli
 
-MATCH = 0.4  # a box whose middle lies within this share of the longer side from the landmarks' box's shows the face
-SIZES = (0.5, 2.0)  # and whose side is in this range of it
+# A box detects a face if their centres are closer than MATCH of the longer side of the landmarks' box, and the ratio of
+# the sides is in SIZES.
+MATCH = 0.4
+SIZES = (0.5, 2.0)
 
 
-def faces_of(dataset: Dataset, raw_dir: str, split: str) -> list[Annotation]:
-    """The annotated faces of one split (train, test or private), pictures not opened yet.
+def load_annotations(dataset: Dataset, raw_dir: str, split: str) -> list[Annotation]:
+    """Return the annotated faces of one split (train, test or private), without opening the pictures.
 
     Raises:
         FileNotFoundError, ValueError: the folder is not the data set, or holds none of that split.
@@ -41,8 +43,8 @@ def faces_of(dataset: Dataset, raw_dir: str, split: str) -> list[Annotation]:
     return faces
 
 
-def place_in(raw: RawBox, landmarks: np.ndarray, image_width: int) -> np.ndarray:
-    """The landmarks' box in units of a cascade's box: x, y of its middle from the box's middle, width, height."""
+def relative_box(raw: RawBox, landmarks: np.ndarray, image_width: int) -> np.ndarray:
+    """Return the landmarks' box relative to a cascade's box, in its sides: x and y of the centre, width, height."""
     left, top, right, bottom = landmark_box(landmarks)
     if raw.mirrored:
         left, right = image_width - 1 - right, image_width - 1 - left
@@ -50,57 +52,59 @@ def place_in(raw: RawBox, landmarks: np.ndarray, image_width: int) -> np.ndarray
     return np.array([*middle, right - left, bottom - top]) / raw.side
 
 
-def shows(place: np.ndarray) -> bool:
-    """Whether a box with the landmarks at this place (4,) is a detection of their face."""
-    longer = place[2:].max()
-    return bool(np.hypot(*place[:2]) < MATCH * longer and SIZES[0] < 1 / longer < SIZES[1])
+def matches(box: np.ndarray) -> bool:
+    """Return whether a box detects a face whose relative box (4,) this is."""
+    longer = box[2:].max()
+    return bool(np.hypot(*box[:2]) < MATCH * longer and SIZES[0] < 1 / longer < SIZES[1])
 
 
 def measure(dataset: Dataset, faces: Sequence[Annotation]) -> None:
-    """Prints, for each cascade, the share of faces found, the mean place with its spread, and the score's curve."""
+    """Print detected faces, mean relative box with its standard deviation, and score curve of each cascade."""
     from sklearn.linear_model import LogisticRegression
 
     detector = CascadeDetector()
-    places = {name: [] for name in CASCADES}
+    boxes = {name: [] for name in CASCADES}
     weights = {name: ([], []) for name in CASCADES}  # of other boxes, of boxes of the annotated face
     found = {name: 0 for name in CASCADES}
     for annotated in tqdm(faces, unit="face", disable=None):
         image, annotated = read_face(annotated)
         hits = set()
         for raw in detector.raw(image):
-            place = place_in(raw, annotated.landmarks, image.shape[1])
-            hit = shows(place)
+            box = relative_box(raw, annotated.landmarks, image.shape[1])
+            hit = matches(box)
             weights[raw.cascade][hit].append(raw.weight)
             if hit:
-                places[raw.cascade].append(place)
+                boxes[raw.cascade].append(box)
                 hits.add(raw.cascade)
         for name in hits:
             found[name] += 1
     for name in CASCADES:
-        measured = np.array(places[name])  # (boxes, 4)
+        measured = np.array(boxes[name])  # (boxes, 4)
         other, right = weights[name]
         print(f"{name}: {found[name]} of {len(faces)} faces found, {len(other)} other boxes")
-        if not places[name]:
+        if not boxes[name]:
             continue
         for title, row in (("mean", measured.mean(axis=0)), ("standard deviation", measured.std(axis=0))):
             print("  {:<19} x {:+.3f}, y {:+.3f}, width {:.3f}, height {:.3f}".format(title, *row))
         if not other:
-            print("  score: cannot be told from boxes that are all right")
+            print("  score: unknown, because all boxes are right")
             continue
         curve = LogisticRegression(C=1e6).fit(np.array(other + right)[:, None], [0] * len(other) + [1] * len(right))
         print(f"  score: slope {curve.coef_[0, 0]:.3f}, offset {curve.intercept_[0]:.2f}")
 
 
-def found_face(found: list[Detection], landmarks: np.ndarray) -> Detection | None:
-    """The detection of an annotated face: the one that overlaps the landmarks' box most, and by enough."""
+def find_match(found: list[Detection], landmarks: np.ndarray) -> Detection | None:
+    """Return the detection of an annotated face: the one that overlaps the landmarks' box most, None if too little."""
     if not found:
         return None
-    shares = overlap(landmark_box(landmarks), np.stack([face.box for face in found]))
-    return found[int(shares.argmax())] if shares.max() > DETECTION.overlap else None
+    overlaps = overlap(landmark_box(landmarks), np.stack([face.box for face in found]))
+    return found[int(overlaps.argmax())] if overlaps.max() > DETECTION.overlap else None
 
 
 def compare(dataset: Dataset, faces: Sequence[Annotation], weights: str) -> None:
-    """Prints the NME from detector boxes, after each pass, beside that from the landmarks' boxes."""
+    """Print the NME from detector boxes, after each pass, and from the landmarks' boxes."""
+    from inference.predictor import Predictor
+
     predictor = Predictor(weights)
     if predictor.layout != dataset.layout:
         raise ValueError(f"{weights} is not for {dataset.title}. Received {predictor.network.points} landmarks")
@@ -110,17 +114,17 @@ def compare(dataset: Dataset, faces: Sequence[Annotation], weights: str) -> None
     predicted = {
         title: [] for title in ("landmark boxes", *(f"detector, {n + 1} passes" for n in range(REFINEMENT_PASSES)))
     }
-    predicted |= {f"{title}, mean of copies": [] for title in list(predicted)}
+    predicted |= {f"{title}, mean of TTA views": [] for title in list(predicted)}
     for annotated in tqdm(faces, unit="face", disable=None):
         image, annotated = read_face(annotated)
         landmarks = annotated.landmarks
         found = predictor.detector.detect(image, predictor.layout.points)
         faces_found += len(found)
-        face = found_face(found, landmarks)
+        face = find_match(found, landmarks)
         truth.append(landmarks)
         hits.append(face is not None)
         exact = Detection(landmark_box(landmarks), 1.0, landmarks)
-        for way, end in ((plain, ""), (predictor, ", mean of copies")):
+        for way, end in ((plain, ""), (predictor, ", mean of TTA views")):
             jobs = {"landmark boxes": (exact, 1)}
             jobs |= {f"detector, {n + 1} passes": (face or exact, n + 1) for n in range(REFINEMENT_PASSES)}
             for title, (start, passes) in jobs.items():
@@ -136,26 +140,28 @@ def compare(dataset: Dataset, faces: Sequence[Annotation], weights: str) -> None
         print(f"{title:<32}{everyone}{errors[hits].mean():12.2f}{failure_rate(errors[hits], 10):14.4f}")
 
 
+def work(options: argparse.Namespace) -> None:
+    """Print the table of the command line."""
+    dataset = get_dataset(options.dataset)
+    faces = load_annotations(dataset, options.raw, options.split)
+    print(f"{len(faces)} {options.split} faces of {dataset.title}")
+    if options.weights:
+        compare(dataset, faces, options.weights)
+    else:
+        measure(dataset, faces)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; returns the exit status."""
-    parser = argparse.ArgumentParser(description="Measures the cascades on annotated faces.")
-    parser.add_argument("--dataset", required=True, help=f"one of {TITLES}")
+    """Run the command line and return the exit status."""
+    parser = argparse.ArgumentParser(description="Measure the face detector on annotated faces.")
+    parser.add_argument("--dataset", required=True, help=f"data set: one of {TITLES}")
     parser.add_argument("--raw", required=True, help="folder of the unpacked data set")
-    parser.add_argument("--split", default="train", choices=("train", "test", "private"), help="which faces")
-    parser.add_argument("--weights", help="also compare errors from detector boxes and from landmarks' boxes")
+    parser.add_argument(
+        "--split", default="train", choices=("train", "test", "private"), help="split; default: %(default)s"
+    )
+    parser.add_argument("--weights", help="file of weights, to compare NME from detector boxes and landmarks' boxes")
     options = parser.parse_args(arguments)
-    try:
-        dataset = get_dataset(options.dataset)
-        faces = faces_of(dataset, options.raw, options.split)
-        print(f"{len(faces)} {options.split} faces of {dataset.title}")
-        if options.weights:
-            compare(dataset, faces, options.weights)
-        else:
-            measure(dataset, faces)
-    except (ValueError, OSError, ImportError) as error:
-        print(f"benchmarks.detector: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return cli.run(lambda: work(options), "detector")
 
 
 if __name__ == "__main__":

@@ -1,17 +1,18 @@
-"""What the One-Euro filter does to a face in a video whose motion is known.
+"""Jitter and lag of the One-Euro filter on a face in a video of known motion.
 
     python -m benchmarks.jitter --weights runs/acr/best.keras --picture face.jpg
 
-One still face is moved through a clip by matrices of sub-pixel shifts, turns and sizes, and each frame gets noise. The
-landmarks of the still picture, moved by the same matrices, are what a perfect tracker would say, whatever the network
-thinks of that face. Jitter is the root mean square second difference of the error; lag is the shift in frames under
-which the path of the landmarks fits the known one best. Without --picture the face is a rendered one: for networks that
-know such faces.
+Matrices of sub-pixel shifts, rotations and scales move one still face through a clip, and each frame gets noise. The
+landmarks of the still picture, transformed by the same matrices, are the ground truth of a perfect tracker, even where
+the network's landmarks of that face are wrong. Jitter is the root mean square second difference of the error; lag is
+the shift in frames under which the path of the landmarks fits the known one best. Without --picture the face is a
+rendered one, for networks that were trained on such faces.
 """
 
 import argparse
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -20,29 +21,31 @@ from config import SEED
 from image_utility import compose, landmark_box, transform
 from inference.config import CAMERA_FRAME_RATE
 from inference.face_detector import Detection
-from inference.face_tracker import FaceTracker
-from inference.predictor import Predictor
 from synthetic_faces import render_face
+from utils import cli
 from utils.image_files import read_untrusted_image
 
+if TYPE_CHECKING:
+    from inference.predictor import Predictor
+
 SIZE = (480, 640)  # height, width of a frame
-RESTING = 0.3  # share of the clip
+RESTING = 0.3  # fraction of the clip
 FACE = 180.0  # longer side of the face in pixels
 LAGS = np.linspace(-1, 4, 101)  # frames that are tried
 
 
 def motion(frames: int) -> np.ndarray:
-    """Matrices (frames, 2, 3) from a face around the origin to the frame; for RESTING of the clip it hardly moves.
+    """Return matrices (frames, 2, 3) from a face around the origin to the frame; it rests for RESTING of the clip.
 
-    Then it begins to swing by an eighth of the frame's width to both sides, in the end in two seconds, nods, turns and
-    comes nearer.
+    Then it swings by an eighth of the frame's width to both sides, in the end within two seconds, nods, turns and
+    approaches.
     """
     seconds = np.arange(frames) / CAMERA_FRAME_RATE
     started = np.clip(seconds - RESTING * seconds[-1], 0, None)  # 0 while at rest
     swing = 2 * np.pi * started**2 / (started + 1) / 2.0  # the speed does not jump
     angle = np.radians(8 * np.sin(0.7 * swing))
     scale = 1 + 0.12 * np.sin(0.5 * swing)
-    drift = 0.37 * seconds  # pixels; so that rest too has sub-pixel places
+    drift = 0.37 * seconds  # pixels; so that rest has sub-pixel positions, too
     x = SIZE[1] / 2 + drift + SIZE[1] / 8 * np.sin(swing)
     y = SIZE[0] / 2 + SIZE[0] / 20 * np.sin(1.3 * swing)
     cosine, sine = scale * np.cos(angle), scale * np.sin(angle)
@@ -52,10 +55,14 @@ def motion(frames: int) -> np.ndarray:
 def make_clip(
     image: np.ndarray, landmarks: np.ndarray, frames: int, noise: float, seed: int = SEED
 ) -> tuple[list[np.ndarray], np.ndarray]:
-    """A clip of a still face in known motion.
+    """Return a clip of a still face in known motion.
 
     Args:
-        image: uint8 RGB. landmarks: (points, 2) of its face. noise: standard deviation in grey levels.
+        image: uint8, RGB, (height, width, 3).
+        landmarks: landmarks of its face in pixels, (points, 2).
+        frames: number of frames.
+        noise: standard deviation of the noise in grey levels.
+        seed: random seed of the noise; default: SEED.
 
     Returns:
         frames, uint8 RGB (height, width, 3), and the matrices (frames, 2, 3) from pixels of `image` to theirs.
@@ -75,18 +82,24 @@ def make_clip(
 
 
 def jitter(tracked: np.ndarray, truth: np.ndarray) -> float:
-    """Root mean square second difference of the error, in pixels; tracked, truth (frames, points, 2).
+    """Return the root mean square second difference of the error in pixels; 0 for a constant offset or lag.
 
-    An offset that stays, or a steady lag, is none.
+    Args:
+        tracked: (frames, points, 2).
+        truth: (frames, points, 2).
     """
     change = np.diff(tracked - truth, n=2, axis=0)
     return float(np.sqrt((change**2).sum(axis=-1).mean()))
 
 
 def lag(tracked: np.ndarray, truth: np.ndarray) -> float:
-    """Frames by which `tracked` (frames, points, 2) comes later than `truth`, to 0.05 frames.
+    """Return the frames by which tracked landmarks are later than the truth, to 0.05 frames.
 
-    The truth is shifted in time by linear interpolation; each landmark's constant offset does not count.
+    The truth is shifted in time by linear interpolation; constant offsets of single landmarks do not count.
+
+    Args:
+        tracked: (frames, points, 2).
+        truth: (frames, points, 2).
     """
     ends = int(np.ceil(np.abs(LAGS).max()))
     times = np.arange(len(truth))
@@ -94,30 +107,32 @@ def lag(tracked: np.ndarray, truth: np.ndarray) -> float:
     misfits = []
     for frames in LAGS:
         low = np.floor(inner - frames).astype(int)
-        share = (inner - frames - low)[:, None, None]
-        shifted = (1 - share) * truth[low] + share * truth[low + 1]
+        fraction = (inner - frames - low)[:, None, None]
+        shifted = (1 - fraction) * truth[low] + fraction * truth[low + 1]
         error = tracked[inner] - shifted
         misfits.append(((error - error.mean(axis=0)) ** 2).mean())
     return float(LAGS[int(np.argmin(misfits))])
 
 
-def track(predictor: Predictor, clip: Sequence[np.ndarray], smooth: bool) -> np.ndarray:
-    """Landmarks (frames, points, 2) of the one face of a clip.
+def track(predictor: "Predictor", clip: Sequence[np.ndarray], smooth: bool) -> np.ndarray:
+    """Return the landmarks (frames, points, 2) of the one face of a clip.
 
     Raises:
         ValueError: a frame without a face, or with several.
     """
+    from inference.face_tracker import FaceTracker
+
     tracker, tracked = FaceTracker(predictor, smooth), []
     for number, frame in enumerate(clip):
         faces = tracker.update(frame, number / CAMERA_FRAME_RATE)
         if len(faces) != 1:
-            raise ValueError(f"not one face in frame {number}. Received {len(faces)}; give another --picture")
+            raise ValueError(f"not one face in frame {number}. Received {len(faces)}; choose another --picture")
         tracked.append(faces[0].landmarks)
     return np.stack(tracked)
 
 
-def known_face(predictor: Predictor, picture: str | None) -> tuple[np.ndarray, np.ndarray]:
-    """A picture and its one face's landmarks (points, 2): the network's own in a file, the true ones where rendered.
+def known_face(predictor: "Predictor", picture: str | None) -> tuple[np.ndarray, np.ndarray]:
+    """Return a picture and the landmarks (points, 2) of its face: the network's own, or the true ones if rendered.
 
     Raises:
         OSError, ValueError: the file is no picture of one face.
@@ -133,42 +148,48 @@ def known_face(predictor: Predictor, picture: str | None) -> tuple[np.ndarray, n
 
 
 class KnownBox:
-    """A detector for the first frame of a clip, where the face is known; cascades may not know rendered ones."""
+    """A detector that returns the known box of a face; cascades may not detect rendered faces."""
 
     def __init__(self, landmarks: np.ndarray):
         self._face = Detection(landmark_box(landmarks), 1.0)
 
     def detect(self, image: np.ndarray, points: int, name: str = "") -> list[Detection]:
-        """See face_detector.Detector."""
+        """Return the face, see face_detector.Detector."""
         return [self._face]
 
 
+def measure(options: argparse.Namespace) -> None:
+    """Print the table of the command line."""
+    from inference.predictor import Predictor
+
+    predictor = Predictor(options.weights)
+    image, landmarks = known_face(predictor, options.picture)
+    clip, matrices = make_clip(image, landmarks, options.frames, options.noise)
+    truth = transform(landmarks, matrices)  # (frames, points, 2)
+    predictor.detector = KnownBox(truth[0])
+    resting = int(RESTING * options.frames)
+    print(f"{options.frames} frames at {CAMERA_FRAME_RATE:g} frames/s, noise of {options.noise:g} grey levels")
+    print(f"{'jitter, px':<14}{'at rest':>10}{'in motion':>10}{'all':>10}{'lag, frames':>13}")
+    for title, smooth in (("as predicted", False), ("smoothed", True)):
+        tracked = track(predictor, clip, smooth)
+        spans = [slice(resting), slice(resting, None), slice(None)]
+        jitters = "".join(f"{jitter(tracked[span], truth[span]):10.3f}" for span in spans)
+        print(f"{title:<14}{jitters}{lag(tracked[resting:], truth[resting:]):13.2f}")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; returns the exit status."""
-    parser = argparse.ArgumentParser(description="Jitter and lag of tracked landmarks on a clip of known motion.")
-    parser.add_argument("--weights", required=True, help=".keras, .h5, .onnx or .tflite")
-    parser.add_argument("--picture", help="a picture of one face; a rendered face by default")
-    parser.add_argument("--frames", type=int, default=240, help="length of the clip")
-    parser.add_argument("--noise", type=float, default=6.0, help="of each frame, in grey levels")
+    """Run the command line and return the exit status."""
+    parser = argparse.ArgumentParser(
+        description="Measure jitter and lag of tracked landmarks on a clip of known motion."
+    )
+    parser.add_argument("--weights", required=True, help="file of weights: .keras, .h5, .onnx or .tflite")
+    parser.add_argument("--picture", help="picture of one face; default: a rendered face")
+    parser.add_argument("--frames", type=int, default=240, help="number of frames; default: %(default)s")
+    parser.add_argument(
+        "--noise", type=float, default=6.0, help="noise of each frame in grey levels; default: %(default)s"
+    )
     options = parser.parse_args(arguments)
-    try:
-        predictor = Predictor(options.weights)
-        image, landmarks = known_face(predictor, options.picture)
-        clip, matrices = make_clip(image, landmarks, options.frames, options.noise)
-        truth = transform(landmarks, matrices)  # (frames, points, 2)
-        predictor.detector = KnownBox(truth[0])
-        resting = int(RESTING * options.frames)
-        print(f"{options.frames} frames at {CAMERA_FRAME_RATE:g} frames/s, noise of {options.noise:g} grey levels")
-        print(f"{'jitter, px':<14}{'at rest':>10}{'in motion':>10}{'all':>10}{'lag, frames':>13}")
-        for title, smooth in (("as predicted", False), ("smoothed", True)):
-            tracked = track(predictor, clip, smooth)
-            spans = [slice(resting), slice(resting, None), slice(None)]
-            jitters = "".join(f"{jitter(tracked[span], truth[span]):10.3f}" for span in spans)
-            print(f"{title:<14}{jitters}{lag(tracked[resting:], truth[resting:]):13.2f}")
-    except (ValueError, OSError, ImportError) as error:
-        print(f"benchmarks.jitter: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return cli.run(lambda: measure(options), "jitter")
 
 
 if __name__ == "__main__":

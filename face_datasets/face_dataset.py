@@ -1,4 +1,4 @@
-"""Prepared faces in memory: what data_helper.py left in the data root, and crops of it that are not moved."""
+"""A prepared data set in memory: the files that data_helper.py wrote below the data root, and crops of its faces."""
 
 import dataclasses
 import hashlib
@@ -16,18 +16,23 @@ from face_datasets.normalisers import normaliser_distance
 from image_utility import compose, crop_matrix, invert, longer_side, shrink, to_network, transform, warp
 from utils.image_files import read_image
 
-SUBSET_STREAM = 2  # of a seed; training/batches.py has the others
+SUBSET_STREAM = 2  # random stream of a seed; training/batches.py has the others
 
 
 @dataclasses.dataclass
 class FaceDataset:
     """One split of a prepared data set, in memory.
 
-    names: the images' paths below the set's root. images: stored faces, uint8 RGB (height, width, 3).
-    landmarks: (faces, points, 2) in pixels of the image as the set ships it.
-    matrices: (faces, 2, 3) from those pixels to the pixels of `images`.
-    boxes: (faces, 4) left, top, right, bottom in pixels of the image, where the set ships a box of every face.
-    subsets: test subsets of every face. missing: the split's parts that were not there to prepare.
+    Args:
+        dataset: a row of catalogue.DATASETS.
+        split: "train", "validation", "test" or "private".
+        names: of the faces, the images' paths below the set's root.
+        images: stored faces, each uint8 RGB (height, width, 3).
+        landmarks: (faces, points, 2) in pixels of the image as the set distributes it.
+        matrices: (faces, 2, 3) from those pixels to the pixels of `images`.
+        subsets: test subsets of every face.
+        missing: the split's parts that were missing when the set was prepared.
+        boxes: (faces, 4) left, top, right, bottom in pixels of the image; None unless every face has one.
     """
 
     dataset: Dataset
@@ -44,13 +49,13 @@ class FaceDataset:
         return len(self.names)
 
     def random_subset(self, count: int, seed: int) -> "FaceDataset":
-        """`count` of the faces, drawn at random, in their old order.
+        """Draw `count` of the faces at random, in their old order.
 
         Raises:
-            ValueError: there are not as many.
+            ValueError: the data set has fewer faces.
         """
         if not 1 <= count <= len(self):
-            raise ValueError(f"cannot draw that many {self.split} faces. Received {count}; 1 to {len(self)} is right")
+            raise ValueError(f"cannot draw that many {self.split} faces. Received {count}; expected 1 to {len(self)}")
         chosen = np.random.default_rng((seed, SUBSET_STREAM)).permutation(len(self))[:count]
         return self.read(np.sort(chosen))
 
@@ -68,15 +73,15 @@ class FaceDataset:
         )
 
     def concatenate(self, others: "FaceDataset") -> "FaceDataset":
-        """These faces and those of another data set with the same landmarks, as faces of this one.
+        """Append the faces of another data set with the same landmark layout, as faces of this one.
 
         Raises:
-            ValueError: the other data set has other landmarks.
+            ValueError: the other data set has another layout.
         """
         if others.dataset.layout != self.dataset.layout:
             raise ValueError(
-                f"faces of {others.dataset.title} cannot join those of {self.dataset.title}. Received "
-                f"{others.dataset.layout.points} landmarks; the same {self.dataset.layout.points} are right"
+                f"faces of {others.dataset.title} cannot be added to those of {self.dataset.title}. Received "
+                f"{others.dataset.layout.points} landmarks; expected the same {self.dataset.layout.points}"
             )
         return dataclasses.replace(
             self,
@@ -89,37 +94,38 @@ class FaceDataset:
         )
 
     def normaliser_distance(self) -> np.ndarray:
-        """The data set's own normaliser (faces,) of every face, in image pixels."""
+        """Return the data set's own normaliser (faces,) of every face, in image pixels."""
         dataset = self.dataset
         return normaliser_distance(self.landmarks, dataset.layout, dataset.normaliser, self.names, self.boxes)
 
     def fingerprint(self) -> dict:
-        """How many faces, and a digest of their names and landmarks: two sets with the same summary are the same."""
+        """Return the number of faces and a digest of their names and landmarks."""
         digest = hashlib.sha256("\n".join(self.names).encode() + self.landmarks.tobytes())
         return {"n": len(self), "sha256": digest.hexdigest()}
 
     def crop_matrices(self, crop: Crop, size: int) -> np.ndarray:
-        """The matrix (faces, 2, 3) of every face from image pixels to crop pixels."""
+        """Return the matrix (faces, 2, 3) of every face from image pixels to crop pixels."""
         return np.stack([crop_matrix(crop, landmarks, size) for landmarks in self.landmarks])
 
-    def crops(self, crop: Crop, size: int, chosen: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
-        """Some of the faces, cropped and not moved.
+    def crops(self, crop: Crop, size: int, indices: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+        """Crop some of the faces without augmentation.
 
         Returns:
-            images (chosen, size, size, 3), uint8, and the matrices (chosen, 2, 3) from image to crop pixels.
+            images (indices, size, size, 3), uint8, and the matrices (indices, 2, 3) from image to crop pixels.
         """
-        matrices = np.stack([crop_matrix(crop, self.landmarks[i], size) for i in chosen])
-        from_stored = compose(matrices, invert(self.matrices[list(chosen)]))
-        images = [warp(self.images[i], matrix, size) for i, matrix in zip(chosen, from_stored, strict=True)]
+        faces = self.read(indices)
+        matrices = faces.crop_matrices(crop, size)
+        from_stored = compose(matrices, invert(faces.matrices))
+        images = [warp(image, matrix, size) for image, matrix in zip(faces.images, from_stored, strict=True)]
         return np.stack(images), matrices
 
 
 def read_index(data_dir: str | os.PathLike, dataset: Dataset) -> dict:
-    """The index of a prepared data set.
+    """Return the index of a prepared data set.
 
     Raises:
         FileNotFoundError: the set is not prepared; the message names the command.
-        ValueError: the file is no index of this data set.
+        ValueError: the file is not an index of this data set.
     """
     path = Path(data_dir) / dataset.name / INDEX_FILE
     raw = "" if dataset.rendered else " --raw DIR"
@@ -132,7 +138,7 @@ def read_index(data_dir: str | os.PathLike, dataset: Dataset) -> dict:
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(f"{path} is not an index of prepared faces ({error!r}). Make it again: {command}") from error
     if found != (dataset.title, INDEX_VERSION):
-        raise ValueError(f"{path} does not fit. Received {found}; {(dataset.title, INDEX_VERSION)} is right: {command}")
+        raise ValueError(f"{path} does not fit. Received {found}; expected {(dataset.title, INDEX_VERSION)}: {command}")
     try:
         missing = [(part["part"], part["count"]) for part in index["missing"]]
         good = all(isinstance(part, str) and isinstance(count, int) for part, count in missing)
@@ -141,12 +147,12 @@ def read_index(data_dir: str | os.PathLike, dataset: Dataset) -> dict:
         raise ValueError(f"{path} has another form ({error!r}). Make it again: {command}") from error
     if bad is not None or not good:
         what = f"face {bad}" if good else "missing parts"
-        raise ValueError(f"{path} has another form. Received {what} not as data_helper.py writes it: {command}")
+        raise ValueError(f"{path} has another form. Received {what} that data_helper.py did not write: {command}")
     return index
 
 
 def is_face(row: dict, dataset: Dataset) -> bool:
-    """Whether a row of an index is a face of this data set, its file one below the set's folder."""
+    """Return whether a row of an index is a valid face of this data set, with a file below the set's folder."""
     try:
         landmarks, matrix = np.array(row["landmarks"]), np.array(row["matrix"])
         box = np.zeros(4) if row["box"] is None else np.array(row["box"])
@@ -165,16 +171,18 @@ def is_face(row: dict, dataset: Dataset) -> bool:
 def load_faces(
     data_dir: str | os.PathLike, dataset_name: DatasetName | str, split: str, input_size: int | None = None
 ) -> FaceDataset:
-    """One split of a prepared data set.
+    """Load one split of a prepared data set.
 
     Args:
-        split: train, validation, test or private.
-        input_size: the network's input; stored faces are shrunk (by area, without aliasing) until the box's longer side
-            is this long, which saves memory and time. None keeps them as they are.
+        data_dir: the data root.
+        dataset_name: "300W", "COFW", ... as in catalogue.DATASETS.
+        split: "train", "validation", "test" or "private".
+        input_size: of the network, in pixels; stored faces are shrunk by area until the box's longer side has this
+            length, which saves memory and time. None keeps their size.
 
     Raises:
         FileNotFoundError: the set is not prepared.
-        ValueError: the split holds no face, or a stored face is unreadable.
+        ValueError: the split holds no face, or a stored face cannot be read.
     """
     dataset = get_dataset(dataset_name)
     index = read_index(data_dir, dataset)
@@ -203,7 +211,7 @@ def load_faces(
 
 
 def _load_face(folder: Path, row: dict, input_size: int | None) -> tuple[np.ndarray, np.ndarray]:
-    """A stored face and its matrix from image pixels, shrunk for the input."""
+    """Return a stored face, shrunk for the input, and its matrix from image pixels."""
     path = folder / row["file"]
     try:
         return shrink_face(read_image(path), row, input_size)
@@ -213,7 +221,13 @@ def _load_face(folder: Path, row: dict, input_size: int | None) -> tuple[np.ndar
 
 
 def shrink_face(image: np.ndarray, row: dict, input_size: int | None) -> tuple[np.ndarray, np.ndarray]:
-    """A stored face, as its row of the index describes it, shrunk for the input, and its matrix from image pixels."""
+    """Shrink a stored face for the input; return it and its matrix from image pixels.
+
+    Args:
+        image: the stored face, uint8 (height, width, 3).
+        row: its row of the index.
+        input_size: of the network, in pixels; None keeps the face's size.
+    """
     matrix = np.array(row["matrix"], np.float64)
     stored = transform(np.array(row["landmarks"], np.float64), matrix)  # (points, 2)
     image, smaller = shrink(image, input_size / longer_side(stored) if input_size else 1)
@@ -221,7 +235,7 @@ def shrink_face(image: np.ndarray, row: dict, input_size: int | None) -> tuple[n
 
 
 def crop_batches(faces: FaceDataset, crop: Crop, size: int, batch_size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Every face once, in order, cropped and not moved.
+    """Crop every face once, in order, without augmentation.
 
     Yields:
         images (batch, size, size, 3), float32 in [0, 1], and matrices (batch, 2, 3) from image to crop pixels. The last

@@ -1,7 +1,7 @@
-"""Files of landmarks, or of anchors and contours: truth and predictions, anybody's.
+"""Truth and predictions files, of any program.
 
-A JSON list of {"image": NAME, "landmarks": [[x, y], ...]}, in 0-based pixels of the image as its set ships it. An entry
-of a truth file may add "subsets" and "box"; "anchors" and "contours" may stand in the place of "landmarks".
+A JSON list of {"image": NAME, "landmarks": [[x, y], ...]}, in 0-based pixels of the image as its set distributes it. An
+entry of a truth file may add "subsets" and "box". ace_net/outline_files.py reads files of "anchors" and "contours".
 """
 
 import contextlib
@@ -14,7 +14,7 @@ import numpy as np
 
 
 class Entry(NamedTuple):
-    """One entry of a truth or predictions file: landmarks (points, 2) in image pixels, subsets and box if it says."""
+    """One entry of a truth or predictions file: landmarks (points, 2) in image pixels, optional subsets and box."""
 
     landmarks: np.ndarray
     subsets: tuple[str, ...] | None = None
@@ -22,11 +22,18 @@ class Entry(NamedTuple):
 
 
 def read_entries(path: str | Path, points: int) -> dict[str, Entry]:
-    """Read a truth or predictions file: image name -> Entry, in the file's order.
+    """Read a truth or predictions file.
+
+    Args:
+        path: of the file.
+        points: number of landmarks.
+
+    Returns:
+        image name -> Entry, in the file's order.
 
     Raises:
-        ValueError: no JSON, another form, an image that stands twice, a wrong number of landmarks, or a coordinate
-            that is no finite number. The message names the file and the entry, what was found and what is expected.
+        ValueError: not JSON, another form, a repeated image, a wrong number of landmarks, or a coordinate that is not
+            finite. The message names the file, the entry, what was received and what is expected.
         OSError: the file cannot be read.
     """
     form = '{"image": NAME, "landmarks": [[x, y], ...]}'
@@ -46,7 +53,7 @@ def read_entries(path: str | Path, points: int) -> dict[str, Entry]:
             raise ValueError(f"{where} has another form. Received {found}; expected {form}")
         name, subsets = entry["image"], entry.get("subsets")
         if name in read:
-            raise ValueError(f"{where}: the image {name!r} stands twice. Every image must have one entry")
+            raise ValueError(f"{where}: the image {name!r} is repeated. Every image must have one entry")
         if subsets is not None:
             if not isinstance(subsets, list) or not all(isinstance(subset, str) for subset in subsets):
                 raise ValueError(f'{where} ({name}): "subsets" must be a list of names. Received {subsets!r}')
@@ -57,14 +64,14 @@ def read_entries(path: str | Path, points: int) -> dict[str, Entry]:
     return read
 
 
-def boxes_of(entries: Iterable[Entry]) -> np.ndarray | None:
-    """The boxes (n, 4) of the entries, or None where one of them has none."""
+def stack_boxes(entries: Iterable[Entry]) -> np.ndarray | None:
+    """Return the boxes (n, 4) of the entries, or None unless all have one."""
     boxes = [entry.box for entry in entries]
     return None if any(box is None for box in boxes) else np.stack(boxes)
 
 
 def _box(values: object, where: str) -> np.ndarray:
-    """One entry's box as (4,) float64."""
+    """Return one entry's box as (4,) float64."""
     with contextlib.suppress(ValueError):  # rows of different lengths
         box = np.asarray(values)
         if box.dtype.kind in "iuf" and box.shape == (4,) and np.isfinite(box).all():
@@ -73,7 +80,7 @@ def _box(values: object, where: str) -> np.ndarray:
 
 
 def _landmarks(values: object, points: int, where: str) -> np.ndarray:
-    """One entry's landmarks as (points, 2) float64."""
+    """Return one entry's landmarks as (points, 2) float64."""
     expected = f"expected {points} landmarks [x, y] of finite numbers"
     try:
         landmarks = np.asarray(values)
@@ -90,5 +97,5 @@ def _landmarks(values: object, points: int, where: str) -> np.ndarray:
 
 
 def _kind(value: object) -> str:
-    """What JSON calls a value."""
+    """Return the JSON name of a value's type."""
     return {dict: "object", list: "list", str: "string", type(None): "null"}.get(type(value), "number or truth value")

@@ -1,15 +1,24 @@
 """Landmark layouts: what the points of a data set are, and where ACE-Net's anchors and contours run through them.
 
-Facts alone, as in config.py: mirror partners, normalisers, parts, curves and corner points of 68, 29, 98, 19, 96 (those
-of FRL's 189 that are used) and 194 landmarks. Indices count from 0; "left" and "right" are those of the image.
+Facts only: mirror partners, normalisers, parts, curves and corner points of 68, 29, 98, 19, 96 (those of FRL's 189 that
+are used) and 194 landmarks. Indices count from 0; "left" and "right" are those of the image.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+from config import ANCHORS, CONTOURS
 
 
 @dataclass(frozen=True)
 class Chain:
-    """One contour: landmark indices in drawing order. A closed chain returns to its first landmark."""
+    """One curve of a face.
+
+    Args:
+        name: of the curve.
+        indices: landmarks in drawing order.
+        closed: whether the curve returns to its first landmark.
+    """
 
     name: str
     indices: tuple[int, ...]
@@ -17,20 +26,21 @@ class Chain:
 
     @property
     def path(self) -> list[int]:
-        """The indices as a line visits them; a closed chain's first one comes again at the end."""
+        """The indices as a line visits them; a closed chain ends at its first one."""
         return [*self.indices, *self.indices[:1]] if self.closed else list(self.indices)
 
 
 @dataclass(frozen=True)
 class ContourMap:
-    """Where the landmarks of a layout lie on ACE-Net's anchors and contours; what is not annotated is left out.
+    """Where the landmarks of a layout lie on ACE-Net's anchors and contours; those that are not annotated are absent.
 
-    anchors: anchor -> the landmark that it is.
-    contours: contour -> its vertices from the image's left to its right, the nose ridge's downwards; a vertex is a
-        landmark, or the middle of several.
-    rings: for sets whose order within a part is not published. The landmarks of a closed outline, and what its upper
-        and lower half and its left and right end are: two contours, two anchors. An end is the landmark farthest along
-        the line between the eyes, its halves lie between them. "" stands for what ACE-Net does not have.
+    Args:
+        anchors: anchor -> its landmark.
+        contours: contour -> its vertices from the image's left to its right, the nose ridge's downwards; a vertex is a
+            landmark, or the middle of several.
+        rings: for sets that do not publish the order within a part: (landmarks of a closed curve, names of its upper
+            and lower contour, names of its left and right anchor), "" for those that ACE-Net does not have. Each end is
+            the landmark farthest along the line between the eyes, and the two contours lie between the ends.
     """
 
     anchors: dict[str, int]
@@ -38,27 +48,25 @@ class ContourMap:
     rings: tuple[tuple[tuple[int, ...], tuple[str, str], tuple[str, str]], ...] = ()
 
     def sparse(self, kept: tuple[int, ...]) -> "ContourMap":
-        """The map of some of the landmarks, in their old numbers."""
+        """Return the map of some of the landmarks, with their old indices."""
         contours = {name: tuple(v for v in line if set(v) <= set(kept)) for name, line in self.contours.items()}
         return ContourMap({name: i for name, i in self.anchors.items() if i in kept}, contours)
 
 
-def _each(*landmarks: int) -> tuple[tuple[int, ...], ...]:
-    """Vertices that are landmarks."""
-    return tuple((index,) for index in landmarks)
-
-
 @dataclass(frozen=True)
 class Layout:
-    """A landmark layout, 0-based indices, "left" and "right" as seen in the image.
+    """A landmark layout: 0-based indices, "left" and "right" as seen in the image.
 
-    partners: the landmark that each landmark becomes in the mirror image.
-    normalisers: name -> two groups of landmarks; the distance between the two groups' means divides the error.
-    parts: facial parts for which the error is reported apart.
-    corners: points that annotators can place exactly (no direction of uncertainty): corners of eyes and mouth, pupils
-        (AFLW's eye centres lie on their lines instead), and a nose's tip that lies on no curve.
-    contour_map: where they lie on ACE-Net's anchors and contours; None where too few of them do.
-    sampled: the chains are curves given at many points, so that only corners are drawn as dots.
+    Args:
+        points: number of landmarks.
+        partners: the landmark that each landmark becomes in the mirror image.
+        normalisers: name -> two groups of landmarks; the distance between the two groups' means divides the error.
+        parts: facial parts with an error of their own.
+        chains: the curves.
+        corners: points that annotators can place exactly (no direction of uncertainty): corners of eyes and mouth,
+            pupils (but AFLW's eye centres lie on their lines), and a tip of the nose that lies on no curve.
+        contour_map: where the landmarks lie on ACE-Net's anchors and contours; None where too few of them do.
+        sampled: whether the chains are densely sampled curves, so that only corners are drawn as dots.
     """
 
     points: int
@@ -79,11 +87,11 @@ class Layout:
     def neighbours(self) -> tuple[tuple[int, int], ...]:
         """For each landmark two others, (before, after), whose difference is the tangent of its curve.
 
-        They are those before and after it on its chain; at an open end the landmark takes the place of the one that is
-        missing. A landmark on no chain, or a corner on more than one, has no tangent and is given twice.
+        They are those before and after it on its chain; at an open end the landmark itself replaces the missing one. A
+        landmark on no chain, or a corner on more than one, has no tangent and is given twice.
 
         Raises:
-            ValueError: a landmark that is no corner lies on more than one chain, so that its tangent is not defined.
+            ValueError: a landmark that is not a corner lies on more than one chain, so that its tangent is not defined.
         """
         found = {index: [] for index in range(self.points)}
         for chain in self.chains:
@@ -93,12 +101,33 @@ class Layout:
                 found[index].append((before, after))
         for index, pairs in found.items():
             if len(pairs) > 1 and index not in self.corners:
-                raise ValueError(f"landmark {index} has no one tangent. Received {len(pairs)} chains; 1 is right")
+                raise ValueError(f"landmark {index} has no unique tangent. Received {len(pairs)} chains; expected 1")
         return tuple(pairs[0] if len(pairs) == 1 else (index, index) for index, pairs in found.items())
 
 
+def _contour_map(
+    anchors: Sequence[int | None], contours: Sequence[Sequence[int | tuple[int, ...]]], rings: tuple = ()
+) -> ContourMap:
+    """Return a map from rows in the order of config.ANCHORS and config.CONTOURS.
+
+    Args:
+        anchors: the landmark of each anchor, None where it is not annotated.
+        contours: vertices of each contour, none where it is not annotated.
+        rings: as in ContourMap.
+    """
+    return ContourMap(
+        {name: landmark for name, landmark in zip(ANCHORS, anchors, strict=True) if landmark is not None},
+        {
+            name: tuple(vertex if isinstance(vertex, tuple) else (vertex,) for vertex in line)
+            for name, line in zip(CONTOURS, contours, strict=True)
+            if line
+        },
+        rings,
+    )
+
+
 def _partners(points: int, *mirrored: tuple[int, ...]) -> tuple[int, ...]:
-    """Partner of every point, from groups that the mirror image reads backwards; other points map to themselves."""
+    """Return the partner of every point: groups are read backwards in the mirror image, other points stay."""
     partner = list(range(points))
     for group in mirrored:
         for index, other in zip(group, reversed(group), strict=True):
@@ -107,7 +136,7 @@ def _partners(points: int, *mirrored: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _span(first: int, last: int) -> tuple[int, ...]:
-    """The indices first..last, both included, as data-set papers write them."""
+    """Return the indices first..last, both included, as data-set papers write them."""
     return tuple(range(first, last + 1))
 
 
@@ -148,38 +177,27 @@ LAYOUT_68 = Layout(
         Chain("inner lip", _span(60, 67), closed=True),
     ),
     corners=(36, 39, 42, 45, 48, 54, 60, 64),
-    contour_map=ContourMap(
-        anchors={
-            "right eye inner corner": 42,
-            "right eye outer corner": 45,
-            "left eye inner corner": 39,
-            "left eye outer corner": 36,
-            "nose tip": 30,
-            "nose bottom center": 33,
-            "mouth right outer corner": 54,
-            "mouth left outer corner": 48,
-            "mouth right inner corner": 64,
-            "mouth left inner corner": 60,
-        },
-        contours={
-            "right eyebrow center-line": _each(*_span(22, 26)),
-            "left eyebrow center-line": _each(*_span(17, 21)),
-            "right eye upper lid": _each(*_span(42, 45)),
-            "right eye lower lid": _each(42, 47, 46, 45),
-            "left eye upper lid": _each(*_span(36, 39)),
-            "left eye lower lid": _each(36, 41, 40, 39),
-            "nose ridge": _each(*_span(27, 30)),
-            "nose bottom boundary": _each(*_span(31, 35)),
-            "mouth upper lip outer": _each(*_span(48, 54)),
-            "mouth lower lip outer": _each(48, 59, 58, 57, 56, 55, 54),
-            "mouth upper lip inner": _each(*_span(60, 64)),
-            "mouth lower lip inner": _each(60, 67, 66, 65, 64),
-            "chin boundary": _each(*_span(0, 16)),
-        },
+    contour_map=_contour_map(
+        anchors=(42, 45, 39, 36, None, None, 30, 33, 54, 48, 64, 60),
+        contours=(
+            _span(22, 26),  # right eyebrow center-line
+            _span(17, 21),  # left eyebrow center-line
+            _span(42, 45),  # right eye upper lid
+            (42, 47, 46, 45),  # right eye lower lid
+            _span(36, 39),  # left eye upper lid
+            (36, 41, 40, 39),  # left eye lower lid
+            _span(27, 30),  # nose ridge
+            _span(31, 35),  # nose bottom boundary
+            _span(48, 54),  # mouth upper lip outer
+            (48, 59, 58, 57, 56, 55, 54),  # mouth lower lip outer
+            _span(60, 64),  # mouth upper lip inner
+            (60, 67, 66, 65, 64),  # mouth lower lip inner
+            _span(0, 16),  # chin boundary
+        ),
     ),
 )
 # ACE-Net's sparse annotation. Its figure 7 (c) shows 36 of the 68 landmarks and cannot be read; these are the anchors,
-# every second landmark of jaw and brows, and one landmark of each half of lids and lips. A mirrored face has the same.
+# every second landmark of jaw and brows, and one landmark of each half of lids and lips; symmetric under mirroring.
 SPARSE_LANDMARKS = (
     *range(0, 17, 2),
     *(17, 19, 21, 22, 24, 26),
@@ -249,36 +267,23 @@ LAYOUT_98 = Layout(
         Chain("inner lip", _span(88, 95), closed=True),
     ),
     corners=(60, 64, 68, 72, 76, 82, 88, 92, 96, 97),
-    contour_map=ContourMap(
-        anchors={
-            "right eye inner corner": 68,
-            "right eye outer corner": 72,
-            "left eye inner corner": 64,
-            "left eye outer corner": 60,
-            "right iris center": 97,
-            "left iris center": 96,
-            "nose tip": 54,
-            "nose bottom center": 57,
-            "mouth right outer corner": 82,
-            "mouth left outer corner": 76,
-            "mouth right inner corner": 92,
-            "mouth left inner corner": 88,
-        },
-        contours={
-            "right eyebrow center-line": ((42, 50), (43, 49), (44, 48), (45, 47), (46,)),
-            "left eyebrow center-line": ((33,), (34, 41), (35, 40), (36, 39), (37, 38)),
-            "right eye upper lid": _each(*_span(68, 72)),
-            "right eye lower lid": _each(68, 75, 74, 73, 72),
-            "left eye upper lid": _each(*_span(60, 64)),
-            "left eye lower lid": _each(60, 67, 66, 65, 64),
-            "nose ridge": _each(*_span(51, 54)),
-            "nose bottom boundary": _each(*_span(55, 59)),
-            "mouth upper lip outer": _each(*_span(76, 82)),
-            "mouth lower lip outer": _each(76, 87, 86, 85, 84, 83, 82),
-            "mouth upper lip inner": _each(*_span(88, 92)),
-            "mouth lower lip inner": _each(88, 95, 94, 93, 92),
-            "chin boundary": _each(*_span(0, 32)),
-        },
+    contour_map=_contour_map(
+        anchors=(68, 72, 64, 60, 97, 96, 54, 57, 82, 76, 92, 88),
+        contours=(
+            ((42, 50), (43, 49), (44, 48), (45, 47), (46,)),  # right eyebrow center-line
+            ((33,), (34, 41), (35, 40), (36, 39), (37, 38)),  # left eyebrow center-line
+            _span(68, 72),  # right eye upper lid
+            (68, 75, 74, 73, 72),  # right eye lower lid
+            _span(60, 64),  # left eye upper lid
+            (60, 67, 66, 65, 64),  # left eye lower lid
+            _span(51, 54),  # nose ridge
+            _span(55, 59),  # nose bottom boundary
+            _span(76, 82),  # mouth upper lip outer
+            (76, 87, 86, 85, 84, 83, 82),  # mouth lower lip outer
+            _span(88, 92),  # mouth upper lip inner
+            (88, 95, 94, 93, 92),  # mouth lower lip inner
+            _span(0, 32),  # chin boundary
+        ),
     ),
 )
 
@@ -304,9 +309,9 @@ LAYOUT_19 = Layout(
     corners=(6, 8, 9, 11, 15, 17),
 )
 
-# Templates of the Face Research Lab (.tem): 189 points, of which those of the face itself are read: pupils, lids, nose,
-# brows, lips, where the ears meet the face, jaw. Hair, neck, ears, folds and the irises' outlines are left out. The
-# last two groups in the template's own numbers; the layout counts the points that are read.
+# Templates of the Face Research Lab (.tem) have 189 points. Only those of the face itself are read: pupils, lids, nose,
+# brows, lips, where the ears meet the face, jaw. Hair, neck, ears, folds and the irises' outlines are left out. These
+# indices are the template's own; the layout counts the points that are read.
 FRL_POINTS = 189
 FRL_FACE = (
     *(0, 1, *_span(18, 33)),
@@ -317,7 +322,7 @@ FRL_FACE = (
 
 
 def _frl(*points: int) -> tuple[int, ...]:
-    """Points of the template as the layout counts them."""
+    """Return the indices that points of the template have in the layout."""
     return tuple(FRL_FACE.index(point) for point in points)
 
 
@@ -361,30 +366,23 @@ LAYOUT_FRL = Layout(
     corners=_frl(0, 1, 18, 22, 23, 27, 87, 93),
     # Left out: brows, of which only the edges are drawn; the nose's sides and ridge (two lines beside it, no tip); the
     # ears. Lips meet in one corner for the outer and the inner line, which is the outer one.
-    contour_map=ContourMap(
-        anchors={
-            "right eye inner corner": _frl(23)[0],
-            "right eye outer corner": _frl(27)[0],
-            "left eye inner corner": _frl(22)[0],
-            "left eye outer corner": _frl(18)[0],
-            "right iris center": _frl(1)[0],
-            "left iris center": _frl(0)[0],
-            "nose bottom center": _frl(55)[0],
-            "mouth right outer corner": _frl(93)[0],
-            "mouth left outer corner": _frl(87)[0],
-        },
-        contours={
-            "right eye upper lid": _each(*_frl(*_span(23, 27))),
-            "right eye lower lid": _each(*_frl(23, 31, 32, 33, 27)),
-            "left eye upper lid": _each(*_frl(*_span(18, 22))),
-            "left eye lower lid": _each(*_frl(18, 28, 29, 30, 22)),
-            "nose bottom boundary": _each(*_frl(64, 180, 55, 181, 69)),
-            "mouth upper lip outer": _each(*_frl(*_span(87, 93))),
-            "mouth lower lip outer": _each(*_frl(87, *_span(104, 108), 93)),
-            "mouth upper lip inner": _each(*_frl(*_span(94, 98))),
-            "mouth lower lip inner": _each(*_frl(*_span(99, 103))),
-            "chin boundary": _each(*_frl(*_span(125, 133))),
-        },
+    contour_map=_contour_map(
+        anchors=(*_frl(23, 27, 22, 18, 1, 0), None, *_frl(55, 93, 87), None, None),
+        contours=(
+            (),  # right eyebrow center-line
+            (),  # left eyebrow center-line
+            _frl(*_span(23, 27)),  # right eye upper lid
+            _frl(23, 31, 32, 33, 27),  # right eye lower lid
+            _frl(*_span(18, 22)),  # left eye upper lid
+            _frl(18, 28, 29, 30, 22),  # left eye lower lid
+            (),  # nose ridge
+            _frl(64, 180, 55, 181, 69),  # nose bottom boundary
+            _frl(*_span(87, 93)),  # mouth upper lip outer
+            _frl(87, *_span(104, 108), 93),  # mouth lower lip outer
+            _frl(*_span(94, 98)),  # mouth upper lip inner
+            _frl(*_span(99, 103)),  # mouth lower lip inner
+            _frl(*_span(125, 133)),  # chin boundary
+        ),
     ),
 )
 
@@ -413,9 +411,9 @@ LAYOUT_194 = Layout(
         Chain("second brow", _span(174, 193), closed=True),
     ),
     corners=(),
-    contour_map=ContourMap(
-        anchors={},
-        contours={"chin boundary": _each(*_span(0, 40))},
+    contour_map=_contour_map(
+        anchors=(None,) * len(ANCHORS),
+        contours=((),) * (len(CONTOURS) - 1) + (_span(0, 40),),  # chin boundary
         rings=(
             (_span(41, 57), ("", "nose bottom boundary"), ("", "")),
             (

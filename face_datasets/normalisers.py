@@ -1,4 +1,4 @@
-"""The distance that an error is divided by."""
+"""Normalisers: the distance that an error is divided by."""
 
 from collections.abc import Sequence
 
@@ -16,14 +16,15 @@ def normaliser_distance(
     names: Sequence[str] | None = None,
     boxes: np.ndarray | None = None,
 ) -> np.ndarray:
-    """The distance that an error is divided by.
+    """Return the distance that an error is divided by.
 
     For a key of layout.normalisers ("inter-ocular", "inter-pupil") it lies between the means of two groups of
-    landmarks; for "box" and "landmark-box" it is the square root of width x height, of the face's box as the set ships
-    it, or of the box around the true landmarks.
+    landmarks. For "box" and "landmark-box" it is the square root of width x height of the set's own box, or of the
+    box around the true landmarks.
 
     Args:
         truth: (n, points, 2) true landmarks in image pixels.
+        layout: of the landmarks.
         name: a key of layout.normalisers, "box" or "landmark-box".
         names: of the n faces, for the error message.
         boxes: (n, 4) left, top, right, bottom in image pixels; only "box" needs them.
@@ -32,7 +33,7 @@ def normaliser_distance(
         (n,) distances in image pixels.
 
     Raises:
-        ValueError: no such normaliser, "box" without boxes, or a face whose distance is zero or no number.
+        ValueError: no such normaliser, "box" without boxes, or a distance that is zero or not finite.
     """
     if name == BOX and boxes is None:
         raise ValueError(f"the normaliser {BOX!r} needs a box of every face. Received none; try {LANDMARK_BOX!r}")

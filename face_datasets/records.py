@@ -1,11 +1,11 @@
-"""Prepared faces as sharded records that are read in a stream, for sets that no memory holds.
+"""Prepared faces as sharded records, for data sets that are larger than memory.
 
     python data_helper.py --dataset synthetic --records 1000000
     python train.py --stream
 
-A record is one line of JSON, the face as the index has it, and its stored JPEG. The files are ArrayRecords (package
-array_record), in which any face can be read at once; Grain draws the order of a round without a table of it. Neither a
-list of faces nor their landmarks are kept, so memory does not grow with the set.
+A record is one line of JSON, the face's row of the index, followed by its stored JPEG. The files are ArrayRecords
+(package array_record) with random access; Grain shuffles without a table of the order. Neither faces nor landmarks
+stay in memory, so memory does not grow with the set.
 """
 
 import hashlib
@@ -26,15 +26,17 @@ from utils.optional_packages import import_package
 
 
 class FaceRecords:
-    """The training faces of a data set as records, none of them in memory.
+    """The training faces of a data set as records, not in memory.
 
     Args:
-        data_dir: the data root. input_size: of the network; stored faces are shrunk for it.
+        data_dir: the data root.
+        dataset: a row of catalogue.DATASETS.
+        input_size: of the network, in pixels; stored faces are shrunk for it.
 
     Raises:
-        FileNotFoundError: there are none; the message names the command.
+        FileNotFoundError: there are no records; the message names the command.
         OSError: there are more files than this process may open.
-        ValueError: a file is not whole, or faces were held out after the records had been written.
+        ValueError: a file is damaged, or faces were held out after the records had been written.
         ImportError: the package array_record is not installed.
     """
 
@@ -53,75 +55,78 @@ class FaceRecords:
         return len(self._source)
 
     def fingerprint(self) -> dict:
-        """How many faces, and a digest of the files' names, which follow from their content."""
+        """Return the number of faces and a digest of the files' names, which follow from their content."""
         return {"n": len(self), "sha256": self._digest}
 
-    def read(self, chosen: Sequence[int]) -> FaceDataset:
-        """Some of the faces, in memory.
+    def read(self, indices: Sequence[int]) -> FaceDataset:
+        """Read some of the faces into memory, in the order of `indices`.
 
         Raises:
-            ValueError: a record is no face of this data set.
+            ValueError: a record is not a face of this data set.
         """
         try:
-            records = self._source.__getitems__(list(chosen))
+            records = self._source.__getitems__(list(indices))
         except RuntimeError as error:
             if "Too many open files" in str(error):
                 raise OSError(f"the records of {self.dataset.title} cannot be opened: {error}") from error
             raise ValueError(f"the records of {self.dataset.title} are damaged: {error}. Prepare them again") from error
-        faces = [self._face(data, i) for i, data in zip(chosen, records, strict=True)]
+        faces = [self._face(data, i) for i, data in zip(indices, records, strict=True)]
         return FaceDataset(
             dataset=self.dataset,
             split=self.split,
             names=[row["image"] for row, _, _ in faces],
             images=[image for _, image, _ in faces],
-            landmarks=np.array([row["landmarks"] for row, _, _ in faces], np.float64),  # (chosen, points, 2)
-            matrices=np.stack([matrix for _, _, matrix in faces]),  # (chosen, 2, 3)
+            landmarks=np.array([row["landmarks"] for row, _, _ in faces], np.float64),  # (indices, points, 2)
+            matrices=np.stack([matrix for _, _, matrix in faces]),  # (indices, 2, 3)
             subsets=[()] * len(faces),
             missing=[],
         )
 
     def _face(self, data: bytes, number: int) -> tuple[dict, np.ndarray, np.ndarray]:
-        """The row of a record, its stored image, shrunk, and the matrix from image pixels to that."""
+        """Return the row of a record, its stored face, shrunk, and the matrix from image pixels to that."""
         header, _, jpeg = data.partition(b"\n")
         try:
             row = json.loads(header)
         except (ValueError, RecursionError):
             row = None
         if not is_face(row, self.dataset):
-            raise ValueError(f"record {number} is no face of {self.dataset.title}. Prepare the records again")
+            raise ValueError(f"record {number} is not a face of {self.dataset.title}. Prepare the records again")
         return row, *shrink_face(decode_image(jpeg, row["image"]), row, self.input_size)
 
 
-RECORDS_FILE = "records.json"  # the list of the files of records
+RECORDS_FILE = "records.json"  # the listing of a folder of records
 OTHER_FILES = 256  # that a process may have open besides its records
-PURPOSE, REQUIREMENTS = "reading a set in a stream", "requirements-records.txt"
+PURPOSE, REQUIREMENTS = "streaming a data set", "requirements-records.txt"
 
 
 def records_folder(data_dir: str | os.PathLike, dataset: Dataset) -> Path:
-    """Where the records of a data set lie."""
+    """Return the folder of a data set's records."""
     return Path(data_dir) / dataset.name / RECORDS_DIR
 
 
 def held_out_digest(index: dict) -> str:
-    """Of the faces that are no training faces: records of an index with others may hold them."""
+    """Return a digest of the faces that training must not see; records of another index may hold them."""
     held_out = sorted((face["split"], face["image"]) for face in index["faces"] if face["split"] != "train")
     return hashlib.sha256(json.dumps(held_out).encode()).hexdigest()
 
 
 def write_listing(folder: Path, index: dict, files: dict[str, int]) -> None:
-    """Writes what makes the records in a folder valid: their files, name -> faces, and what they leave out."""
+    """Write the listing that makes a folder of records valid: file name -> number of faces, and the held-out digest."""
     write_json(folder / RECORDS_FILE, {"held_out": held_out_digest(index), "files": files})
 
 
 def read_listing(folder: Path, dataset: Dataset, index: dict, command: str) -> dict[Path, int]:
-    """The files of the records in a folder and the number of faces in each.
+    """Return the files of the records in a folder and the number of faces in each.
 
     Args:
-        index: of the data set. command: writes the records, for the errors.
+        folder: of the records.
+        dataset: a row of catalogue.DATASETS.
+        index: its index.
+        command: that writes the records, for the errors.
 
     Raises:
-        FileNotFoundError: there are none.
-        ValueError: the list or a file is not whole, or faces have been held out since.
+        FileNotFoundError: there are no records.
+        ValueError: the listing or a file is damaged, or faces have been held out since.
     """
     listing = folder / RECORDS_FILE
     if not listing.is_file():
@@ -134,7 +139,7 @@ def read_listing(folder: Path, dataset: Dataset, index: dict, command: str) -> d
         raise ValueError(f"{listing} does not list files of records: {error!r}. Make them with: {command}") from error
     if held_out != held_out_digest(index):
         raise ValueError(
-            f"{listing} is of another index: its records may hold faces that are held out now. Make them anew with: "
+            f"{listing} belongs to another index: its records may hold faces that are held out now. Make them with: "
             f"{command}"
         )
     try:
@@ -142,17 +147,19 @@ def read_listing(folder: Path, dataset: Dataset, index: dict, command: str) -> d
     except ValueError as error:
         raise ValueError(f"{error}. {listing} names it; remove it, and: {command}") from error
     if wrong or not files:
-        raise ValueError(f"{wrong or listing} does not hold the faces that {listing} says. Remove it, and: {command}")
+        raise ValueError(
+            f"{wrong or listing} does not hold as many faces as {listing} lists. Remove it, and: {command}"
+        )
     return files
 
 
 def allow_open(count: int) -> None:
-    """Lets this process have so many files of records open at once, which the system often allows only when asked.
+    """Raise the limit of open files of this process, for `count` files of records.
 
     Raises:
-        OSError: it does not allow as many.
+        OSError: the system does not allow as many.
     """
-    import resource  # POSIX alone has it, and so has array_record
+    import resource  # exists on POSIX systems only, as does array_record
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     needed = count + OTHER_FILES
@@ -182,22 +189,22 @@ def write_shard(path: Path, faces: Iterable[tuple[dict, bytes]]) -> int:
 
 
 def shard_length(path: Path) -> int:
-    """How many faces a file holds.
+    """Return the number of faces in a file.
 
     Raises:
-        ValueError: it is no whole ArrayRecord.
+        ValueError: it is not a valid ArrayRecord.
     """
     try:
         reader = array_record("array_record_module").ArrayRecordReader(str(path))
         count = reader.num_records()
         reader.close()
     except RuntimeError as error:
-        raise ValueError(f"{path} is no whole file of records: {error}") from error
+        raise ValueError(f"{path} is not a valid file of records: {error}") from error
     return count
 
 
 def array_record(module: str) -> types.ModuleType:
-    """A module of the package array_record.
+    """Import a module of the package array_record.
 
     Raises:
         ImportError: the package is not installed.

@@ -12,6 +12,13 @@ FIXED_POINT_BITS = 4  # fractional bits of the coordinates that OpenCV draws at
 class Canvas:
     """The texture of a head's mesh.
 
+    Args:
+        head: of the face.
+        height: in pixels.
+        width: in pixels.
+        colour: (3,), screen RGB in [0, 1].
+        gloss: fraction of light that is reflected as a highlight.
+
     Attributes:
         pixels: (height, width, 4), float32: screen RGB in [0, 1], and the fraction of light that is reflected as a
             highlight.

@@ -110,11 +110,11 @@ def rasterise(screen: np.ndarray, size: int, two_sided: bool = False, alpha: np.
     limit[_padded_index(fragments.pixels[missed], size)] = fragments.depth[missed] - _SEPARATION
     behind, error = _solve(screen, cells, samples, *_splat(samples, size, limit), size)
     found = error <= _TOLERANCE
-    covered = np.zeros(size * size, np.uint8)
-    covered[fragments.pixels[~missed]] = 1
-    covered[behind.pixels[found]] = 1
-    closed = cv2.morphologyEx(covered.reshape(size, size), cv2.MORPH_CLOSE, np.ones(_GAP, np.uint8)).ravel()
-    kept = ~missed | ((closed > covered)[fragments.pixels])  # small gaps between two edges keep the first guess
+    filled = np.zeros(size * size, np.uint8)
+    filled[fragments.pixels[~missed]] = 1
+    filled[behind.pixels[found]] = 1
+    closed = cv2.morphologyEx(filled.reshape(size, size), cv2.MORPH_CLOSE, np.ones(_GAP, np.uint8)).ravel()
+    kept = ~missed | ((closed > filled)[fragments.pixels])  # small gaps between two edges keep the first guess
     parts = [(getattr(fragments, name)[kept], getattr(behind, name)[found]) for name in ("pixels", "u", "v", "depth")]
     return Fragments(*(np.concatenate(part) for part in parts))
 

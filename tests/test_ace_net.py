@@ -15,14 +15,14 @@ import data_helper
 import predict
 import test as evaluation
 import train
-from ace_net.decode import ridge_map
+from ace_net import ridges
+from ace_net.filters import filters
 from ace_net.losses import (
     ACELoss,
     HeatLoss,
     contour_loss,
     contourness,
     far_loss,
-    filters,
     heat_loss,
     landmark_loss,
     line_loss,
@@ -99,12 +99,12 @@ def test_contourness_of_an_empty_map_is_zero():
 
 def test_extraction_has_the_same_contourness():
     heat = np.random.default_rng(4).random((1, 40, 48, 1), np.float32)
-    np.testing.assert_allclose(ridge_map(heat[0, ..., 0], SIGMA)[0], numpy(contourness(heat))[0, 0], atol=1e-4)
+    np.testing.assert_allclose(ridges.contourness(heat[0, ..., 0], SIGMA)[0], numpy(contourness(heat))[0, 0], atol=1e-4)
 
 
 @pytest.mark.parametrize("angle", np.linspace(0, np.pi, 7)[:-1])
 def test_the_normal_of_a_ridge_lies_across_it(angle):
-    normal = float(ridge_map(straight(angle)[0, ..., 0], SIGMA)[1][20, 20])  # Eqs. 25 and 26
+    normal = float(ridges.contourness(straight(angle)[0, ..., 0], SIGMA)[1][20, 20])  # Eqs. 25 and 26
     assert np.cos(normal - angle) == pytest.approx(0, abs=0.01)
 
 
@@ -137,13 +137,14 @@ def test_the_weights_of_the_heat_loss_have_no_slope():
 def test_full_and_far_terms_are_zero_on_a_perfect_heatmap(landmarks):
     outlines = from_landmarks(landmarks, get_contour_map(LAYOUT_68))
     full = full_targets(outlines, 256, 2)
-    perfect = full[:, : 128 * 128 * MAPS].reshape(-1, 128, 128, MAPS)
-    assert not numpy(HeatLoss().call(full, perfect)).any()
-    part = {name: numpy(value) for name, value in terms(weak_targets(outlines, 256, 2), perfect).items()}
+    perfect = full.heat
+    assert not numpy(HeatLoss().call(full.pack(), perfect)).any()
+    weak = weak_targets(outlines, 256, 2).pack()
+    part = {name: numpy(value) for name, value in terms(weak, perfect).items()}
     assert not part["heat"].any() and not part["far"].any()
     # Between pixels, at bends and at the ends of lines contourness is below its maximum: smaller, not zero
     assert 0 < part["landmark"].mean() < 0.5 and 0 < part["line"].mean() < part["landmark"].mean()
-    nothing = {name: numpy(value) for name, value in terms(weak_targets(outlines, 256, 2), 0 * perfect).items()}
+    nothing = {name: numpy(value) for name, value in terms(weak, 0 * perfect).items()}
     assert nothing["landmark"].min() > 0.89 and nothing["line"].min() > 0.89
 
 
@@ -181,8 +182,7 @@ def test_gradients_are_finite_on_empty_and_flat_maps(landmarks, value):
 
 def test_gradients_are_finite_at_zero_error(landmarks):
     target = full_targets(from_landmarks(landmarks[:1], get_contour_map(LAYOUT_68)), 256, 8)
-    perfect = target[:, :-MAPS].reshape(1, 32, 32, MAPS)
-    assert not gradient(lambda x: HeatLoss().call(target, x), perfect).any()
+    assert not gradient(lambda x: HeatLoss().call(target.pack(), x), target.heat).any()
 
 
 def test_the_printed_reading_divides_by_the_pixels_before_the_root():

@@ -1,17 +1,12 @@
-"""Outlines, heatmaps, extraction and NME^AC of ACE-Net."""
-
-import json
-import time
+"""Outlines, heatmaps and extraction of ACE-Net."""
 
 import numpy as np
 import pytest
 
-import metrics
 from ace_net.config import FAR
-from ace_net.decode import decode_landmarks, extract, peaks, trace
+from ace_net.decode import decode_landmarks, extract, peaks
 from ace_net.face_outlines import rendered_outline
-from ace_net.metrics import distance_to_line, evaluate_outlines, outline_errors, outline_table
-from ace_net.outline_files import Outline
+from ace_net.metrics import distance_to_line
 from ace_net.outlines import (
     OUTLINE_LAYOUT,
     finite,
@@ -22,7 +17,8 @@ from ace_net.outlines import (
     interpolate,
     to_entry,
 )
-from ace_net.targets import MAPS, encode_full, encode_weak, far_masks, full_targets, heatmaps, segments, weak_targets
+from ace_net.ridges import trace
+from ace_net.targets import MAPS, encode_full, encode_weak, far_masks, full_targets, heatmaps, to_segments, weak_targets
 from config import ANCHORS, CONTOURS
 from face_datasets.catalogue import get_dataset
 from face_datasets.layouts import FRL_FACE, FRL_POINTS, LAYOUT_68, LAYOUT_98, LAYOUT_194, LAYOUT_FRL, SPARSE_LANDMARKS
@@ -47,7 +43,7 @@ def landmarks() -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def heat(rendered) -> np.ndarray:
-    return heatmaps(*segments(to_grid(rendered, 2)), (len(rendered), SIDE, SIDE, MAPS))
+    return heatmaps(*to_segments(to_grid(rendered, 2)), (len(rendered), SIDE, SIDE, MAPS))
 
 
 def brute_distance(line: np.ndarray, size: int = SIDE) -> np.ndarray:
@@ -162,44 +158,41 @@ def test_long_pieces_and_lines_that_leave_the_map():
     np.testing.assert_array_equal(mask[sure], (distance > FAR)[sure])
 
 
-def quickest(function, *arguments, tries: int = 5) -> float:
-    """The least seconds of the processor that a call takes: what else runs on the machine counts little."""
-    times = []
-    for _ in range(tries):
-        started = time.process_time()
-        function(*arguments)
-        times.append(time.process_time() - started)
-    return min(times)
-
-
-@pytest.mark.slow  # the bounds are those of one machine, so that a slower one fails them with the same code
-def test_targets_of_a_batch_take_less_than_50_ms(rendered, landmarks):
-    assert quickest(full_targets, rendered, 256, 2) < 0.05
-    mixed = np.concatenate(
-        [rendered[:16], from_landmarks(landmarks[:16], get_contour_map(LAYOUT_68))]
-    )  # as in training
-    assert quickest(weak_targets, mixed, 256, 2) < 0.1  # with masks, landmarks and normals of the weak ones
-
-
 def test_irises_of_68_landmarks_are_not_annotated(landmarks):
-    seen = full_targets(from_landmarks(landmarks[:1], get_contour_map(LAYOUT_68)), 256, 8)[0, -MAPS:]
+    seen = full_targets(from_landmarks(landmarks[:1], get_contour_map(LAYOUT_68)), 256, 8).annotated[0]
     assert seen.tolist() == ["iris" not in name for name in (*ANCHORS, *CONTOURS)]
 
 
 def test_contours_known_at_landmarks_only_are_weak(rendered, landmarks):
     mixed = np.stack([rendered[0], from_landmarks(landmarks[:1], get_contour_map(LAYOUT_68))[0]])
-    packed = weak_targets(mixed, 256, 2)
-    pixels = SIDE * SIDE * MAPS
-    heat = packed[:, :pixels].reshape(2, SIDE, SIDE, MAPS)
-    annotated, weak = packed[:, pixels : pixels + MAPS], packed[:, pixels + MAPS : pixels + MAPS + 13]
-    assert annotated[0].all() and not weak[0].any() and weak[1].all() and not annotated[1, 12:].any()
+    targets = weak_targets(mixed, 256, 2)
+    assert targets.annotated[0].all() and not targets.annotated[1, 12:].any()
+    assert not targets.weak[0].any() and targets.weak[1].all()
     distance = brute_distance(finite(get_contours(to_grid(mixed[1], 2))[12]))
     sure = np.abs(distance - FAR) > 1e-4
-    np.testing.assert_array_equal(heat[1, ..., 24][sure], (distance > FAR)[sure])
-    exact = full_targets(mixed[:1], 256, 2)
-    np.testing.assert_array_equal(heat[0], exact[0, :pixels].reshape(SIDE, SIDE, MAPS))
+    np.testing.assert_array_equal(targets.heat[1, ..., 24][sure], (distance > FAR)[sure])
+    np.testing.assert_array_equal(targets.heat[0], full_targets(mixed[:1], 256, 2).heat[0])
     assert [len(part) for part in encode_full(mixed, 256)] == [2, 2, 2]
     np.testing.assert_array_equal(encode_weak(mixed, 256)[0], encode_full(mixed, 256)[0])
+
+
+def test_a_single_vertex_is_no_contour(landmarks):
+    outlines = from_landmarks(landmarks[:1], get_contour_map(LAYOUT_68))
+    get_contours(outlines)[0, 5, 1:] = np.nan
+    targets = weak_targets(outlines, 256, 2)
+    assert targets.weak[0].tolist() == [1] * 5 + [0] + [1] * 7
+    assert not targets.annotated[0, 12 + 5]
+
+
+@pytest.mark.parametrize("make", [full_targets, weak_targets])
+def test_packed_targets_come_back(rendered, landmarks, make):
+    mixed = np.stack([rendered[0], from_landmarks(landmarks[:1], get_contour_map(LAYOUT_68))[0]])
+    targets = make(mixed, 64, 8)
+    packed = targets.pack()
+    assert packed.dtype == np.float32 and packed.shape == (2, sum(field[0].size for field in targets))
+    fields = type(targets).unpack(packed, (None, 8, 8, MAPS))
+    for name, field in zip(targets._fields, fields, strict=True):
+        np.testing.assert_array_equal(field, np.asarray(getattr(targets, name), np.float32), name)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -256,17 +249,6 @@ def test_most_of_a_face_is_right_to_a_tenth_of_a_pixel(rendered, heat):
             assert of_faces.max() < 0.7, name
 
 
-@pytest.mark.slow  # as above
-def test_25_maps_take_less_than_30_ms(heat):
-    extract(heat[0])
-    times = []
-    for face in heat[:8]:
-        started = time.process_time()
-        extract(face)
-        times.append(time.process_time() - started)
-    assert np.median(times) < 0.03
-
-
 @pytest.mark.parametrize("seed", range(4))
 def test_a_gap_is_bridged_and_noise_is_not_taken_for_a_contour(seed):
     line = np.stack([np.linspace(10, 115, 200), 60 + 0.1 * np.linspace(10, 115, 200)], axis=-1)
@@ -299,75 +281,6 @@ def test_a_centre_of_mass_by_hand():
     heat[0, 3, 3] = 3  # farther than 1 pixel, too
     heat[1, 0, 0], heat[1, 0, 1] = 1, -1  # at the border; below 0 counts nothing
     np.testing.assert_allclose(peaks(heat, 1), [[2 + 2 / 7, 2 - 1 / 7], [0, 0]])
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# NME^AC
-# ---------------------------------------------------------------------------------------------------------------------
-
-
-def outline(anchors: dict, contours: dict) -> Outline:
-    places = np.array([anchors.get(name, (np.nan, np.nan)) for name in ANCHORS], float)
-    return Outline(places, tuple(np.array(contours.get(n, []), float).reshape(-1, 2) for n in CONTOURS))
-
-
-def test_nme_ac_by_hand():
-    eyes = {"left eye outer corner": (0, 0), "right eye outer corner": (100, 0)}
-    chin = {"chin boundary": [(0, 50), (50, 100), (100, 50)]}
-    truth = outline(eyes, chin)
-    moved = outline({**eyes, "left eye outer corner": (3, 4)}, {"chin boundary": [(-10, 48), (110, 48)]})
-    errors = outline_errors(moved, truth)
-    assert errors["left eye outer corner"].tolist() == [5.0]
-    assert errors["chin boundary"].tolist() == [2.0, 52.0, 2.0]
-    evaluation, nmes = evaluate_outlines([moved, truth], [truth, truth], get_dataset("FRL"), [(), ("pose",)])
-    assert nmes.tolist() == [(5 + 0 + 2 + 52 + 2) / 5, 0.0]
-    assert evaluation["parts"] == {"eyes": 1.25, "chin": pytest.approx(28 / 3)}
-    full = evaluation["subsets"]["full"]
-    assert full["auc@6"] == 0.5 and full["share@1.25"] == 0.5 and full["n"] == 2 and full["missing"] == 0
-    assert evaluation["subsets"]["pose"]["nme"] == 0
-
-
-def test_a_missing_contour_counts_the_whole_normaliser():
-    eyes = {"left eye outer corner": (0, 0), "right eye outer corner": (80, 0)}
-    truth = outline(eyes, {"chin boundary": [(10, 50), (50, 90)]})
-    found = outline({"right eye outer corner": (80, 4)}, {})
-    evaluation, nmes = evaluate_outlines([found], [truth], get_dataset("FRL"), [()])
-    assert nmes.tolist() == [(5 + 3 * 100) / 4]
-    full = evaluation["subsets"]["full"]
-    assert (full["missing"], full["nme_found"]) == (0.75, 5.0)
-    nothing, _ = evaluate_outlines([outline({}, {})], [truth], get_dataset("FRL"), [()])
-    assert (nothing["subsets"]["full"]["missing"], nothing["subsets"]["full"]["nme_found"]) == (1.0, None)
-    assert outline_table(nothing).splitlines()[2].split()[-2:] == ["1.0000", "-"]
-
-
-def test_a_point_that_is_an_anchor_counts_once():
-    eyes = {"left eye outer corner": (0, 0), "right eye outer corner": (100, 0)}
-    lid = {"left eye upper lid": [(0, 0), (10, -5), (20, 0)]}
-    errors = outline_errors(outline(eyes, lid), outline(eyes, lid))
-    assert {name: len(values) for name, values in errors.items()} == {**dict.fromkeys(eyes, 1), "left eye upper lid": 2}
-
-
-def test_a_truth_without_eyes_is_an_error():
-    with pytest.raises(ValueError, match="outer corners of the eyes"):
-        outline_errors(outline({}, {}), outline({}, {"chin boundary": [(0, 0)]}))
-
-
-def test_files_of_contours_are_scored(rendered, tmp_path, capsys):
-    entries = [{"image": f"{i}.jpg", **to_entry(face, 4)} for i, face in enumerate(rendered[:3])]
-    truth = tmp_path / "truth.json"
-    truth.write_text(json.dumps(entries))
-    assert metrics.main([str(truth), str(truth), "--dataset", "FRL", "--out", str(tmp_path / "metrics.json")]) == 0
-    assert "NME^AC" in capsys.readouterr().out
-    assert json.loads((tmp_path / "metrics.json").read_text())["subsets"]["full"]["nme"] == 0
-    assert metrics.main([str(truth), str(truth), "--dataset", "FRL", "--normaliser", "inter-pupil"]) == 1
-    assert "one normaliser, inter-ocular" in capsys.readouterr().err
-    (tmp_path / "less.json").write_text(json.dumps(entries[:2]))
-    assert metrics.main([str(tmp_path / "less.json"), str(truth), "--dataset", "FRL"]) == 1
-    assert "lacks 1 faces" in capsys.readouterr().err
-    entries[0]["contours"]["beard"] = []
-    truth.write_text(json.dumps(entries))
-    assert metrics.main([str(truth), str(truth), "--dataset", "FRL"]) == 1
-    assert "beard" in capsys.readouterr().err
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -445,12 +358,3 @@ def test_the_outlines_of_a_rolled_face_are_cut_at_the_same_landmarks(degrees):
     face = helen_face()
     upright, rolled = from_landmarks(np.stack([face, face @ matrix + [80, 40]]), get_contour_map(LAYOUT_194))
     np.testing.assert_allclose(rolled, upright @ matrix + [80, 40])
-
-
-def test_a_contour_known_at_one_place_is_no_contour(landmarks):
-    one = from_landmarks(landmarks[:1], get_contour_map(LAYOUT_68))
-    get_contours(one)[0, 5, 1:] = np.nan
-    packed = weak_targets(one, 256, 2)
-    pixels = SIDE * SIDE * MAPS
-    assert packed[0, pixels + MAPS :][:13].tolist() == [1] * 5 + [0] + [1] * 7
-    assert packed[0, pixels + 12 + 5] == 0  # nor is its map annotated

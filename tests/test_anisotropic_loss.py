@@ -141,7 +141,7 @@ def test_a_landmark_on_two_curves_is_an_error():
     import dataclasses
 
     layout = dataclasses.replace(LAYOUT_68, chains=(*LAYOUT_68.chains, Chain("again", (0, 1, 2))))
-    with pytest.raises(ValueError, match="landmark 0 has no one tangent. Received 2 chains"):
+    with pytest.raises(ValueError, match="landmark 0 has no .* tangent. Received 2 chains"):
         _ = layout.neighbours
 
 

@@ -1,11 +1,11 @@
-"""benchmarks/occlusion.py: its table by hand, answers that are no shape, runs with the same last name."""
+"""benchmarks/occlusion.py: its table by hand, predictions without a shape, runs with the same last name."""
 
 import json
 
 import numpy as np
 import pytest
 
-from benchmarks import occlusion
+from benchmarks import comparison_plots, occlusion
 from face_datasets.catalogue import get_dataset
 from face_datasets.face_dataset import FaceDataset
 from synthetic_faces import get_landmarks
@@ -22,7 +22,7 @@ def faces_of(landmarks):
 
 
 class Given:
-    """In the place of a space of faces: how far each face is from it is its first landmark's x."""
+    """A space of faces from which the distance of a face is the x of its first landmark."""
 
     def distance(self, landmarks):
         return landmarks[:, 0, 0]
@@ -40,13 +40,16 @@ def test_the_table_by_hand(two_faces):
     """Two faces, three landmarks hidden: one of an eye, two of the jaw."""
     hidden = np.zeros((2, 68), bool)
     hidden[0, [3, 40]] = hidden[1, 5] = True
-    openly = two_faces.landmarks + np.array([[[0.0, 5]], [[0, 9]]])  # the second face is wrong, above 8 %
-    covered = two_faces.landmarks + np.where(hidden, 30.0, 1.0)[..., None] * (0, 1)
-    worse = covered + (0, 40)  # both faces are wrong
-    said = [occlusion.Answer("l2", "", openly, covered), occlusion.Answer("heatmap", "argmax", worse, worse)]
-    truth, seen, under, *others = occlusion.rows_of(said, two_faces, hidden, Given())
+    visible = two_faces.landmarks + np.array([[[0.0, 5]], [[0, 9]]])  # the second face is wrong, above 8 %
+    occluded = two_faces.landmarks + np.where(hidden, 30.0, 1.0)[..., None] * (0, 1)
+    worse = occluded + (0, 40)  # both faces are wrong
+    predictions = [
+        occlusion.Prediction("l2", "", visible, occluded),
+        occlusion.Prediction("heatmap", "argmax", worse, worse),
+    ]
+    truth, seen, under, *others = occlusion.make_rows(predictions, two_faces, hidden, Given())
     assert truth == {"entry": "truth", "faces": 2, "to face space %": 20.0}
-    assert (seen["entry"], seen["kind"], under["kind"]) == ("l2", "open", "covered")
+    assert (seen["entry"], seen["kind"], under["kind"]) == ("l2", "visible", "occluded")
     assert [row["entry"] for row in others] == ["heatmap, argmax"] * 2
     expected = {"faces": 2, "NMSE": 0.07, "NMSE eyes": 0.07, "wrong faces": 1, "without shape": 0}
     expected |= {"NMSE under the patch": (0.05 * 2 + 0.09) / 3, "NMSE beside it": (0.05 * 66 + 0.09 * 67) / 133}
@@ -65,23 +68,23 @@ def rendered():
     return np.stack([get_landmarks(seed) for seed in range(30)]).astype(np.float64)
 
 
-def test_answers_in_one_place_have_no_shape_and_cost_no_other(rendered):
+def test_predictions_in_one_point_have_no_shape_and_cost_no_other(rendered):
     space, faces = occlusion.FaceSpace(rendered, W300.layout), faces_of(rendered[:3])
-    said = rendered[:3].copy()
-    said[1] = 71.3  # all landmarks in one pixel
-    away = space.distance(said)
+    predicted = rendered[:3].copy()
+    predicted[1] = 71.3  # all landmarks in one pixel
+    away = space.distance(predicted)
     assert np.isnan(away).tolist() == [False, True, False]
     np.testing.assert_allclose(away[[0, 2]], space.distance(rendered[[0, 2]]))
     hidden = np.zeros((3, 68), bool)
     hidden[0, 0] = True
-    nowhere = np.full_like(said, 5.0)
-    _, one, none = occlusion.rows_of([occlusion.Answer("map", "", said, nowhere)], faces, hidden, space)
+    nowhere = np.full_like(predicted, 5.0)
+    _, one, none = occlusion.make_rows([occlusion.Prediction("map", "", predicted, nowhere)], faces, hidden, space)
     assert (one["without shape"], none["without shape"]) == (1, 3)
     assert one["to face space %"] == pytest.approx(away[[0, 2]].mean()) and one["wrong faces"] == 1
     assert one["to face space %, wrong faces"] is None and none["to face space %"] is None
 
 
-def test_runs_of_several_benches_keep_their_names(rendered, tmp_path, monkeypatch):
+def test_runs_of_several_comparisons_keep_their_names(rendered, tmp_path, monkeypatch):
     """Two folders of one last name: two rows and two curves."""
     settings = {"method": "l2", "crop": "square", "input_size": 64}
     for bench in ("first", "second"):
@@ -91,12 +94,12 @@ def test_runs_of_several_benches_keep_their_names(rendered, tmp_path, monkeypatc
         (folder / "settings.json").write_text(json.dumps({"settings": settings}))
     faces, curves = faces_of(rendered), []
     monkeypatch.setattr(occlusion, "load_faces", lambda *given: faces)
-    said = (rendered, rendered + 1)
-    monkeypatch.setattr(occlusion, "answers", lambda folder, run, *kinds: [occlusion.Answer(run, "", *said)])
-    monkeypatch.setattr(occlusion, "draw_ceds", lambda path, nmes, title: curves.append(list(nmes)))
-    occlusion.study("300W", tmp_path / "all", tmp_path / "out", "data", "test")
+    predicted = (rendered, rendered + 1)
+    monkeypatch.setattr(occlusion, "predict", lambda folder, run, *kinds: [occlusion.Prediction(run, "", *predicted)])
+    monkeypatch.setattr(comparison_plots, "draw_ceds", lambda path, nmes, title: curves.append(list(nmes)))
+    occlusion.compare("300W", tmp_path / "all", tmp_path / "out", "data", "test")
     names = ["first/runs/mnv2_l2_7", "second/runs/mnv2_l2_7"]
     assert curves == [names] * 4
     assert all((tmp_path / "out/table.md").read_text().count(f"| {name} |") == 2 for name in names)
-    occlusion.study("300W", tmp_path / "all/first/runs/mnv2_l2_7", tmp_path / "out", "data", "test")
+    occlusion.compare("300W", tmp_path / "all/first/runs/mnv2_l2_7", tmp_path / "out", "data", "test")
     assert curves[-1] == ["mnv2_l2_7"]

@@ -9,7 +9,7 @@ import pytest
 from skimage import data
 
 from benchmarks import detector as detector_benchmark
-from benchmarks.detector import found_face, place_in, shows
+from benchmarks.detector import find_match, matches, relative_box
 from face_datasets.catalogue import DATASETS, get_dataset
 from face_datasets.readers import Annotation
 from image_utility import overlap
@@ -235,22 +235,22 @@ def test_yunet(tmp_path):
 # --------------------------------------------------------------------------------------------------------------------
 
 
-def test_measured_places_give_the_landmarks_box_back():
-    """fitted_box is the inverse of place_in, in the mirrored image too."""
+def test_a_fitted_box_is_the_box_of_the_landmarks():
+    """fitted_box is the inverse of relative_box, in the mirrored image too."""
     landmarks = np.array([[20.0, 30], [60, 90]])
-    x, y, width, height = place_in(RawBox(10, 20, 80, 1.0, "frontal", False), landmarks, 200)
+    x, y, width, height = relative_box(RawBox(10, 20, 80, 1.0, "frontal", False), landmarks, 200)
     np.testing.assert_allclose(fitted_box(10, 20, 80, 80, BoxFit(x, y, width, height)), [20, 30, 60, 90])
-    x, y, width, height = place_in(RawBox(130, 20, 80, 1.0, "profile", True), landmarks, 200)
+    x, y, width, height = relative_box(RawBox(130, 20, 80, 1.0, "profile", True), landmarks, 200)
     np.testing.assert_allclose(fitted_box(130, 20, 80, 80, BoxFit(x, y, width, height)), [139, 30, 179, 90])
 
 
 def test_what_counts_as_found():
-    assert shows(np.array([0.1, 0.1, 0.8, 0.8])) and not shows(np.array([0.6, 0, 0.8, 0.8]))
-    assert not shows(np.array([0, 0, 0.3, 0.3]))  # a box three times as large
+    assert matches(np.array([0.1, 0.1, 0.8, 0.8])) and not matches(np.array([0.6, 0, 0.8, 0.8]))
+    assert not matches(np.array([0, 0, 0.3, 0.3]))  # a box three times as large
     landmarks = np.array([[0.0, 0], [10, 10]])
     near, far = (Detection(np.array(box, np.float64), 1.0) for box in ([1, 1, 11, 11], [30, 30, 40, 40]))
-    assert found_face([far, near], landmarks) is near
-    assert found_face([far], landmarks) is None and found_face([], landmarks) is None
+    assert find_match([far, near], landmarks) is near
+    assert find_match([far], landmarks) is None and find_match([], landmarks) is None
 
 
 def test_measuring_prints_the_facts(tmp_path, capsys):

@@ -38,4 +38,4 @@ def test_your_picture_notebook(weights):
     parameters.source = f"WEIGHTS = {str(weights)!r}\nPICTURE = None"
     NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(NOTEBOOKS)}}).execute()
     printed = "".join(output.get("text", "") for cell in notebook.cells for output in cell.get("outputs", ()))
-    assert "68 landmarks" in printed and "covered" in printed
+    assert "68 landmarks" in printed and "occluded" in printed

@@ -1,4 +1,4 @@
-"""Properties of the shape model, and the files of labels and eigenbases."""
+"""Shape model, and the files of labels and eigenbases."""
 
 import subprocess
 import sys
@@ -41,16 +41,16 @@ def test_smooth_face_is_two_matrix_products_by_hand():
     model = ShapeModel(90)
     model.mean_ = np.array([1.0, 2.0])
     model.components_ = np.array([[1.0, 0.0]])
-    model.eigenvalues_ = np.array([4.0])
+    model.explained_variance_ = np.array([4.0])
     faces = np.array([[2.0, 5.0], [100.0, 0.0], [-100.0, 7.0]])
     np.testing.assert_allclose(model.smooth(faces), [[2, 2], [1 + 6, 2], [1 - 6, 2]])  # clipped to +- 3 sqrt(4)
 
 
 def test_keeps_the_fewest_modes_that_reach_the_percentage(shapes):
     variances = np.linalg.svd(shapes - shapes.mean(0), compute_uv=False) ** 2
-    shares = np.cumsum(variances) / variances.sum()
+    fractions = np.cumsum(variances) / variances.sum()
     for percentage in PCA_PERCENTAGES:
-        assert len(ShapeModel(percentage).fit(shapes).components_) == np.argmax(shares > percentage / 100) + 1
+        assert len(ShapeModel(percentage).fit(shapes).components_) == np.argmax(fractions > percentage / 100) + 1
 
 
 def test_more_faces_than_modes_and_the_reverse():
@@ -60,9 +60,9 @@ def test_more_faces_than_modes_and_the_reverse():
 
 
 @pytest.mark.parametrize("percentage", [0, -1, 101])
-def test_percentage_out_of_range_is_an_error(percentage):
-    with pytest.raises(ValueError, match="Received"):
-        ShapeModel(percentage)
+def test_percentage_out_of_range_is_an_error(percentage, shapes):
+    with pytest.raises(ValueError, match=f"percentage={percentage}"):
+        ShapeModel(percentage).fit(shapes)
 
 
 def test_the_originals_call_writes_the_eigenbasis_beside_the_labels(shapes, tmp_path):
@@ -80,7 +80,7 @@ def test_the_originals_call_writes_the_eigenbasis_beside_the_labels(shapes, tmp_
 
 
 def test_an_eigenbasis_of_other_labels_does_not_pass_for_those_of_the_set(shapes, tmp_path):
-    """The original's call may be given any folder beside the labels, and writes to the same place."""
+    """The original's call takes any folder beside the labels, and writes to the same `pca` folder."""
     for name, kept in (("normalized_labels", shapes), ("upright_labels", 2 * shapes[:200])):
         (tmp_path / name).mkdir()
         np.save(tmp_path / name / "labels.npy", kept)
@@ -148,7 +148,7 @@ def test_arrays_that_do_not_fit_are_an_error(tmp_path):
 FIT = """
 import sys
 sys.path[:0] = ["."]
-from config import get_dataset
+from face_datasets.catalogue import get_dataset
 from pca_utility import fit_eigenbases
 print("ready", flush=True)
 sys.stdin.readline()
@@ -157,7 +157,7 @@ fit_eigenbases(sys.argv[1], get_dataset("300W"))
 
 
 def test_processes_that_share_labels_fit_them_once(tmp_path, shapes):
-    """Both begin at once: one fits, the other waits and takes what it finds."""
+    """Both start at once: one fits, the other waits and reads the first one's files."""
     labels = tmp_path / "normalized_labels"
     labels.mkdir()
     np.save(labels / "labels.npy", shapes)
@@ -182,7 +182,7 @@ def test_processes_that_share_labels_fit_them_once(tmp_path, shapes):
 
 
 def test_a_fit_waits_for_the_folder(tmp_path, shapes):
-    """While another program holds the folder nothing is written to it."""
+    """While another program holds the lock nothing is written to the folder."""
     labels = tmp_path / "normalized_labels"
     labels.mkdir()
     np.save(labels / "labels.npy", shapes)

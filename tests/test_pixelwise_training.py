@@ -185,10 +185,10 @@ def test_runs_are_evaluated_by_both_decoders_and_on_covered_faces(prepared_300w,
         "truth", "cascaded", "cascaded", *["heatmap, subpixel"] * 2, *["heatmap, argmax"] * 2,
     ]  # fmt: skip
     for decoder, nme in figures.items():  # the same faces, shrunk and read alike
-        seen = next(row for row in rows if row["entry"] == f"heatmap, {decoder}" and row["kind"] == "open")
+        seen = next(row for row in rows if row["entry"] == f"heatmap, {decoder}" and row["kind"] == "visible")
         assert float(seen["NMSE"]) == pytest.approx(nme / 100, rel=1e-4)
     pictures = {path.name for path in (tmp_path / "shapes").glob("*.png")}
-    assert pictures == {f"ecdf_{part}_{kind}.png" for part in ("all", "eyes") for kind in ("open", "covered")}
+    assert pictures == {f"ced_{part}_{kind}.png" for part in ("all", "eyes") for kind in ("visible", "occluded")}
 
 
 def test_a_method_has_only_its_own_decoders():
