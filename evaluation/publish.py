@@ -30,7 +30,7 @@ from face_datasets.face_dataset import FaceDataset, load_faces, read_index
 from inference.confidence import calibration_path
 from methods import get_method
 from networks.keras_file import write_half
-from networks.weights import load_model, record_of
+from networks.weights import find_record, load_model
 from training.pose_balance import pose_bins
 from training.run_record import read_record
 from utils.files import atomic_write, write_json, write_text
@@ -128,7 +128,7 @@ def _stages(settings: dict) -> list[dict]:
     """
     stages = []
     while (start := settings.get("start_weights")) and start not in [stage["weights"] for stage in stages]:
-        file = record_of(Path(start))
+        file = find_record(Path(start))
         record = read_record(file) if file else {"settings": {}}
         settings, training = record["settings"], record.get("training", {})
         sets = [settings["dataset"], *settings.get("extra_datasets", ())] if "dataset" in settings else None

@@ -20,7 +20,7 @@ from face_datasets.catalogue import DATASETS, get_dataset
 from face_datasets.layouts import Layout
 from inference import litert_format, onnx_format
 from methods import Codec, get_method
-from networks.weights import MAX_REASON_LENGTH, find_weights, load_model, parse_settings, settings_of
+from networks.weights import MAX_REASON_LENGTH, find_weights, get_settings, load_model, parse_settings
 
 if TYPE_CHECKING:
     import keras
@@ -98,7 +98,7 @@ def load_network(path: str | os.PathLike, threads: int | None = None) -> Landmar
 
     Args:
         path: `.keras`, `.h5`, `.onnx` or `.tflite`. The settings of a Keras file lie beside it (see
-            `networks.weights.settings_of`), those of an exported file inside it or else in FILE.json. A file whose
+            `networks.weights.get_settings`), those of an exported file inside it or else in FILE.json. A file whose
             settings have no data set (an old `.h5`) belongs to the first data set with this number of landmarks.
         threads: threads of one prediction of an exported file; default: one per core. Not used by Keras.
 
@@ -118,7 +118,7 @@ def _load_keras(path: Path) -> LandmarkNetwork:
     """Open a .keras or .h5 file."""
     import keras
 
-    settings, model = settings_of(path), load_model(path)
+    settings, model = get_settings(path), load_model(path)
     outputs = model(np.zeros((1, *model.input_shape[1:]), np.float32), training=False)  # fast: it is not traced
     outputs = keras.tree.map_structure(keras.ops.convert_to_numpy, outputs)
     return _build_network(path, settings, model, model.input_shape, model.predict_on_batch, outputs)

@@ -15,23 +15,23 @@ from keras import layers, ops
 
 from config import PACKAGE
 from image_utility import from_grid
-from networks.heatmap_ops import cut, soft_argmax
+from networks.heatmap_ops import crop_to, soft_argmax
 
-MAP_CHANNELS = 96  # of the features that the maps are made of
-MAP_SPREAD = 0.05  # standard deviation of their first weights
-MAPS_LAYER = "maps"  # name of the layer that makes them
-MAP_STRIDE = 4  # pixels of the input for one of a map
+MAP_CHANNELS = 96  # of the features before the heatmaps
+MAP_SPREAD = 0.05  # standard deviation of the initial weights of the heatmaps' layer
+MAPS_LAYER = "maps"  # name of that layer
+MAP_STRIDE = 4  # pixels of the input per pixel of a heatmap
 
 
 @keras.saving.register_keras_serializable(PACKAGE, name="MeanPlace")  # its name in published weights
 class SoftArgmax(layers.Layer):
-    """The mean place of each map under its softmax, float32 under every precision policy.
+    """Soft-argmax of heatmaps of a square crop, float32 under every precision policy.
 
-    Maps (batch, side, side, points) of a square crop go in, targets (batch, 2 * points) come out, see
-    image_utility.to_targets.
+    Takes maps (batch, side, side, points); returns targets (batch, 2 * points), see image_utility.to_targets.
 
     Args:
-        size: side of the crop in pixels. stride: pixels of the crop for one of a map.
+        size: side of the crop in pixels.
+        stride: pixels of the crop per pixel of a map; default 4.
     """
 
     def __init__(self, size: int, stride: int = MAP_STRIDE, **kwargs):
@@ -53,35 +53,41 @@ class SoftArgmax(layers.Layer):
 
 
 def soft_argmax_branch(backbone: keras.Model, skip_layers: tuple[str, ...], points: int, bn_momentum: float):
-    """The places (batch, 2 * points), as targets, that maps on a backbone give; near the crop's centre at the start.
+    """Build the soft-argmax branch on a backbone.
 
     Args:
         backbone: a network of cnn_model.backbone.
         skip_layers: names of its layers at 1/8 and 1/16 of the input.
+        points: number of landmarks.
         bn_momentum: momentum of BatchNorm's moving statistics.
+
+    Returns:
+        targets (batch, 2 * points), near the crop's centre in a new network
     """
-    features = _reduced(backbone.output, bn_momentum)
+    features = _reduce(backbone.output, bn_momentum)
     for name in reversed(skip_layers):
-        shortcut = backbone.get_layer(name).output
-        features = cut(layers.UpSampling2D(2, interpolation="bilinear")(features), shortcut.shape[1])
-        features = _mixed(layers.Add()([features, _reduced(shortcut, bn_momentum)]), bn_momentum)
-    features = cut(
-        layers.UpSampling2D(2, interpolation="bilinear")(features), -(-backbone.input_shape[1] // MAP_STRIDE)
-    )
-    features = _mixed(features, bn_momentum)
-    start = keras.initializers.RandomNormal(stddev=MAP_SPREAD)
-    maps = layers.Conv2D(points, 1, kernel_initializer=start, dtype="float32", name=MAPS_LAYER)(features)
-    return SoftArgmax(backbone.input_shape[1], name="places")(maps)
+        skip = backbone.get_layer(name).output
+        features = crop_to(_double(features), skip.shape[1])
+        features = _mix(layers.Add()([features, _reduce(skip, bn_momentum)]), bn_momentum)
+    features = crop_to(_double(features), -(-backbone.input_shape[1] // MAP_STRIDE))
+    features = _mix(features, bn_momentum)
+    initializer = keras.initializers.RandomNormal(stddev=MAP_SPREAD)
+    maps = layers.Conv2D(points, 1, kernel_initializer=initializer, dtype="float32", name=MAPS_LAYER)(features)
+    return SoftArgmax(backbone.input_shape[1], name="places")(maps)  # the layer's name in published weights
 
 
-def _reduced(features, bn_momentum: float):
-    """Features of MAP_CHANNELS channels."""
+def _double(features):
+    return layers.UpSampling2D(2, interpolation="bilinear")(features)
+
+
+def _reduce(features, bn_momentum: float):
+    """Return features of MAP_CHANNELS channels: a 1 x 1 convolution, BatchNorm and ReLU6."""
     features = layers.Conv2D(MAP_CHANNELS, 1, use_bias=False)(features)
     return layers.ReLU(6.0)(layers.BatchNormalization(momentum=bn_momentum)(features))
 
 
-def _mixed(features, bn_momentum: float):
-    """Features that have seen their neighbours: a depthwise convolution, then one across the channels."""
+def _mix(features, bn_momentum: float):
+    """Apply a depthwise separable convolution: a 3 x 3 depthwise one, then `_reduce`."""
     features = layers.DepthwiseConv2D(3, padding="same", use_bias=False)(features)
     features = layers.ReLU(6.0)(layers.BatchNormalization(momentum=bn_momentum)(features))
-    return _reduced(features, bn_momentum)
+    return _reduce(features, bn_momentum)

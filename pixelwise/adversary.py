@@ -1,7 +1,7 @@
-"""The discriminator (Sec. 3): a second network that learns which shapes are true faces, and teaches the detector.
+"""Adversarial training (Sec. 3): a discriminator learns which shapes are true faces, and adds a term to the loss.
 
-One step of the discriminator goes with DETECTOR_STEPS steps of the detector. Each of these sees a batch of its own, so
-that a detector with a discriminator takes as many steps on as many faces as one without.
+The discriminator takes one step for every DETECTOR_STEPS steps of the detector, each of which sees its own batch. So a
+detector with a discriminator takes as many steps on as many faces as one without.
 """
 
 import keras
@@ -12,12 +12,15 @@ from pixelwise.losses import class_soft_argmax
 from pixelwise.targets import from_pixels, to_pixels
 
 DISCRIMINATOR_UNITS = (128, 128)
-DISCRIMINATOR_RATE = 1e-4  # of its Adam, the paper's
+DISCRIMINATOR_RATE = 1e-4  # learning rate of its Adam, the paper's
 DETECTOR_STEPS = 2  # for each step of the discriminator
 
 
 def build_discriminator(outputs: int, bn_momentum: float = 0.9) -> keras.Model:
-    """Flat targets (batch, outputs) to the logit (batch, 1) of being a true face; 34,689 parameters for 136."""
+    """Build a network from flat targets (batch, outputs) to the logit (batch, 1) of being a true face.
+
+    It has 34,689 parameters for 136 outputs.
+    """
     shape = keras.Input((outputs,), name="shape")
     features = shape
     for units in DISCRIMINATOR_UNITS:
@@ -26,24 +29,26 @@ def build_discriminator(outputs: int, bn_momentum: float = 0.9) -> keras.Model:
 
 
 def soft_shapes(log_probabilities):
-    """The shape (batch, 2 * points), flat targets, that a classifying network's output stands for, with a gradient."""
+    """Return the shapes (batch, 2 * points), flat targets, of a classifying network's output, with a gradient."""
     return from_pixels(class_soft_argmax(log_probabilities), log_probabilities.shape[1])
 
 
-def discriminator_loss(true_logits, found_logits):
-    """-(E log D(true) + E log(1 - D(found))), D the sigmoid of the logits."""
-    return ops.mean(ops.softplus(-true_logits)) + ops.mean(ops.softplus(found_logits))
+def discriminator_loss(true_logits, predicted_logits):
+    """Return -(E log D(true) + E log(1 - D(predicted))), D the sigmoid of the logits."""
+    return ops.mean(ops.softplus(-true_logits)) + ops.mean(ops.softplus(predicted_logits))
 
 
-def face_loss(found_logits):
-    """-E log D(found): small where shapes pass for true faces."""
-    return ops.mean(ops.softplus(-found_logits))
+def face_loss(predicted_logits):
+    """Return -E log D(predicted), which is small if predicted shapes pass for true faces."""
+    return ops.mean(ops.softplus(-predicted_logits))
 
 
 class Adversarial(keras.Model):
-    """What `fit` trains in the place of a compiled detector: the detector and its discriminator.
+    """A detector and its discriminator, which `fit` trains instead of the detector alone.
 
-    network: the detector, which is validated and kept. optimizers: of the detector, its own, and of the discriminator.
+    Args:
+        network: the compiled detector, which is validated and saved.
+        outputs: numbers of a shape, 2 * points.
 
     Raises:
         ValueError: Keras runs on another backend than TensorFlow.
@@ -53,7 +58,7 @@ class Adversarial(keras.Model):
         if keras.backend.backend() != "tensorflow":
             raise ValueError(
                 f"a discriminator is trained with TensorFlow only. Received {keras.backend.backend()!r}; "
-                "unset KERAS_BACKEND, or take the method without one"
+                "unset KERAS_BACKEND, or choose the method without a discriminator"
             )
         super().__init__(name="adversarial")
         self.network, self.discriminator = network, build_discriminator(outputs)
@@ -80,10 +85,10 @@ class Adversarial(keras.Model):
             shapes = soft_shapes(maps)
             tf.cond(
                 tf.equal(self.optimizer.iterations % DETECTOR_STEPS, 0),
-                lambda: self._discriminate(truth, tf.stop_gradient(shapes)),
+                lambda: self._train_discriminator(truth, tf.stop_gradient(shapes)),
                 lambda: tf.constant(False),
             )
-            face = face_loss(self._judge(truth, shapes)[1])
+            face = face_loss(self.logits(truth, shapes)[1])
             loss = self.compute_loss(images, truth, maps, training=True)
             total = loss + face
         variables = self.network.trainable_variables
@@ -92,20 +97,23 @@ class Adversarial(keras.Model):
         self.face_tracker.update_state(face)
         return self.get_metrics_result()
 
-    def _discriminate(self, truth, shapes):
-        """One step of the discriminator."""
+    def _train_discriminator(self, truth, shapes):
+        """Take one step of the discriminator."""
         import tensorflow as tf
 
         with tf.GradientTape() as tape:
-            loss = discriminator_loss(*self._judge(truth, shapes))
+            loss = discriminator_loss(*self.logits(truth, shapes))
         variables = self.discriminator.trainable_variables
         self.discriminator_optimizer.apply(tape.gradient(loss, variables), variables)
         self.discriminator_tracker.update_state(loss)
         return tf.constant(True)
 
-    def _judge(self, truth, shapes):
-        """Logits of true and of found shapes. They pass together, so that BatchNorm cannot tell them apart for it; and
-        true landmarks outside the crop, where no map can find them, are moved to its nearest pixel."""
+    def logits(self, truth, shapes):
+        """Return the logits of true and of predicted shapes, both flat targets (batch, outputs).
+
+        They form one batch, since otherwise BatchNorm's statistics would distinguish them. True landmarks outside the
+        crop, which no map can predict, are clipped to its nearest pixel.
+        """
         side = self.network.output_shape[1]
         within = from_pixels(ops.clip(to_pixels(ops.cast(truth, shapes.dtype), side), 0, side - 1), side)
         both = ops.concatenate([within, shapes])

@@ -1,10 +1,9 @@
-"""The losses of the heatmap approaches (Hsu et al., Sec. 2.2 and 3) and Adaptive Wing loss.
+"""Losses of the heatmap methods and of pixel-wise classification (Hsu et al., Secs. 2.2 and 3), and Adaptive Wing loss.
 
-Targets are flat landmark targets (batch, 2 * points) in normalised coordinates, as regression has them; each loss
-makes its maps or class indices from them in the graph. Pixels are those of a crop of LOSS_REFERENCE_SIZE, at every
-input: the
-paper's 3 pixels of a Gaussian and its weight of the distance are meant for 224, and half the pixels of half the crop
-are the same share of the face. Another unit of the distance would scale the hybrid's beta.
+Targets are flat landmark targets (batch, 2 * points) in normalised coordinates, as for regression; each loss makes its
+maps or class indices from them in the graph. Lengths are in pixels of a crop of LOSS_REFERENCE_SIZE at every input
+size: the paper's sigma of 3 pixels and its weight of the distance are meant for 224, and half the pixels of half the
+crop are the same fraction of the face.
 
 Every function returns one number for each face, (batch,).
 """
@@ -22,16 +21,18 @@ from pixelwise.config import MAP_SIGMA
 from pixelwise.targets import first_of_pixel, log_gaussians, outer, pixel_indices, to_pixels
 
 HYBRID_BETA = 0.25  # weight of the distance, in pixels of a crop of LOSS_REFERENCE_SIZE, beside the cross-entropy
-SHARPNESS = 2.0  # power of a class's probabilities of which its place is the mean, see `class_soft_argmax`
+SHARPNESS = 2.0  # power of the probabilities in `class_soft_argmax`
 ADAPTIVE_WING = types.MappingProxyType({"omega": 14.0, "theta": 0.5, "epsilon": 1.0, "alpha": 2.1})  # its authors' own
-ADAPTIVE_WING_WEIGHT, ADAPTIVE_WING_MASK = 10.0, 0.2  # weight of the pixels near a landmark; least height that is near
+ADAPTIVE_WING_WEIGHT, ADAPTIVE_WING_MASK = 10.0, 0.2  # weight of the pixels near a landmark; minimum height of these
 
 
 def distance(y_true, y_pred, image_size=LOSS_REFERENCE_SIZE):
-    """Mean distance of a landmark to its truth, in pixels of a crop of `image_size` (Eq. 1).
+    """Return the mean distance between predicted and true landmarks, in pixels of a crop of `image_size` (Eq. 1).
 
     Args:
-        y_pred: (batch, 2 * points), or (batch, stages, 2 * points) of a cascade, all of whose stages count alike.
+        y_true: (batch, 2 * points).
+        y_pred: (batch, 2 * points), or (batch, stages, 2 * points) of a cascade, whose stages have the same weight.
+        image_size: pixels; default 224.
     """
     y_pred = ops.convert_to_tensor(y_pred)
     y_true = ops.cast(y_true, y_pred.dtype)
@@ -43,18 +44,23 @@ def distance(y_true, y_pred, image_size=LOSS_REFERENCE_SIZE):
 
 
 def _length(vectors):
-    """Euclidean length of vectors (..., 2), with slope 0 where there is none."""
+    """Return the Euclidean length of vectors (..., 2), with slope 0 at 0."""
     return safe_sqrt(ops.sum(ops.square(vectors), axis=-1))
 
 
 def distribution(y_true, y_pred, sigma=MAP_SIGMA, image_size=LOSS_REFERENCE_SIZE):
-    """Sum over landmarks of KL(Gaussian || softmax over the pixels of the map): the distribution model.
+    """Return the sum over landmarks of KL(Gaussian || softmax over the pixels of the map): the distribution model.
 
-    The Gaussian is normalised over the pixels there are. It is a product of two factors, so that neither it nor its
-    logarithm need be written out: KL = sum_y g_y sum_x g_x (log g_x + log g_y) - sum_y g_y sum_x g_x z + log sum exp z.
+    The Gaussian is normalised over the pixels of the map. It is a product of two factors, so that no dense map of it is
+    needed:
+
+        KL = sum_y g_y sum_x g_x (log g_x + log g_y) - sum_y g_y sum_x g_x z + log sum exp z
 
     Args:
-        y_pred: z, (batch, side, side, points), unbounded. sigma: in pixels of a crop of `image_size`.
+        y_true: (batch, 2 * points).
+        y_pred: z, (batch, side, side, points), unbounded.
+        sigma: in pixels of a crop of `image_size`; default 3.
+        image_size: pixels; default 224.
     """
     side, logits = y_pred.shape[1], ops.convert_to_tensor(y_pred)
     along_x, along_y = (ops.log_softmax(line, axis=1) for line in _log_lines(y_true, side, sigma, image_size))
@@ -65,12 +71,15 @@ def distribution(y_true, y_pred, sigma=MAP_SIGMA, image_size=LOSS_REFERENCE_SIZE
 
 
 def heatmap(y_true, y_pred, sigma=MAP_SIGMA, image_size=LOSS_REFERENCE_SIZE):
-    """Sum of squared differences to Gaussians of height 1 and to a map of the background: the heatmap regression model.
+    """Return the sum of squared differences to Gaussians of height 1 and a background map: the heatmap model.
 
-    The background is 1 less the highest of the Gaussians.
+    The background is 1 minus the maximum of the Gaussians.
 
     Args:
-        y_pred: (batch, side, side, points + 1), the background last. sigma: in pixels of a crop of `image_size`.
+        y_true: (batch, 2 * points).
+        y_pred: (batch, side, side, points + 1), the background last.
+        sigma: in pixels of a crop of `image_size`; default 3.
+        image_size: pixels; default 224.
     """
     y_pred = ops.convert_to_tensor(y_pred)
     gaussians = outer(*(ops.exp(line) for line in _log_lines(y_true, y_pred.shape[1], sigma, image_size)))
@@ -91,14 +100,22 @@ def adaptive_wing(
     sigma=MAP_SIGMA,
     image_size=LOSS_REFERENCE_SIZE,
 ):
-    """Adaptive Wing loss (Wang et al., ICCV 2019, Eq. 3) with its weighted loss map, the mean over pixels and maps.
+    """Return Adaptive Wing loss (Wang et al., ICCV 2019, Eq. 3) with its weighted loss map, the mean over all pixels.
 
-    With d = |y - y'| at a pixel of height y: omega ln(1 + (d / epsilon)^(alpha - y)) below theta, A d - C above, where
-    A and C make value and slope continuous. Pixels count `weight` + 1 times where the map of heights, each pixel the
-    highest of 3 x 3, is at least `mask` high.
+    With d = |y - y'| at a pixel of height y:
+
+        omega ln(1 + (d / epsilon)^(alpha - y))   if d < theta
+        A d - C                                   otherwise, A and C for a continuous value and slope
+
+    Pixels have the weight 1 + `weight` where the 3 x 3 dilation of the true heights is at least `mask`, else 1.
 
     Args:
-        y_pred: (batch, side, side, points). sigma: of the Gaussians, in pixels of a crop of `image_size`.
+        y_true: (batch, 2 * points).
+        y_pred: (batch, side, side, points).
+        omega, theta, epsilon, alpha: of the curve; default: the authors' 14, 0.5, 1 and 2.1.
+        weight, mask: of the weighted loss map; default 10 and 0.2.
+        sigma: of the Gaussians, in pixels of a crop of `image_size`; default 3.
+        image_size: pixels; default 224.
     """
     y_pred = ops.convert_to_tensor(y_pred)
     lines = [ops.exp(line) for line in _log_lines(y_true, y_pred.shape[1], sigma, image_size)]
@@ -110,25 +127,26 @@ def adaptive_wing(
     offset = theta * slope - omega * ops.log1p(corner)  # C
     near = omega * ops.log1p(ops.power(error / epsilon, power))
     loss = ops.where(error < theta, near, slope * error - offset)
-    # heights are not negative, so the highest of 3 x 3 is the product of the highest of 3 along x and along y
+    # heights are not negative, so the maximum of 3 x 3 is the product of the maxima of 3 along x and along y
     highest = outer(*(ops.max_pool(line, 3, strides=1, padding="same", data_format="channels_last") for line in lines))
     return ops.mean((1 + weight * ops.cast(highest >= mask, loss.dtype)) * loss, axis=(1, 2, 3))
 
 
 def _log_lines(y_true, side: int, sigma: float, image_size: int):
-    """The two factors of the landmarks' Gaussians, each (batch, side, points), see `log_gaussians`."""
+    """Return the logarithms of the two factors of the Gaussians, each (batch, side, points), see `log_gaussians`."""
     return log_gaussians(to_pixels(y_true, side), side, sigma * side / image_size)
 
 
 def pixelwise(y_true, y_pred):
-    """Cross-entropy of every pixel's class, a landmark or the background (Eq. 2), both kinds of pixels counting alike.
+    """Return the balanced cross-entropy of every pixel's class, a landmark or the background (Eq. 2).
 
-    Of 50,176 pixels at 224 px 68 are landmarks: in the plain mean a map of nothing but background is nearly right. So
-    the mean over the landmarks' pixels and the mean over the others are taken apart, and half of each counts. Where two
-    landmarks fall on one pixel, either is right there. A landmark outside the crop has no pixel.
+    Only 68 of the 50,176 pixels at 224 px are landmarks: a plain mean would be small for a map of nothing but
+    background. The loss is therefore half the mean over the landmarks' pixels plus half the mean over the others. Where
+    two landmarks fall on one pixel, either class is correct. A landmark outside the crop has no pixel.
 
     Args:
-        y_pred: logarithms of probabilities, (batch, side, side, points + 1), the background last.
+        y_true: (batch, 2 * points).
+        y_pred: log-probabilities, (batch, side, side, points + 1), the background last.
     """
     y_pred = ops.convert_to_tensor(y_pred)
     side, classes = y_pred.shape[1], y_pred.shape[3]
@@ -139,20 +157,21 @@ def pixelwise(y_true, y_pred):
     landmarks = masked_mean(own, present)
 
     background = ops.reshape(y_pred[..., -1], (-1, side * side))
-    taken = ops.cast(first_of_pixel(indices, inside), y_pred.dtype)  # (batch, points), one for each pixel
-    there = ops.sum(taken * ops.take_along_axis(background, indices, axis=1), axis=1)
-    others = (ops.sum(background, axis=1) - there) / (side * side - ops.sum(taken, axis=1))
+    first = ops.cast(first_of_pixel(indices, inside), y_pred.dtype)  # (batch, points), one for each landmark pixel
+    at_landmarks = ops.sum(first * ops.take_along_axis(background, indices, axis=1), axis=1)
+    others = (ops.sum(background, axis=1) - at_landmarks) / (side * side - ops.sum(first, axis=1))
     return -(landmarks + others) / 2
 
 
 def class_soft_argmax(log_probabilities, sharpness=SHARPNESS):
-    """Where the landmarks' classes lie: the soft-argmax of their probabilities, raised to the power `sharpness`.
+    """Return the soft-argmax of the landmarks' class probabilities, raised to the power `sharpness`.
 
-    The cross-entropy hardly minds a probability of 1e-4 at every pixel of the background. But 12,544 of them weigh more
-    than a peak of 0.8, and would draw a mean of the probabilities themselves to the middle of the crop.
+    The cross-entropy of a probability of 1e-4 at every background pixel is low. But 12,544 such pixels together weigh
+    more than a peak of 0.8, and would pull the expectation of plain probabilities to the middle of the crop.
 
     Args:
         log_probabilities: (batch, side, side, points + 1), the background last.
+        sharpness: power; default 2.
 
     Returns:
         x and y, (batch, points, 2), in pixels of the maps.
@@ -161,14 +180,16 @@ def class_soft_argmax(log_probabilities, sharpness=SHARPNESS):
 
 
 def hybrid(y_true, y_pred, beta=HYBRID_BETA, image_size=LOSS_REFERENCE_SIZE, sharpness=SHARPNESS):
-    """Cross-entropy plus beta times the mean distance of the landmarks that lie in the crop (Eq. 3, alpha = 1).
+    """Return the cross-entropy plus beta times the mean distance of the landmarks inside the crop (Eq. 3, alpha = 1).
 
-    A landmark's place is that of `class_soft_argmax`. The published code takes the argmax, through which no gradient
-    passes, so that its distance trains nothing.
+    Positions are those of `class_soft_argmax`. The published code uses the argmax, through which no gradient passes, so
+    that its distance has no effect on training.
 
     Args:
-        y_pred: see `pixelwise`. beta: for a distance in pixels of a crop of `image_size`. sharpness: see
-            `class_soft_argmax`.
+        y_true, y_pred: see `pixelwise`.
+        beta: weight of the distance in pixels of a crop of `image_size`; default 0.25.
+        image_size: pixels; default 224.
+        sharpness: see `class_soft_argmax`.
     """
     y_pred = ops.convert_to_tensor(y_pred)
     side = y_pred.shape[1]
@@ -181,7 +202,7 @@ def hybrid(y_true, y_pred, beta=HYBRID_BETA, image_size=LOSS_REFERENCE_SIZE, sha
 
 @keras.saving.register_keras_serializable(PACKAGE)
 class DistanceLoss(FaceLoss):
-    """See `distance`."""
+    """Mean distance between predicted and true landmarks, see `distance`."""
 
     function = staticmethod(distance)
 
@@ -191,7 +212,7 @@ class DistanceLoss(FaceLoss):
 
 @keras.saving.register_keras_serializable(PACKAGE)
 class DistributionLoss(FaceLoss):
-    """See `distribution`."""
+    """Kullback-Leibler divergence of softmax maps from Gaussians, see `distribution`."""
 
     function = staticmethod(distribution)
 
@@ -201,7 +222,7 @@ class DistributionLoss(FaceLoss):
 
 @keras.saving.register_keras_serializable(PACKAGE)
 class HeatmapLoss(FaceLoss):
-    """See `heatmap`."""
+    """Squared differences to Gaussian heatmaps and a background map, see `heatmap`."""
 
     function = staticmethod(heatmap)
 
@@ -211,7 +232,7 @@ class HeatmapLoss(FaceLoss):
 
 @keras.saving.register_keras_serializable(PACKAGE)
 class AdaptiveWingLoss(FaceLoss):
-    """See `adaptive_wing`."""
+    """Adaptive Wing loss on heatmaps, see `adaptive_wing`."""
 
     function = staticmethod(adaptive_wing)
 
@@ -235,7 +256,7 @@ class AdaptiveWingLoss(FaceLoss):
 
 @keras.saving.register_keras_serializable(PACKAGE)
 class PixelwiseLoss(FaceLoss):
-    """See `pixelwise`."""
+    """Balanced cross-entropy of pixel-wise classification, see `pixelwise`."""
 
     function = staticmethod(pixelwise)
 
@@ -245,7 +266,7 @@ class PixelwiseLoss(FaceLoss):
 
 @keras.saving.register_keras_serializable(PACKAGE)
 class HybridLoss(FaceLoss):
-    """See `hybrid`."""
+    """Pixel-wise classification plus distance, see `hybrid`."""
 
     function = staticmethod(hybrid)
 

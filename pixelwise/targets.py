@@ -1,56 +1,59 @@
-"""What losses make of flat landmark targets, in the graph: pixels, Gaussians around them, and class indices.
+"""What the losses compute from flat landmark targets, in the graph: pixels, Gaussians and class indices.
 
-A batch carries the targets of `image_utility.to_targets` and nothing else; dense maps never exist on the host. Maps are
-(batch, height, width, points) and as large as the crop. Pixel (0, 0) is the first one, as everywhere.
+A batch has the targets of `image_utility.to_targets` only; dense maps never exist on the CPU. Maps are
+(batch, height, width, points) and as large as the crop.
 """
 
 from keras import ops
 
 
 def to_pixels(targets, side: int):
-    """Flat targets (batch, 2 * points) to landmarks (batch, points, 2), x and y in pixels of maps of this side."""
+    """Return landmarks (batch, points, 2) in pixels of maps of this side, of flat targets (batch, 2 * points)."""
     return side / 2 - side * ops.reshape(targets, (-1, targets.shape[-1] // 2, 2))
 
 
 def from_pixels(landmarks, side: int):
-    """Landmarks (batch, points, 2) in pixels to flat targets (batch, 2 * points), the inverse of `to_pixels`."""
+    """Return flat targets (batch, 2 * points) of landmarks (batch, points, 2) in pixels, the inverse of `to_pixels`."""
     return ops.reshape((side / 2 - landmarks) / side, (-1, 2 * landmarks.shape[1]))
 
 
 def log_gaussians(landmarks, side: int, sigma: float):
-    """Logarithms of the two factors of a Gaussian of height 1 around each landmark.
+    """Return the logarithms of the two factors of a Gaussian of height 1 around each landmark.
 
-    A Gaussian without direction is the product of one along x and one along y, so two lines of pixels tell all of it.
+    An isotropic Gaussian is the product of one along x and one along y, which need `side` values each.
 
     Args:
-        landmarks: (batch, points, 2) in pixels. sigma: in pixels.
+        landmarks: (batch, points, 2) in pixels.
+        side: of the maps, in pixels.
+        sigma: in pixels.
 
     Returns:
         along x and along y, each (batch, side, points).
     """
-    place = ops.cast(ops.arange(side), "float32")[None, :, None]
-    return tuple(-ops.square((place - landmarks[:, None, :, axis]) / sigma) / 2 for axis in (0, 1))
+    pixels = ops.cast(ops.arange(side), "float32")[None, :, None]
+    return tuple(-ops.square((pixels - landmarks[:, None, :, axis]) / sigma) / 2 for axis in (0, 1))
 
 
 def outer(along_x, along_y):
-    """Maps (batch, side, side, points) of what varies along x and along y, each (batch, side, points)."""
+    """Return maps (batch, side, side, points), the products of factors along x and y, each (batch, side, points)."""
     return along_y[:, :, None, :] * along_x[:, None, :, :]
 
 
 def pixel_indices(landmarks, side: int):
-    """The one pixel of each landmark (batch, points, 2): its row times `side` plus its column.
+    """Return the pixel of each landmark (batch, points, 2): its row times `side` plus its column.
 
     Returns:
-        indices (batch, points), int32, and which landmarks lie in the map, bool; the index of others is of no use.
+        indices (batch, points), int32, and which landmarks lie inside the map, bool; the indices of others are
+        meaningless.
     """
-    place = ops.cast(ops.round(landmarks), "int32")
-    inside = ops.all((place >= 0) & (place < side), axis=-1)
-    place = ops.clip(place, 0, side - 1)
-    return place[..., 1] * side + place[..., 0], inside
+    pixels = ops.cast(ops.round(landmarks), "int32")
+    inside = ops.all((pixels >= 0) & (pixels < side), axis=-1)
+    pixels = ops.clip(pixels, 0, side - 1)
+    return pixels[..., 1] * side + pixels[..., 0], inside
 
 
 def first_of_pixel(indices, inside):
-    """(batch, points), bool: landmarks inside the map whose pixel no landmark inside before them has."""
+    """Return which landmarks are inside the map and the first of their pixel, (batch, points), bool."""
     points = indices.shape[1]
     before = ops.convert_to_tensor([[other < point for other in range(points)] for point in range(points)])
     same = ops.equal(indices[:, :, None], indices[:, None, :]) & inside[:, None, :]  # (batch, points, points)

@@ -6,7 +6,7 @@ from unittest import mock
 
 import numpy as np
 import pytest
-from raw_faces import write_face
+from annotation_files import write_rendered_face
 
 import data_helper
 from config import CROPS
@@ -15,6 +15,10 @@ from image_utility import crop_matrix, to_targets, transform
 from pca_utility import fit_eigenbases
 from synthetic_faces import render_face
 from utils.files import write_json
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # test processes share the cores: one thread each, set before TensorFlow loads
+    for variable in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OPENCV_FOR_THREADS_NUM"):
+        os.environ.setdefault(variable, "1")
 
 PARTS = {"afw": 6, "helen/trainset": 12, "helen/testset": 4, "ibug": 2}
 
@@ -33,7 +37,7 @@ def raw_300w(tmp_path_factory) -> Path:
     seeds = iter(range(1000))
     for part, count in PARTS.items():
         for number in range(count):
-            write_face(root / part, f"{next(seeds) + 7000}_1", number + 100 * len(part))
+            write_rendered_face(root / part, f"{next(seeds) + 7000}_1", number + 100 * len(part))
     return root
 
 

@@ -274,6 +274,7 @@ def contours_on_a_picture(tmp_path, weights: str) -> dict:
     return json.loads((out / "landmarks.json").read_text())[0]["faces"][0]
 
 
+@pytest.mark.integration
 def test_rendered_faces_that_a_method_needs_are_prepared(data_dir, tmp_path, monkeypatch):
     """Before anything else is done; here it stops there."""
     asked = []
@@ -287,6 +288,7 @@ def test_rendered_faces_that_a_method_needs_are_prepared(data_dir, tmp_path, mon
     assert asked == [(str(data_dir), "ace")]
 
 
+@pytest.mark.integration
 def test_ace_net_trains_on_real_and_rendered_faces_and_is_evaluated(data_dir, tmp_path, capsys):
     assert run(data_dir, tmp_path / "ace", "ace") == 0
     result = json.loads((tmp_path / "ace" / "metrics.json").read_text())
@@ -340,6 +342,7 @@ def test_batches_mix_real_and_rendered_faces_equally(data_dir, tmp_path, also):
     assert batches.landmarks.shape[1] == OUTLINE
 
 
+@pytest.mark.integration
 def test_landmark_heatmaps_are_landmarks_and_can_be_joined(data_dir, tmp_path):
     assert run(data_dir, tmp_path / "lmk", "lmk_line") == 0
     result = json.loads((tmp_path / "lmk" / "metrics.json").read_text())

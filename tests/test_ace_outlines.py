@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from annotation_files import tem_text
 
 from ace_net.config import FAR
 from ace_net.decode import decode_landmarks, extract, peaks
@@ -290,12 +291,11 @@ def test_a_centre_of_mass_by_hand():
 
 def test_templates_are_read(tmp_path):
     points = np.random.default_rng(3).uniform(0, 600, (FRL_POINTS, 2)).round(3)
-    lines = "\n".join(f"{x:.3f}\t{y:.3f}" for x, y in points)
     for name in ("001_03", "002_03"):
         (tmp_path / f"{name}.jpg").write_bytes(b"a picture, not opened yet")
-        (tmp_path / f"{name}.tem").write_text(f"{FRL_POINTS}\n{lines}\n1\n0\n2\n0 0\n")
+        (tmp_path / f"{name}.tem").write_text(tem_text(points))
     (tmp_path / "002_03.tem").write_text("12\n")
-    (tmp_path / "003_03.tem").write_text(f"{FRL_POINTS}\n{lines}\n")
+    (tmp_path / "003_03.tem").write_text(tem_text(points, end=""))
     dataset = get_dataset("FRL")
     good, bad, alone = read_part(dataset, dataset.parts[0], tmp_path)
     np.testing.assert_array_equal(good.landmarks, points[list(FRL_FACE)])

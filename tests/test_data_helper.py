@@ -12,9 +12,9 @@ import sys
 import time
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
+from annotation_files import write_face
 
 import image_utility
 from config import CROPS, STORED_FACE
@@ -37,13 +37,10 @@ def face_shape(rng, width=160, height=120):
     return rng.uniform((30, 25), (width - 30, height - 25), (68, 2))
 
 
-def write_face(folder, stem, rng, landmarks=None):
-    """A picture of noise and its .pts file."""
-    folder.mkdir(parents=True, exist_ok=True)
+def write_noise(folder, stem, rng, landmarks=None):
+    """A picture of noise as 300W stores a face; returns its landmarks."""
     landmarks = face_shape(rng) if landmarks is None else landmarks
-    cv2.imwrite(str(folder / f"{stem}.jpg"), rng.integers(0, 256, (120, 160, 3), np.uint8))
-    rows = "\n".join(f"{x + 1:.6f} {y + 1:.6f}" for x, y in landmarks)
-    (folder / f"{stem}.pts").write_text(f"version: 1\nn_points: 68\n{{\n{rows}\n}}\n")
+    write_face(folder, stem, rng.integers(0, 256, (120, 160, 3), np.uint8), landmarks, decimals=6)
     return landmarks
 
 
@@ -53,11 +50,11 @@ def raw(tmp_path):
     rng = np.random.default_rng(0)
     root = tmp_path / "raw"
     for number in range(20):
-        write_face(root / "helen/trainset", f"{100 + number}_1", rng)
+        write_noise(root / "helen/trainset", f"{100 + number}_1", rng)
     for number in range(3):
-        write_face(root / "afw", f"{200 + number}_1", rng)
+        write_noise(root / "afw", f"{200 + number}_1", rng)
     for number in range(4):
-        write_face(root / "helen/testset", f"{300 + number}_1", rng)
+        write_noise(root / "helen/testset", f"{300 + number}_1", rng)
     return root
 
 
@@ -190,7 +187,7 @@ def test_index_truth_and_faces(raw, out, capsys):
 def test_landmarks_outside_the_picture_stay_and_are_counted(raw, out, capsys):
     landmarks = face_shape(np.random.default_rng(5))
     landmarks[:3] = [[-4, 50], [165, 50], [80, 121]]
-    write_face(raw / "afw", "900_1", np.random.default_rng(5), landmarks)
+    write_noise(raw / "afw", "900_1", np.random.default_rng(5), landmarks)
     index = run(raw, out)
     assert "afw/900_1.jpg" in get_splits(index)
     assert "3 landmarks of 1 faces lie outside" in capsys.readouterr().out
@@ -212,8 +209,8 @@ def test_one_photo_never_lies_on_two_sides(raw, out):
     photo = Path(next(image for image, split in splits.items() if split == "validation")).stem.split("_")[0]
     rng = np.random.default_rng(6)
     for name in (f"{photo}_7", "300_8", "777_1"):  # photos of a validation face, of a test face, of nobody else
-        write_face(raw / "helen_recovered", name, rng)
-    write_face(raw / "afw", f"{photo}_8", rng)
+        write_noise(raw / "helen_recovered", name, rng)
+    write_noise(raw / "afw", f"{photo}_8", rng)
     index = run(raw, out, extra_parts=True)
     splits = get_splits(index)
     assert splits["helen_recovered/777_1.jpg"] == "train"
@@ -298,9 +295,9 @@ def test_only_what_changed_is_done_again(raw, out, monkeypatch):
     before = {face["image"]: face["file"] for face in run(raw, out)["faces"]}
     stored = count_stored(monkeypatch)
     rng = np.random.default_rng(9)
-    write_face(raw / "afw", "200_1", rng)
+    write_noise(raw / "afw", "200_1", rng)
     (raw / "afw/201_1.pts").write_text((raw / "afw/202_1.pts").read_text())
-    write_face(raw / "afw", "203_1", rng)
+    write_noise(raw / "afw", "203_1", rng)
     after = {face["image"]: face["file"] for face in run(raw, out)["faces"]}
     assert stored == ["afw/200_1.jpg", "afw/201_1.jpg", "afw/203_1.jpg"]
     for image in ("afw/200_1.jpg", "afw/201_1.jpg"):
@@ -311,7 +308,7 @@ def test_only_what_changed_is_done_again(raw, out, monkeypatch):
 
 
 def test_extra_faces_come_and_go_without_being_done_again(raw, out, monkeypatch):
-    write_face(raw / "helen_recovered", "777_1", np.random.default_rng(6))
+    write_noise(raw / "helen_recovered", "777_1", np.random.default_rng(6))
     run(raw, out, extra_parts=True)
     stored = count_stored(monkeypatch)
     assert len(run(raw, out)["faces"]) == 27
@@ -319,6 +316,7 @@ def test_extra_faces_come_and_go_without_being_done_again(raw, out, monkeypatch)
     assert not stored
 
 
+@pytest.mark.integration
 def test_interrupted_run_resumes(raw, out, monkeypatch):
     store, calls = stored_faces._store_face, []
 
@@ -341,9 +339,10 @@ def test_interrupted_run_resumes(raw, out, monkeypatch):
     assert main(arguments) == 0 and len(stored) == 27 - 5
 
 
+@pytest.mark.integration
 def test_killed_run_resumes_and_leaves_no_lock(raw, out, monkeypatch):
     for number in range(150):
-        write_face(raw / "afw", f"{500 + number}_1", np.random.default_rng(number))
+        write_noise(raw / "afw", f"{500 + number}_1", np.random.default_rng(number))
     command = [sys.executable, "data_helper.py", "--dataset", "300W", "--raw", raw, "--out", out, "--workers", "2"]
     process = subprocess.Popen(list(map(str, command)), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     journal = out / "w300" / "journal.jsonl"
@@ -358,6 +357,7 @@ def test_killed_run_resumes_and_leaves_no_lock(raw, out, monkeypatch):
     assert finished >= 20 and len(stored) == 177 - finished
 
 
+@pytest.mark.integration
 def test_two_processes_give_what_one_gives(raw, out, tmp_path):
     assert run(raw, out, workers=2) == run(raw, tmp_path / "other", workers=1)
 
@@ -372,8 +372,8 @@ def test_bad_faces_are_skipped_with_their_reasons(raw, out, capsys):
     (raw / "afw/201_1.jpg").write_bytes(b"")
     landmarks = face_shape(rng)
     landmarks[45] = landmarks[36]
-    write_face(raw / "afw", "400_1", rng, landmarks)
-    write_face(raw / "afw", "401_1", rng, face_shape(rng) + 4000)
+    write_noise(raw / "afw", "400_1", rng, landmarks)
+    write_noise(raw / "afw", "401_1", rng, face_shape(rng) + 4000)
     (raw / "helen/testset/300_1.jpg").write_text("no picture")
     index = run(raw, out)
     reasons = {face["file"]: face["reason"] for face in index["skipped"]}
@@ -401,7 +401,7 @@ def test_no_usable_face_at_all(raw, out):
 @pytest.mark.parametrize("fail_in", ["write_image", "replace"])
 def test_full_disk_leaves_the_previous_index_valid(raw, out, monkeypatch, capsys, fail_in):
     before = run(raw, out)
-    write_face(raw / "afw", "200_1", np.random.default_rng(8))
+    write_noise(raw / "afw", "200_1", np.random.default_rng(8))
 
     def full(*arguments, **options):
         raise OSError(errno.ENOSPC, "No space left on device", "somewhere")

@@ -20,6 +20,8 @@ from training.batches import AugmentedBatches, CPUAugmentation, Shuffled
 from training.distribution import get_distribution, is_chief
 from training.recipes import RECIPES
 
+pytestmark = pytest.mark.integration
+
 ROOT = Path(__file__).parent.parent
 LIMIT = 3000  # seconds after which something hangs, however busy the machine is
 

@@ -33,6 +33,8 @@ from pixelwise import cascade
 from pixelwise.decode import window_radius
 from utils.files import write_json
 
+pytestmark = pytest.mark.integration
+
 ROOT = Path(__file__).parent.parent
 export = functools.partial(exporting.export, max_faces=8)
 PACKAGES = {"onnx": ("onnx", "tf2onnx", "onnxruntime"), "litert": ("ai_edge_litert",)}

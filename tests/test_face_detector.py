@@ -6,6 +6,7 @@ import json
 import cv2
 import numpy as np
 import pytest
+from annotation_files import write_face
 from skimage import data
 
 from benchmarks import detector as detector_benchmark
@@ -253,19 +254,15 @@ def test_what_counts_as_found():
     assert find_match([far], landmarks) is None and find_match([], landmarks) is None
 
 
+@pytest.mark.integration
 def test_measuring_prints_the_facts(tmp_path, capsys):
     """Astronauts with landmarks on the diagonal of the box: the mean fit is that of the cascade's box."""
-    folder = tmp_path / "afw"
-    folder.mkdir()
-    image = data.astronaut()[:, :, ::-1]
-    points = np.linspace(FACE[:2], FACE[2:], 68) + 1
-    rows = "\n".join(f"{x} {y}" for x, y in points)
+    points = np.linspace(FACE[:2], FACE[2:], 68)
     for number in range(3):
-        cv2.imwrite(str(folder / f"{number}_1.jpg"), np.roll(image, 7 * number, axis=1))
-        rolled = "\n".join(f"{x + 7 * number} {y}" for x, y in points)
-        (folder / f"{number}_1.pts").write_text(f"version: 1\nn_points: 68\n{{\n{rolled}\n}}\n")
-    (folder / "noise_1.pts").write_text(f"version: 1\nn_points: 68\n{{\n{rows}\n}}\n")
-    cv2.imwrite(str(folder / "noise_1.jpg"), np.random.default_rng(0).integers(0, 256, (300, 300, 3), np.uint8))
+        shifted = np.roll(data.astronaut(), 7 * number, axis=1)
+        write_face(tmp_path / "afw", f"{number}_1", shifted, points + [7 * number, 0])
+    noise = np.random.default_rng(0).integers(0, 256, (300, 300, 3), np.uint8)
+    write_face(tmp_path / "afw", "noise_1", noise, points)
     assert detector_benchmark.main(["--dataset", "300W", "--raw", str(tmp_path)]) == 0
     printed = capsys.readouterr().out
     assert "frontal: 3 of 4 faces found" in printed and "width 0.9" in printed
@@ -273,6 +270,7 @@ def test_measuring_prints_the_facts(tmp_path, capsys):
     assert "no test faces" in capsys.readouterr().err
 
 
+@pytest.mark.integration
 def test_the_cost_of_boxes_has_the_data_set_s_normaliser(weights, tmp_path, capsys):
     """A set with boxes, as AFLW's: boxes of twice the side halve every error."""
     cv2.imwrite(str(tmp_path / "a.png"), data.astronaut()[:, :, ::-1])

@@ -1,11 +1,11 @@
-"""What losses and layers ask of maps, by hand."""
+"""Operations on heatmaps, by hand."""
 
 import numpy as np
 import pytest
 from gradients import gradient
 from keras import ops
 
-from networks.heatmap_ops import bilinear_sample, cut, masked_mean, safe_sqrt, soft_argmax
+from networks.heatmap_ops import bilinear_sample, crop_to, masked_mean, safe_sqrt, soft_argmax
 
 
 def numpy(x) -> np.ndarray:
@@ -25,16 +25,16 @@ def test_a_mean_of_nothing_is_zero():
 
 def test_sampling_is_bilinear():
     maps = np.arange(12, dtype=np.float32).reshape(1, 1, 3, 4)
-    places = np.array([[[[1, 1], [0.5, 0], [3, 2], [1.25, 0.5], [-7, 9]]]], np.float32)
-    np.testing.assert_allclose(numpy(bilinear_sample(maps, places))[0, 0], [5, 0.5, 11, 3.25, 8])
+    points = np.array([[[[1, 1], [0.5, 0], [3, 2], [1.25, 0.5], [-7, 9]]]], np.float32)
+    np.testing.assert_allclose(numpy(bilinear_sample(maps, points))[0, 0], [5, 0.5, 11, 3.25, 8])
 
 
 def test_edges_are_where_the_values_end():
     """The last row and column are reached, in maps of every shape."""
     maps = np.random.default_rng(0).random((2, 3, 4, 7)).astype(np.float32)
     rows, columns = np.mgrid[:4, :7]
-    places = np.tile(np.stack([columns, rows], axis=-1).reshape(1, 1, 28, 2), (2, 3, 1, 1)).astype(np.float32)
-    np.testing.assert_array_equal(numpy(bilinear_sample(maps, places)), maps.reshape(2, 3, 28))
+    points = np.tile(np.stack([columns, rows], axis=-1).reshape(1, 1, 28, 2), (2, 3, 1, 1)).astype(np.float32)
+    np.testing.assert_array_equal(numpy(bilinear_sample(maps, points)), maps.reshape(2, 3, 28))
 
 
 def test_soft_argmax_is_the_mean_under_the_softmax():
@@ -47,6 +47,6 @@ def test_soft_argmax_is_the_mean_under_the_softmax():
 
 
 @pytest.mark.parametrize("side", [5, 4, 1])
-def test_cut_keeps_what_comes_first(side):
+def test_the_first_rows_and_columns_remain(side):
     features = np.random.default_rng(2).random((2, 5, 5, 3)).astype(np.float32)
-    np.testing.assert_array_equal(numpy(cut(features, side)), features[:, :side, :side])
+    np.testing.assert_array_equal(numpy(crop_to(features, side)), features[:, :side, :side])

@@ -72,6 +72,7 @@ assert callable(PCAUtility().create_pca_from_npy) and callable(Test().test_model
 """
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("command", [["-c", CALLS], [str(ROOT / "predict.py"), "--help"]])
 def test_the_scripts_work_from_another_folder(command, tmp_path):
     environment = os.environ | {"PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"}

@@ -1,4 +1,4 @@
-"""Whole runs of the heatmap methods: the discriminator beside the detector, resuming, early ends, covered faces."""
+"""Whole runs of the heatmap methods: the discriminator beside the detector, resuming, early ends, occluded faces."""
 
 import csv
 import dataclasses
@@ -24,6 +24,8 @@ from pixelwise.targets import to_pixels
 from train import Train
 from training.callbacks import Checkpoint, patience_exhausted, read_snapshots
 from training.recipes import RECIPES
+
+pytestmark = pytest.mark.integration
 
 TENSORFLOW = keras.backend.backend() == "tensorflow"
 POINTS, SIDE = 4, 16
@@ -105,7 +107,7 @@ def test_true_landmarks_outside_the_crop_are_moved_to_its_nearest_pixel():
     model.discriminator = lambda shapes, training: seen.append(np.asarray(shapes)) or shapes[:, :1]
     truth = np.zeros((1, POINTS, 2), np.float32)
     truth[0, 0], truth[0, 1] = (0.9, -0.9), (0.25, -0.25)
-    model._judge(truth.reshape(1, -1), np.zeros((1, 2 * POINTS), np.float32))
+    model.logits(truth.reshape(1, -1), np.zeros((1, 2 * POINTS), np.float32))
     within = np.asarray(to_pixels(seen[0][:1], side))[0]
     np.testing.assert_allclose(within[:2], [[0, side - 1], [side / 4, 3 * side / 4]], atol=1e-4)
 
@@ -155,7 +157,7 @@ def test_killed_and_resumed_with_both_networks_is_never_stopped(prepared_300w, t
     assert [weight.shape for weight in best.weights] == [weight.shape for weight in detector.weights]
 
 
-def test_runs_are_evaluated_by_both_decoders_and_on_covered_faces(prepared_300w, tmp_path, capsys):
+def test_runs_are_evaluated_by_both_decoders_and_on_occluded_faces(prepared_300w, tmp_path, capsys):
     for method in ("heatmap", "cascaded"):
         run_of(prepared_300w, tmp_path / "runs" / method, method, epochs=1).train()
     weights = str(tmp_path / "runs/heatmap/best.keras")

@@ -3,10 +3,9 @@
 import dataclasses
 import json
 
-import cv2
 import numpy as np
 import pytest
-from scipy.io import savemat
+from annotation_files import aflw_variables, write_aflw, write_picture
 
 import data_helper
 import metrics
@@ -33,26 +32,16 @@ def tiny_counts(monkeypatch):
 def contents(rng):
     """The variables of the file, and the landmarks (faces, 19, 2) in them."""
     landmarks = rng.uniform(20, 80, (FACES, 19, 2))
-    names = np.empty((FACES, 1), object)
-    names[:, 0] = NAMES
-    mask = np.ones((FACES, 19), np.uint8)
-    mask[4 - 1, 0] = 0  # a test face, by ORDER, that hides a landmark
-    variables = {
-        "nameList": names,
-        "data": np.concatenate([landmarks[..., 0], landmarks[..., 1]], axis=1),
-        "bbox": np.tile([10.0, 90.0, 20.0, 70.0], (FACES, 1)),  # left, right, top, bottom
-        "mask_new": mask,
-        "ra": ORDER[None],
-    }
-    return variables, landmarks
+    visible = np.ones((FACES, 19), bool)
+    visible[4 - 1, 0] = False  # of a test face, by ORDER
+    boxes = np.tile([10.0, 90.0, 20.0, 70.0], (FACES, 1))
+    return aflw_variables(NAMES, landmarks, boxes, visible, ORDER), landmarks
 
 
-def write_aflw(root, variables, folder="data/flickr"):
-    root.mkdir(parents=True, exist_ok=True)
-    savemat(root / "AFLWinfo_release.mat", variables)
+def write_set(root, variables, folder="data/flickr"):
+    write_aflw(root / "AFLWinfo_release.mat", variables)
     for name in NAMES:
-        (root / folder / name).parent.mkdir(parents=True, exist_ok=True)
-        cv2.imwrite(str(root / folder / name), np.full((100, 110, 3), 99, np.uint8))
+        write_picture(root / folder / name, np.full((100, 110, 3), 99, np.uint8))
 
 
 def faces_of(dataset, root):
@@ -62,7 +51,7 @@ def faces_of(dataset, root):
 @pytest.mark.parametrize("folder", ["data/flickr", "images"])
 def test_every_column_finds_its_place(tiny_counts, tmp_path, folder):
     variables, landmarks = contents(np.random.default_rng(0))
-    write_aflw(tmp_path, variables, folder)
+    write_set(tmp_path, variables, folder)
     train, test = faces_of(tiny_counts, tmp_path)
     assert [face.image for face in train] == [f"{folder}/{NAMES[row]}" for row in sorted(ORDER[:9] - 1)]
     assert [face.image for face in test] == [f"{folder}/{NAMES[row]}" for row in sorted(ORDER[9:] - 1)]
@@ -84,7 +73,7 @@ def test_a_second_face_of_a_picture_has_a_name_of_its_own(tiny_counts, tmp_path)
     variables, _ = contents(np.random.default_rng(0))
     variables["nameList"][9, 0] = NAMES[3]  # rows 4 and 10, both of the test
     variables["nameList"][0, 0] = NAMES[3]  # row 1, of training, before them
-    write_aflw(tmp_path, variables)
+    write_set(tmp_path, variables)
     train, test = faces_of(tiny_counts, tmp_path)
     assert train[0].image == f"data/flickr/{NAMES[3]}"
     assert [face.image for face in test if "#" in face.image] == [f"data/flickr/{NAMES[3]}#{k}" for k in (2, 3)]
@@ -95,7 +84,7 @@ def test_unusable_faces_are_named(tiny_counts, tmp_path):
     variables, _ = contents(np.random.default_rng(0))
     variables["nameList"][0, 0] = "../../etc/passwd"
     variables["nameList"][1, 0] = "0/gone.jpg"
-    write_aflw(tmp_path, variables)
+    write_set(tmp_path, variables)
     bad = [face for face in faces_of(tiny_counts, tmp_path)[0] if isinstance(face, SkippedFace)]
     assert ["row 1" in bad[0].file, "row 2" in bad[1].file] == [True] * 2
     assert "lies outside" in bad[0].reason and "no picture" in bad[1].reason
@@ -122,7 +111,7 @@ def with_value(key, value):
 def test_files_of_another_layout(tiny_counts, tmp_path, change, message):
     variables, _ = contents(np.random.default_rng(0))
     change(variables)
-    write_aflw(tmp_path, variables)
+    write_set(tmp_path, variables)
     with pytest.raises(ValueError, match=message):
         faces_of(tiny_counts, tmp_path)
 
@@ -143,7 +132,7 @@ def test_a_face_without_numbers_costs_no_other(tiny_counts, tmp_path):
     variables, _ = contents(np.random.default_rng(0))
     variables["data"][2, 5] = np.inf  # row 3, of training; rows 4 and 10 are of the test
     variables["bbox"][3, 0] = variables["bbox"][9] = np.nan
-    write_aflw(tmp_path / "raw", variables)
+    write_set(tmp_path / "raw", variables)
     index = data_helper.prepare("AFLW", tmp_path / "raw", tmp_path / "data", workers=1)
     reasons = {face["file"].rsplit("/")[-1]: face["reason"] for face in index["skipped"]}
     assert {name: reason.split(";")[0] for name, reason in reasons.items()} == {
@@ -158,7 +147,7 @@ def test_a_face_without_numbers_costs_no_other(tiny_counts, tmp_path):
 def test_from_raw_files_to_figures(tiny_counts, tmp_path, capsys):
     """The truth file carries the boxes, and the first figure is normalised by them: 1 px of sqrt(80 x 50)."""
     variables, landmarks = contents(np.random.default_rng(0))
-    write_aflw(tmp_path / "raw", variables)
+    write_set(tmp_path / "raw", variables)
     index = data_helper.prepare("AFLW", tmp_path / "raw", tmp_path / "data", workers=1)
     printed = capsys.readouterr().out
     assert "AFLWinfo_release.mat:train" in printed and "frontal" not in printed

@@ -6,7 +6,16 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from raw_faces import ramp, wflw_line, write_face, write_picture, write_wflw
+from annotation_files import (
+    pts_text,
+    ramp,
+    wflw_line,
+    write_cofw,
+    write_picture,
+    write_points_mat,
+    write_rendered_face,
+    write_wflw,
+)
 from scipy.io import savemat
 from scipy.optimize import linear_sum_assignment
 
@@ -22,11 +31,6 @@ def real(*names):
     """Skips a test unless the real set lies below FACE_DATA."""
     path = REAL.joinpath(*names)
     return pytest.mark.skipif(not path.exists(), reason=f"no real data in {path} (set FACE_DATA)")
-
-
-def pts_text(landmarks, end="\n"):
-    rows = [f"{x:.3f} {y:.3f}" for x, y in landmarks]
-    return end.join(["version: 1", f"n_points:  {len(rows)}", "{", *rows, "}", ""])
 
 
 def faces_of(dataset, root, number=0):
@@ -116,20 +120,6 @@ def test_300w_names_every_unusable_file(tmp_path):
 # ---------------------------------------------------------------------------------------------------------- COFW
 
 
-def write_cofw(path, images, landmarks, occluded, boxes, end="T"):
-    """A v7.3-like file: MATLAB's column order makes every array come out transposed in HDF5."""
-    rows = [
-        np.concatenate([points[:, 0], points[:, 1], flags]) for points, flags in zip(landmarks, occluded, strict=True)
-    ]
-    with h5py.File(path, "w") as file:
-        references = np.empty((1, len(images)), h5py.ref_dtype)
-        for number, image in enumerate(images):
-            references[0, number] = file.create_dataset(f"#refs#/{number}", data=image.T).ref
-        file.create_dataset(f"Is{end}", data=references)
-        file[f"phis{end}"] = np.array(rows).T
-        file[f"bboxes{end}"] = np.array(boxes, float).T
-
-
 def two_cofw_pictures():
     colour = np.zeros((20, 30, 3), np.uint8)
     colour[4, 7] = (200, 100, 50)  # row 4, column 7
@@ -186,8 +176,8 @@ def test_cofw68_takes_cofw_pictures_and_its_own_points(tmp_path):
     folder.mkdir(parents=True)
     occluded = np.zeros((68, 1))
     occluded[3] = 1
-    savemat(folder / "1_points.mat", {"Points": ramp(68), "Occ": occluded})
-    savemat(folder / "2_points.mat", {"Points": ramp(67), "Occ": occluded})
+    write_points_mat(folder / "1_points.mat", ramp(68), occluded)
+    write_points_mat(folder / "2_points.mat", ramp(67), occluded)
     savemat(folder.parent / "cofw68_test_bboxes.mat", {"bboxes": np.array([[3, 4, 10, 12]] * 2)})
     face, bad = faces_of(COFW68, tmp_path)
     np.testing.assert_allclose(face.landmarks, ramp(68) - 1)
@@ -324,7 +314,7 @@ def test_flip_partners_fit_the_mean_face(title):
 
 def test_frames_of_a_clip_stand_for_one_photo(tmp_path):
     for stem in ("test_Ann_Lee_01", "test_Ann_Lee_40", "test_Bo_Ek_01"):
-        write_face(tmp_path / "youtube_faces", stem, seed=1, size=64)
+        write_rendered_face(tmp_path / "youtube_faces", stem, seed=1, size=64)
     dataset = get_dataset("YouTube-Faces")
     first, second, other = read_part(dataset, dataset.parts[0], tmp_path)
     assert first.photo_id == second.photo_id == "youtube_faces/test_Ann_Lee" != other.photo_id

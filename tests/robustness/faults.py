@@ -36,6 +36,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from tests.helpers import annotation_files
+
 FACES, PIXELS = 24, 64  # training faces, side of the input
 SMALL_DISK = (0, 100, 4_000, 30_000)  # bytes that a file may have
 CAPABILITIES = 0x20080522  # version of the kernel's structure, see capset(2)
@@ -354,16 +356,10 @@ class Bench:
 
 
 def _write_raw(raw: Path) -> None:
-    """A tiny 300W of rendered faces."""
-    from synthetic_faces import render_face
-
+    """Write a tiny 300W of rendered faces."""
     for number in range(FACES):
         part = ("helen/trainset", "helen/trainset", "helen/testset")[number % 3]
-        (raw / part).mkdir(parents=True, exist_ok=True)
-        face = render_face(number, 96)
-        cv2.imwrite(str(raw / part / f"{number + 1000}_1.jpg"), face.image[..., ::-1])
-        rows = "\n".join(f"{x:.3f} {y:.3f}" for x, y in face.landmarks() + 1)
-        (raw / part / f"{number + 1000}_1.pts").write_text(f"version: 1\nn_points: 68\n{{\n{rows}\n}}\n")
+        annotation_files.write_rendered_face(raw / part, f"{number + 1000}_1", number, 96)
 
 
 def _load() -> None:

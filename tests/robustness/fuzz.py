@@ -35,6 +35,7 @@ from hypothesis import strategies as st
 
 from face_datasets.catalogue import DATASETS, Part
 from face_datasets.layouts import FRL_POINTS
+from tests.helpers import annotation_files
 from utils import sandbox, sandbox_child
 from utils.processes import peak_memory
 
@@ -120,8 +121,7 @@ def _read_part(title: str, part: Part, root: Path) -> list:
 
 def _pts_samples(folder: Path) -> list[bytes]:
     (folder / "1_1.jpg").write_bytes(_picture())
-    rows = "\n".join(f"{x:.3f} {y:.3f}" for x, y in _ramp(68))
-    return [f"version: 1\nn_points: 68\n{{\n{rows}\n}}\n".encode()]
+    return [annotation_files.pts_text(_ramp(68)).encode()]
 
 
 def _read_pts(path: Path) -> list:
@@ -130,8 +130,7 @@ def _read_pts(path: Path) -> list:
 
 def _tem_samples(folder: Path) -> list[bytes]:
     (folder / "001_03.jpg").write_bytes(_picture())
-    rows = "\n".join(f"{x:.3f} {y:.3f}" for x, y in _ramp(FRL_POINTS))
-    return [f"{FRL_POINTS}\n{rows}\n2\n0 0\n3\n0 1 2\n0\n".encode()]
+    return [annotation_files.tem_text(_ramp(FRL_POINTS), end="2\n0 0\n3\n0 1 2\n0\n").encode()]
 
 
 def _read_tem(path: Path) -> list:
@@ -141,8 +140,8 @@ def _read_tem(path: Path) -> list:
 def _list_samples(folder: Path) -> list[bytes]:
     (folder / "WFLW_images").mkdir(exist_ok=True)
     (folder / "WFLW_images/a.jpg").write_bytes(_picture())
-    numbers = " ".join(f"{value:.2f}" for value in _ramp(98).ravel())
-    return [f"{numbers} 1 2 30 40 0 1 0 0 1 0 a.jpg\n{numbers} 1 2 30 40 0 1 0 0 1 0 a.jpg\n".encode()]
+    line = annotation_files.wflw_line(_ramp(98).round(2), (0, 1, 0, 0, 1, 0), "a.jpg")
+    return [f"{line}\n{line}\n".encode()]
 
 
 def _read_list(path: Path) -> list:
@@ -236,17 +235,9 @@ def _read_snapshots(path: Path) -> object:
 
 
 def _cofw_samples(folder: Path) -> list[bytes]:
-    import h5py
-
-    def write(path: Path) -> None:
-        with h5py.File(path, "w") as file:
-            for name in ("#refs#/a", "#refs#/b"):
-                file[name] = np.random.default_rng(1).integers(0, 256, (3, 6, 5), np.uint8)
-            file["IsT"] = np.array([[file["#refs#/a"].ref, file["#refs#/b"].ref]], h5py.ref_dtype)
-            file["phisT"] = np.concatenate([_ramp(29).T.ravel(), np.zeros(29)])[:, None].repeat(2, 1)
-            file["bboxesT"] = np.array([[1.0, 1], [2, 2], [30, 30], [40, 40]])
-
-    return [_bytes_of(folder, write, "sample.mat")]
+    images = [np.random.default_rng(1).integers(0, 256, (5, 6, 3), np.uint8)] * 2
+    faces = [_ramp(29)] * 2, [np.zeros(29)] * 2, [(1, 2, 30, 40)] * 2
+    return [_bytes_of(folder, lambda path: annotation_files.write_cofw(path, images, *faces), "sample.mat")]
 
 
 def _read_cofw(path: Path) -> None:
@@ -259,17 +250,15 @@ def _read_cofw(path: Path) -> None:
 
 
 def _aflw_samples(folder: Path) -> list[bytes]:
-    from scipy.io import savemat
-
     (folder / "images/0").mkdir(parents=True, exist_ok=True)
     (folder / "images/0/a.jpg").write_bytes(_picture())
-    names = np.empty((2, 1), object)
-    names[:, 0] = "0/a.jpg"
-    table = np.stack([_ramp(19).T.ravel()] * 2)
-    variables = {"nameList": names, "bbox": np.ones((2, 4)), "data": table, "mask_new": np.ones((2, 19))}
-    variables["ra"] = np.array([[1.0, 2.0]])
-    plain, packed = (functools.partial(savemat, mdict=variables, do_compression=small) for small in (False, True))
-    return [_bytes_of(folder, plain, "sample.mat"), _bytes_of(folder, packed, "sample.mat")]
+    landmarks, visible = np.stack([_ramp(19)] * 2), np.ones((2, 19), bool)
+    variables = annotation_files.aflw_variables(["0/a.jpg"] * 2, landmarks, np.ones((2, 4)), visible, [1, 2])
+    writers = (
+        functools.partial(annotation_files.write_aflw, variables=variables, compressed=compressed)
+        for compressed in (False, True)
+    )
+    return [_bytes_of(folder, write, "sample.mat") for write in writers]
 
 
 def _read_aflw(path: Path) -> list:
@@ -277,11 +266,7 @@ def _read_aflw(path: Path) -> list:
 
 
 def _cofw68_samples(folder: Path) -> list[bytes]:
-    from scipy.io import savemat
-
-    def write(path: Path) -> None:
-        savemat(path, {"Points": _ramp(68), "Occ": np.zeros((68, 1))})
-
+    write = functools.partial(annotation_files.write_points_mat, landmarks=_ramp(68), occluded=np.zeros(68))
     return [_bytes_of(folder, write, "sample.mat")]
 
 
