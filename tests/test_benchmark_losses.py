@@ -11,7 +11,6 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from unittest import mock
 
 import numpy as np
@@ -26,6 +25,7 @@ from benchmarks import training_queue
 from benchmarks.comparison import Comparison, Truth, read_result
 from benchmarks.losses import TRAIN_OPTIONS, describe, plan
 from benchmarks.training_queue import Training, train_all
+from config import ROOT
 from face_datasets.catalogue import get_dataset
 from losses.regression import WingLoss
 from pixelwise.losses import AdaptiveWingLoss, HeatmapLoss
@@ -33,7 +33,6 @@ from tests.robustness.tiny_network import build_tiny, with_build
 from training import callbacks
 from training.recipes import get_recipe
 
-ROOT = Path(__file__).parents[1]
 W300 = get_dataset("300W")
 EPOCHS = 2
 FACES = 6
@@ -192,7 +191,7 @@ def test_a_changed_loss_takes_no_old_run(made, prepared_300w, tmp_path, monkeypa
     shutil.copytree(made, tmp_path / "made")
     record = json.loads((made / "settings.json").read_text())
     words = [*SHORT, "--data-dir", prepared_300w, "--method", name, "--recipe", "faces", "--precision", "float32"]
-    settings = train.run_of(train.parse_options(list(map(str, words))), tmp_path).settings()
+    settings = train.Train(train.get_config(train.parse_options(list(map(str, words))), tmp_path)).config.asdict()
     assert name != "wing" or record["settings"] == json.loads(json.dumps(settings))
     (tmp_path / "made/settings.json").write_text(json.dumps(record | {"settings": settings}))
     assert plan_of(prepared_300w, tmp_path, name)[0].folder == tmp_path / "made"
