@@ -1,8 +1,8 @@
-"""The networks: the table NETWORKS, what builds them, and the transfer of weights.
+"""The networks: the table NETWORKS, building them, and transferring weights.
 
-`CNNModel().get_model` builds a network of NETWORKS from scratch: image / 255 in, 2N numbers out. The layers
-are those of `keras.applications`, without the scaling that Keras puts in front of EfficientNet, or of `networks.vgg`,
-and under them global average pooling, dropout and a linear layer. `backbone` builds the layers without these.
+`CNNModel().get_model` builds a network of NETWORKS from scratch: image / 255 in, 2N numbers out. Its backbone is one of
+`keras.applications`, without the input scaling that Keras adds to EfficientNet, or `networks.vgg`; global average
+pooling, dropout and a linear layer follow. `backbone` builds the backbone only.
 """
 
 import os
@@ -10,10 +10,7 @@ from dataclasses import dataclass
 
 import keras
 
-from config import (
-    ModelArch,
-    get_row,
-)
+from config import ModelArch, get_row
 from networks.spatial_head import MAPS_LAYER, soft_argmax_branch
 from networks.vgg import vgg19
 from networks.weights import load_model
@@ -21,18 +18,20 @@ from networks.weights import load_model
 
 @dataclass(frozen=True)
 class Network:
-    """One network: its backbone, its head, and the name its weights are stored under.
+    """One network: backbone and head. The head is global average pooling, dropout and a linear layer of 2N outputs.
 
-    The head is global average pooling, dropout, and a linear layer of 2N outputs (He-uniform). `head_scale` multiplies
-    the pooled features before that layer, and with it both what the head says at the start and what a step changes of
-    it.
-    `spatial` adds the places that maps on the backbone give (networks/spatial_head.py).
-
-    application: the Keras application that is its backbone; None for one of ours (networks/vgg.py, ace_net/model.py).
-    short_name: part of the names of weights files.
-    skip_layers: its layers at 1/8 and 1/16 of the input, which heatmap heads take as skip connections; none where the
-        network has a head of its own only.
-    width: factor on every channel count of pixelwise/, of its backbone and of its heads.
+    Args:
+        arch: its name.
+        application: the Keras application that is its backbone; None for our own (networks/vgg.py, ace_net/model.py).
+        dropout: rate before the linear layer.
+        short_name: part of the names of weights files.
+        skip_layers: its layers at 1/8 and 1/16 of the input, which heatmap heads take as skip connections; none where
+            the network has a head of its own only.
+        input_size: side of the input in pixels.
+        head_scale: factor on the pooled features before the linear layer, and so on initial predictions and on the
+            effect of an optimizer step.
+        width: factor on every channel count of pixelwise/, of its backbone and of its heads.
+        spatial: whether a soft-argmax branch is added to the pooled prediction (networks/spatial_head.py).
     """
 
     arch: ModelArch
@@ -63,7 +62,7 @@ NETWORKS = {
 
 
 def get_network(arch: "ModelArch | str") -> Network:
-    """The row of a network, by member or its string.
+    """Return the row of a network, by member or its string.
 
     Raises:
         ValueError: no such network.
@@ -75,17 +74,17 @@ _LINEAR, _SCALE = "landmarks", "head_scale"  # names of layers
 
 
 class CNNModel:
-    """The networks by name, as the original project calls them."""
+    """The original's interface to the networks."""
 
     def get_model(self, arch, output_len, input_size=None, bn_momentum=0.99) -> keras.Model:
         """Build a network with random weights.
 
         Args:
-            arch: a `config.ModelArch` or its string; or a `config.Network`, a row of its own.
-            output_len: numbers the network predicts, 2N for N landmarks.
-            input_size: pixels along a side of the input; None takes the network's own, 224.
-            bn_momentum: momentum of BatchNorm's moving statistics. Keras' own for MobileNetV2, 0.999, lags behind a run
-                of a few thousand steps.
+            arch: a `config.ModelArch` or its string; or a `Network`, a row of its own.
+            output_len: number of outputs, 2N for N landmarks.
+            input_size: side of the input in pixels; None is the network's own, 224.
+            bn_momentum: of BatchNorm's moving statistics. Keras' own for MobileNetV2, 0.999, is too slow for a run of a
+                few thousand steps.
 
         Returns:
             A model from images (batch, input_size, input_size, 3), RGB in [0, 1], to (batch, output_len), unbounded
@@ -106,31 +105,38 @@ class CNNModel:
             output_len, kernel_initializer="he_uniform", dtype="float32", name=_LINEAR
         )(features)
         if network.spatial:
-            places = soft_argmax_branch(base, network.skip_layers, output_len // 2, bn_momentum)
-            landmarks = keras.layers.Add(dtype="float32", name="sum")([landmarks, places])
+            spatial = soft_argmax_branch(base, network.skip_layers, output_len // 2, bn_momentum)
+            landmarks = keras.layers.Add(dtype="float32", name="sum")([landmarks, spatial])
         return keras.Model(image, landmarks, name=str(network.arch))
 
 
 def linear_head(model: keras.Model) -> keras.layers.Dense:
-    """The linear layer that pooled features end in: the last one of its kind."""
+    """Return the linear layer of the head, the last one of its kind."""
     return next(layer for layer in reversed(model.layers) if isinstance(layer, keras.layers.Dense))
 
 
 def head_scale(model: keras.Model) -> float:
-    """What a network multiplies its pooled features by before the last layer."""
+    """Return the factor on the pooled features before the last layer."""
     return next((layer.scale for layer in model.layers if layer.name == _SCALE), 1.0)
 
 
-def backbone(network, image, bn_momentum) -> keras.Model:
-    """A row of config.NETWORKS without its head, on `image`, an input (batch, size, size, channels) in [0, 1].
+def backbone(network: Network, image, bn_momentum: float) -> keras.Model:
+    """Build a row of NETWORKS without its head.
 
-    A Keras application comes without its input scaling and with our BatchNorm momentum. Both are fixed inside Keras, so
-    its graph is cloned: a layer's configuration can be changed on the way, and a layer that is not called is not in the
-    clone. Its explicit padding before strided layers stays; the "same" padding of other implementations adds the same
-    pixels.
+    A Keras application has fixed input scaling and BatchNorm momentum, so its graph is cloned: cloning can change the
+    configuration of a layer, and leaves out layers that are not called. Explicit padding before strided layers stays;
+    the "same" padding of other implementations adds the same pixels.
+
+    Args:
+        network: a row of NETWORKS.
+        image: an input (batch, size, size, channels) in [0, 1].
+        bn_momentum: of BatchNorm's moving statistics.
+
+    Raises:
+        ValueError: the network has a head of its own only.
     """
     if not network.skip_layers:
-        raise ValueError(f"{network.arch} gives heatmaps, not landmarks. Received it for a method that regresses them")
+        raise ValueError(f"{network.arch} predicts heatmaps. Received it for a method that regresses landmarks")
     if network.application is None:
         return vgg19(image, network.width, bn_momentum)
     application = getattr(keras.applications, network.application)
@@ -151,13 +157,17 @@ def backbone(network, image, bn_momentum) -> keras.Model:
 
 
 def take_weights(model: keras.Model, path: str | os.PathLike) -> None:
-    """Puts the weights of a file into a network of the same build, whatever its input size.
+    """Transfer the weights of a file to a network of the same layers, with any input size.
 
-    Where the file's network regresses other landmarks, the layers that say them (the linear head, and the maps of
-    networks/spatial_head.py) are left as they are. Both have the spatial head, or neither.
+    If the file's network predicts other landmarks, the layers that predict them (the linear head, and the heatmaps of
+    networks/spatial_head.py) keep their weights. Both networks have the spatial head, or neither.
+
+    Args:
+        model: the network.
+        path: of the weights file.
 
     Raises:
-        ValueError: the file is of another network, or cannot be read; see `load_model`.
+        ValueError: the file holds another network, or cannot be read; see `load_model`.
     """
     source = load_model(path)
     theirs, ours = ([layer for layer in one.layers if layer.weights] for one in (source, model))
@@ -166,10 +176,10 @@ def take_weights(model: keras.Model, path: str | os.PathLike) -> None:
     if len(theirs) != len(ours) or not set(other) <= set(last):
         raise ValueError(
             f"{path} does not fit this network. Received {len(theirs)} layers with weights and an output of "
-            f"{source.output_shape}; {len(ours)} and {model.output_shape} are right, with the same --head"
+            f"{source.output_shape}; expected {len(ours)} and {model.output_shape}, with the same --head"
         )
     if other:
-        print(f"{path} has other outputs, {source.output_shape}: all is taken from it but the layers that give them")
+        print(f"{path} has other outputs, {source.output_shape}: its last layers are not transferred")
     for their, mine in zip(theirs, ours, strict=True):
         if not other or mine not in last:
             weights = their.get_weights()
@@ -179,9 +189,5 @@ def take_weights(model: keras.Model, path: str | os.PathLike) -> None:
 
 
 def _shapes(layer: keras.layers.Layer) -> list[tuple[int, ...]]:
+    """Return the shapes of a layer's weights."""
     return [tuple(variable.shape) for variable in layer.weights]
-
-
-# --------------------------------------------------------------------------------------------------------------------
-# Weights files
-# --------------------------------------------------------------------------------------------------------------------

@@ -74,7 +74,7 @@ class Test:
             ValueError: unknown data set, crop, split, method or decoder, weights of another landmark count, bad file,
                 or `flip` or `contours` for weights that predict contours.
         """
-        from networks.weights import LEGACY_SETTINGS, find_weights, load_model, settings_of
+        from networks.weights import LEGACY_SETTINGS, find_weights, get_settings, load_model
 
         dataset = get_dataset(ds_name)
         if split not in EVALUATED_SPLITS:
@@ -84,7 +84,7 @@ class Test:
 
         # Find the weights
         path = find_weights(pretrained_model_path)
-        settings = settings_of(path)
+        settings = get_settings(path)
         chosen = _choose_crop(crop, settings, path)
         codec = get_method(method or settings.get("method", LEGACY_SETTINGS["method"])).codec.with_decoder(decoder)
         if (flip or contours) and not codec.complete:

@@ -114,13 +114,13 @@ def measure(options: argparse.Namespace) -> None:
     import keras
 
     from methods import get_method
-    from networks.weights import load_model, settings_of
+    from networks.weights import get_settings, load_model
     from train import Train
 
     if options.weights is None:
         print_table(perfect_sizes())
         return
-    settings = settings_of(options.weights)
+    settings = get_settings(options.weights)
     method = get_method(settings.get("method"))
     if method.codec.encode is not encode_weak:
         raise ValueError(f"{options.weights} has no such terms. Received the method {method.name}; expected ace")

@@ -26,7 +26,7 @@ from face_datasets.catalogue import EVALUATED_SPLITS, get_dataset
 from face_datasets.face_dataset import FaceDataset, load_faces
 from face_datasets.normalisers import normaliser_distance
 from metrics import point_errors
-from networks.weights import load_model, settings_of
+from networks.weights import get_settings, load_model
 from pca_utility import ShapeModel, align, align_to
 from utils import cli
 from utils.files import write_text
@@ -107,7 +107,7 @@ def predict(folder: Path, run: str, visible: FaceDataset, occluded: FaceDataset)
     from methods import get_method
 
     weights = folder / BEST_FILE
-    settings = settings_of(weights)
+    settings = get_settings(weights)
     title = visible.dataset.title
     if settings.get("dataset") != title:
         raise ValueError(f"{weights} is not for {title}. Received a run on {settings.get('dataset')}")
@@ -218,7 +218,7 @@ def _input_size(folders: Sequence[Path]) -> int:
     Raises:
         ValueError: there are several, so that the occluded faces would differ.
     """
-    sizes = {folder: settings_of(folder / BEST_FILE).get("input_size") for folder in folders}
+    sizes = {folder: get_settings(folder / BEST_FILE).get("input_size") for folder in folders}
     if len(set(sizes.values())) != 1 or None in sizes.values():
         found = ", ".join(f"{folder.name} {size}" for folder, size in sizes.items())
         raise ValueError(f"only runs of one input size can be compared. Received {found}")

@@ -137,12 +137,12 @@ def get_stages(settings: dict) -> list[dict]:
         for each "weights", the file, and "sets", the data sets of its faces, "command" and "seconds", each None if
         unknown.
     """
-    from networks.weights import record_of
+    from networks.weights import find_record
     from training.run_record import read_record
 
     stages = []
     while (start := settings.get("start_weights")) and start not in [stage["weights"] for stage in stages]:
-        file = record_of(Path(start))
+        file = find_record(Path(start))
         record = read_record(file) if file else {"settings": {}}
         settings, training = record["settings"], record.get("training", {})
         sets = [settings["dataset"], *settings.get("extra_datasets", ())] if "dataset" in settings else None

@@ -1,4 +1,4 @@
-"""The data sets as rows of one table: parts, official counts, subsets, normaliser, layout, default recipe."""
+"""The table of data sets: parts, official counts, subsets, normaliser, layout, default recipe."""
 
 import types
 from dataclasses import dataclass
@@ -7,24 +7,31 @@ from config import DatasetName
 from face_datasets.layouts import LAYOUT_19, LAYOUT_29, LAYOUT_68, LAYOUT_98, LAYOUT_194, LAYOUT_FRL, Layout
 
 EVALUATED_SPLITS = ("test", "private", "validation")
-VALIDATION_FRACTION = 0.2  # of a part at most, where less than the whole part is there
+VALIDATION_FRACTION = 0.2  # of a part that is held out at most, where the part is incomplete
 MIN_RENDER_SIZE = 32  # pixels
-SYNTHETIC_SEEDS = types.MappingProxyType({"train": 0, "test": 1_000_000_000})  # of each split's first rendered face
+SYNTHETIC_SEEDS = types.MappingProxyType(
+    {"train": 0, "test": 1_000_000_000}
+)  # of the first rendered face of each split
 
 
 def truth_file(split: str) -> str:
-    """The file with the true landmarks of a prepared split, as metrics.py reads it."""
+    """Return the name of the file with the true landmarks of a prepared split, as metrics.py reads it."""
     return f"truth_{split}.json"
 
 
 @dataclass(frozen=True)
 class Part:
-    """One part of a data set as it is distributed: where its faces lie, and what they count as.
+    """One part of a data set as it is distributed.
 
-    path: folder or file below the set's root. split: train, test or private. subset: the test subset it forms, or "".
-    count: official number of faces. validation: how many of them are held out for choosing.
-    extra: taken only when asked for (--extra). section: which part of the file it is, where one file holds several.
-    clips: its pictures are frames, CLIP_NUMBER; those of one clip stay on one side of every split.
+    Args:
+        path: folder or file below the set's root.
+        split: "train", "test" or "private".
+        count: official number of faces.
+        subset: the test subset that it forms, or "".
+        validation: number of its faces that are held out for validation.
+        extra: whether it is read with --extra-parts only.
+        section: which part of the file it is, where one file holds several.
+        clips: whether its pictures are video frames, CLIP_NUMBER; those of one clip stay on one side of every split.
     """
 
     path: str
@@ -38,7 +45,7 @@ class Part:
 
     @property
     def name(self) -> str:
-        """What the part is called: its path, and its section where there is one."""
+        """Name of the part: its path, and its section if it has one."""
         return f"{self.path}:{self.section}" if self.section else self.path
 
 
@@ -46,13 +53,18 @@ class Part:
 class Dataset:
     """One data set.
 
-    title: its name in print and on the command line.
-    reader: which reader of face_datasets/readers/ understands its files.
-    subsets: evaluated split -> subset -> official number of faces; "full" is every face of the split.
-    normaliser: the one that its NME is reported with first. recipe: how it is trained where nothing else is said.
-    render_size: side of its pictures in pixels where the project renders them, else 0.
-    pose_mode: the shape mode, from 0, that turns the head to the side, along which poses are balanced.
-    terms: what its authors allow.
+    Args:
+        name: of its folder below the data root.
+        title: its name in print and on the command line.
+        layout: of its landmarks.
+        reader: of its files, a key of readers.READERS.
+        parts: as it is distributed.
+        subsets: evaluated split -> subset -> official number of faces; "full" is every face of the split.
+        normaliser: of its main NME.
+        recipe: default recipe of its trainings.
+        render_size: side of its pictures in pixels if the project renders them, else 0.
+        pose_mode: index of the shape mode that turns the head to the side, for pose balancing.
+        terms: of its licence.
     """
 
     name: DatasetName
@@ -69,7 +81,7 @@ class Dataset:
 
     @property
     def outputs(self) -> int:
-        """Numbers a network predicts for one face: x and y of every landmark."""
+        """Number of outputs of a network: x and y of every landmark."""
         return 2 * self.layout.points
 
     @property
@@ -197,7 +209,7 @@ DATASETS = {
             render_size=128,
             terms="made by this project, Apache-2.0",
         ),
-        Dataset(  # landmarks of a machine: to start a training from, never to evaluate on
+        Dataset(  # automatic landmarks: for pre-training, never for evaluation
             DatasetName.youtube,
             "YouTube-Faces",
             LAYOUT_68,
@@ -211,7 +223,7 @@ TITLES = ", ".join(dataset.title for dataset in DATASETS.values())
 
 
 def get_dataset(name: "DatasetName | str") -> Dataset:
-    """The row of a data set, by member, folder name or printed name ("300W").
+    """Return the row of a data set, by member, folder name or printed name ("300W").
 
     Raises:
         ValueError: no such data set.

@@ -20,7 +20,7 @@ from face_datasets.catalogue import DATASETS, get_dataset
 from face_datasets.layouts import Layout
 from inference import litert_format, onnx_format
 from methods import Codec, get_method
-from networks.weights import MAX_REASON_LENGTH, find_weights, load_model, parse_settings, settings_of
+from networks.weights import MAX_REASON_LENGTH, find_weights, get_settings, load_model, parse_settings
 
 FORMATS = {"onnx": onnx_format, "litert": litert_format}  # the rooms that write and read exported files
 
@@ -89,7 +89,7 @@ def load_network(path: str | os.PathLike, threads: int | None = None) -> Landmar
 
     Args:
         path: `.keras`, `.h5`, `.onnx` or `.tflite`. How it was trained lies beside the first two (see
-            `cnn_model.settings_of`), and inside the others or else beside them, in FILE.json. A file that does not say
+            `weights.get_settings`), and inside the others or else beside them, in FILE.json. A file that does not say
             whose landmarks it predicts (an old `.h5`) is taken for the first data set of config.py with as many.
         threads: of one prediction of an exported file; None for one on every core. Keras has settings of its own.
 
@@ -102,7 +102,7 @@ def load_network(path: str | os.PathLike, threads: int | None = None) -> Landmar
     path = find_weights(path)
     names = {suffix: name for name, suffix in EXPORT_SUFFIXES.items()}
     if path.suffix not in names:
-        settings, model = settings_of(path), load_model(path)
+        settings, model = get_settings(path), load_model(path)
         blank = model(np.zeros((1, *model.input_shape[1:]), np.float32), training=False)  # not traced yet, so quick
         outputs = keras.tree.map_structure(keras.ops.convert_to_numpy, blank)
         return _network(path, settings, model, model.input_shape, model.predict_on_batch, outputs)

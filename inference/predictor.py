@@ -192,7 +192,7 @@ def _next_region(landmarks: np.ndarray, before: np.ndarray, image: np.ndarray) -
 def get_rank(weights: Path) -> tuple[float, float]:
     """How good a weights file says to be: its data set's row in config.py, its validation NME; or UNKNOWN.
 
-    The record is that of `cnn_model.settings_of`: beside the file, or settings.json in its folder.
+    The record is that of `networks.weights.get_settings`: beside the file, or settings.json in its folder.
     """
     order = [dataset.title for dataset in DATASETS.values()]
     beside = weights.with_suffix(".json")

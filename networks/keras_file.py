@@ -1,10 +1,10 @@
-"""`.keras` files of anybody, read without executing anything found in them, and written smaller.
+"""Untrusted `.keras` files, read without executing anything found in them; and float16 copies of them.
 
-Keras' safe mode refuses Lambdas, but builds any layer that a file names, of any module it finds, of any size. Here all
-that the archive's configuration names is checked against what is known before Keras sees it.
+Keras' safe mode refuses Lambdas, but builds any layer that a file names, from any module and of any size. Here every
+class and size in the archive's configuration is checked before Keras reads it.
 
-    metadata.json, config.json      the layers, their settings and what they are called on
-    model.weights.h5                the arrays, read by another process first (utils/sandbox.py)
+    metadata.json, config.json      the layers, their settings and their inputs
+    model.weights.h5                the arrays, read in a sandboxed process first (utils/sandbox.py)
 """
 
 import importlib
@@ -22,8 +22,8 @@ from utils.sandbox import check_hdf5
 ARCHIVE = {"metadata.json", "config.json", "model.weights.h5"}
 MODULES = ("keras", "keras.layers", "keras.initializers", "keras.regularizers", "keras.constraints")
 INNER_MODULES = ("keras.src.models.", "keras.src.ops.")  # graphs, and operations such as the sum of two tensors
-VALUES = ("__keras_tensor__", "__tensor__", "__numpy__", "__slice__", "__ellipsis__")  # not classes, only values
-REFUSED = (  # layers of Keras that run code, or read other files, which the model file names
+VALUES = ("__keras_tensor__", "__tensor__", "__numpy__", "__slice__", "__ellipsis__")  # values, not classes
+REFUSED = (  # layers of Keras that run code, or read files, named in the model file
     "Lambda",
     "TorchModuleWrapper",
     "TFSMLayer",
@@ -38,20 +38,20 @@ LAYERS = {  # registered name of each of our layers -> its module, which must be
     **dict.fromkeys((f"{PACKAGE}>MeanFace", f"{PACKAGE}>Realign", f"{PACKAGE}>Restore"), "pixelwise.cascade"),
 }
 SIZES = ("filters", "units", "kernel_size", "depth_multiplier", "batch_shape")
-MAX_ARCHIVE = 1_000_000_000  # bytes of all that is in it, unpacked; EfficientNet-B3 has 45 million
-MAX_SIZE = 16_384  # of any of these; the widest layer of EfficientNet-B3 has 2304
+MAX_ARCHIVE = 1_000_000_000  # bytes of the unpacked archive; EfficientNet-B3 has 45 million
+MAX_SIZE = 16_384  # of any of SIZES; the widest layer of EfficientNet-B3 has 2304
 
 
 def read_keras(path) -> keras.Model:
-    """Check what the archive declares, then let Keras read it in safe mode, without the training configuration.
+    """Check the archive, then let Keras read it in safe mode, without the training configuration.
 
     Returns:
         The model, not compiled.
 
     Raises:
-        ValueError: no whole .keras archive, a class that is not known or not safe here, or an absurd size. The message
-            does not name the file: `cnn_model.load_model` does.
-        Exception: whatever zipfile, json or Keras make of a broken file.
+        ValueError: not a valid .keras archive, a class that is unknown or not safe, or an excessive size. The message
+            does not name the file; `weights.load_model` adds the name.
+        Exception: any error of zipfile, json or Keras on a broken file.
     """
     if not zipfile.is_zipfile(path):
         raise ValueError("it is not a .keras archive, or it is truncated")
@@ -60,7 +60,7 @@ def read_keras(path) -> keras.Model:
             raise ValueError(f"the archive must hold {sorted(ARCHIVE)}. Received {archive.namelist()}")
         unpacked = sum(member.file_size for member in archive.infolist())
         if unpacked > MAX_ARCHIVE:
-            raise ValueError(f"it is absurdly large. Received {unpacked} bytes in all; at most {MAX_ARCHIVE} is right")
+            raise ValueError(f"the archive is too large. Received {unpacked} bytes; expected at most {MAX_ARCHIVE}")
         model_config = json.loads(archive.read("config.json"))
     model_config.pop("compile_config", None)  # never read: compile=False
     _check_config(model_config)
@@ -69,7 +69,7 @@ def read_keras(path) -> keras.Model:
 
 
 def _check_config(value):
-    """Every class named anywhere in the configuration must be known, and no size absurd."""
+    """Raise an error for an unknown class or an excessive size anywhere in the configuration."""
     if isinstance(value, list):
         for item in value:
             _check_config(item)
@@ -83,6 +83,7 @@ def _check_config(value):
 
 
 def _check_class(name, module, registered):
+    """Raise an error unless a class is one of Keras' safe layers or registered under our package."""
     if name in VALUES:
         return
     if name not in (*REFUSED, "function") and isinstance(name, str) and not name.startswith("__"):
@@ -94,21 +95,22 @@ def _check_class(name, module, registered):
         elif isinstance(module, str) and (module in MODULES or module.startswith(INNER_MODULES)):
             return
     raise ValueError(
-        f"it holds a class that is not known or not safe here. Received {module}.{name} ({registered}); "
-        f"layers of Keras, none of {', '.join(REFUSED)}, and classes registered under {PACKAGE!r} are right"
+        f"it contains a class that is unknown or not safe. Received {module}.{name} ({registered}); expected "
+        f"layers of Keras, none of {', '.join(REFUSED)}, and classes registered under {PACKAGE!r}"
     )
 
 
 def _check_size(key, value):
+    """Raise an error if a size is excessive."""
     for size in value if isinstance(value, list) else [value]:
         if isinstance(size, int) and size > MAX_SIZE:
-            raise ValueError(f"{key} is absurdly large. Received {value}; at most {MAX_SIZE} is right")
+            raise ValueError(f"{key} is too large. Received {value}; expected at most {MAX_SIZE}")
 
 
 def write_half(source, path) -> None:
-    """Copies a `.keras` file with its kernels in float16; what has one axis (biases, BatchNorm) stays float32.
+    """Copy a `.keras` file with its kernels in float16; arrays of one axis (biases, BatchNorm) stay float32.
 
-    `read_keras` reads it as any other: Keras casts what it reads to the layers' own float32.
+    `read_keras` reads it like any other file: Keras casts arrays to the layers' own float32.
     """
     with zipfile.ZipFile(source) as archive, zipfile.ZipFile(path, "w") as copy:
         for name in archive.namelist():
@@ -117,7 +119,7 @@ def write_half(source, path) -> None:
 
 
 def _half(weights: bytes) -> bytes:
-    """An HDF5 file of weights with every float32 array of two axes or more in float16."""
+    """Return an HDF5 file of weights with every float32 array of two axes or more in float16."""
     target = io.BytesIO()
     with h5py.File(io.BytesIO(weights)) as file, h5py.File(target, "w") as copy:
 

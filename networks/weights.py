@@ -1,4 +1,4 @@
-"""Files of weights: found by the spellings that users know, opened, and read with the settings beside them."""
+"""Files of weights: finding them, opening them, and reading the settings beside them."""
 
 import json
 import os
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     import keras
 
 LEGACY_SUFFIXES = (".h5", ".hdf5")
-LEGACY_CROP = "tight"  # what an old .h5 file, which says nothing, is read with
+LEGACY_CROP = "tight"  # of the original's .h5 files, which have no settings
 LEGACY_SETTINGS = {"method": "l2", "crop": LEGACY_CROP}
-LEGACY_FOLDER = "ACRLoss"  # the original keeps its weights below this folder; ours lie with or without it
+LEGACY_FOLDER = "ACRLoss"  # the original keeps its weights below this folder; ours may omit it
 MAX_REASON_LENGTH = 500  # characters of an error that a broken file causes; Keras prints whole configurations
 
 
@@ -27,7 +27,7 @@ def load_model(path) -> "keras.Model":
 
     Raises:
         FileNotFoundError: no such file; the message lists the weights files near it.
-        ValueError: the file is no weights file, is damaged, or contains an unknown class.
+        ValueError: the file is not a weights file, is damaged, or contains an unknown class.
     """
     path = find_weights(path)
     if path.suffix not in (".keras", *LEGACY_SUFFIXES):
@@ -44,13 +44,13 @@ def load_model(path) -> "keras.Model":
 
 
 def find_weights(path) -> Path:
-    """The weights file that `path` means.
+    """Return the weights file that `path` means.
 
-    The path itself, or else the same path with or without the folder `ACRLoss`, or else, with a warning that says so,
-    the `.keras` file of the same stem.
+    It is the path itself, or else the same path with or without the folder `ACRLoss`, or else, with a warning, the
+    `.keras` file of the same stem.
 
     Raises:
-        FileNotFoundError: none of them exists; the message lists the weights files there are.
+        FileNotFoundError: none of them exists; the message lists the weights files near it.
     """
     path = Path(path)
     spellings = _spellings(path)
@@ -66,21 +66,21 @@ def find_weights(path) -> Path:
     raise FileNotFoundError(f"{path}: no such weights file; {_weights_near(path)}")
 
 
-def _spellings(path) -> list[Path]:
-    """The path, and the path with or without the folder `ACRLoss`; relative ones below the repository's folder too."""
+def _spellings(path: Path) -> list[Path]:
+    """Return the path and the path with or without the folder `ACRLoss`; relative ones below ROOT, too."""
     parts = path.parts
     if LEGACY_FOLDER in parts:
         spellings = [path, Path(*(part for part in parts if part != LEGACY_FOLDER))]
     else:
-        places = range(bool(path.anchor), len(parts))
-        spellings = [path, *(Path(*parts[:i], LEGACY_FOLDER, *parts[i:]) for i in places)]
+        positions = range(bool(path.anchor), len(parts))
+        spellings = [path, *(Path(*parts[:i], LEGACY_FOLDER, *parts[i:]) for i in positions)]
     return spellings + [ROOT / spelling for spelling in spellings if not path.is_absolute()]
 
 
-def _weights_near(path) -> str:
-    """The weights files in the nearest folder that exists, three levels deep, and in the project's own, as a phrase."""
+def _weights_near(path: Path) -> str:
+    """Return a phrase with the weights files in WEIGHTS_DIR and in the nearest existing folder, three levels deep."""
     near = next((folder for folder in (path, *path.parents) if folder.is_dir()), Path())
-    files = list(Path(WEIGHTS_DIR).rglob("*"))
+    files = list(WEIGHTS_DIR.rglob("*"))
     if near != Path(near.anchor):
         files += [file for pattern in ("*", "*/*", "*/*/*") for file in near.glob(pattern)]
     suffixes = (".keras", *LEGACY_SUFFIXES, *EXPORT_SUFFIXES.values())
@@ -88,44 +88,48 @@ def _weights_near(path) -> str:
     return f"there are: {', '.join(found)}" if found else f"there are none in {near} and {WEIGHTS_DIR}"
 
 
-def settings_of(path) -> dict:
-    """How a weights file was trained: the "settings" that train.py wrote, with "method", "crop" and more.
+def get_settings(path) -> dict:
+    """Return how a weights file was trained: the "settings" that train.py wrote, with "method", "crop" and more.
 
-    X.json beside the file X.keras or X.h5 holds them, or else, for a .keras file, settings.json in its folder. An .h5
-    file without one is the original's: `LEGACY_SETTINGS`, where only "method" and "crop" are known. Of a .keras file
-    without either nothing is known, and the dict is empty.
+    They are read from X.json beside the file X.keras or X.h5, or else, for a .keras file, from settings.json in its
+    folder. An .h5 file without X.json is the original's, with `LEGACY_SETTINGS`, which has "method" and "crop" only.
+    The settings of a .keras file without either are unknown, and the dict is empty.
 
     Raises:
         FileNotFoundError: no such weights file.
-        ValueError: the JSON is broken, or names no crop that is known.
+        ValueError: the JSON is broken, or names an unknown crop.
     """
     weights = find_weights(path)
-    file = record_of(weights)
+    file = find_record(weights)
     if file is None:
         return dict(LEGACY_SETTINGS) if weights.suffix in LEGACY_SUFFIXES else {}
     return parse_settings(file.read_bytes(), file)
 
 
-def record_of(weights: Path) -> Path | None:
-    """The JSON file that says how a weights file was trained, see `settings_of`; None where there is none."""
-    beside = [weights.with_suffix(".json")]
+def find_record(weights: Path) -> Path | None:
+    """Return the JSON file with the settings of a weights file, see `get_settings`; None if it does not exist."""
+    candidates = [weights.with_suffix(".json")]
     if weights.suffix not in LEGACY_SUFFIXES:
-        beside.append(weights.parent / SETTINGS_FILE)
-    return next((candidate for candidate in beside if candidate.is_file()), None)
+        candidates.append(weights.parent / SETTINGS_FILE)
+    return next((candidate for candidate in candidates if candidate.is_file()), None)
 
 
 def parse_settings(record: str | bytes, source: str | os.PathLike) -> dict:
-    """The "settings" of a run's record, JSON text that came from `source`.
+    """Return the "settings" of a run's record.
+
+    Args:
+        record: the JSON text.
+        source: where it comes from, for errors.
 
     Raises:
-        ValueError: the JSON is broken, or names no crop that is known.
+        ValueError: the JSON is broken, or names an unknown crop.
     """
     try:
         settings = json.loads(record)["settings"]
         method, crop = settings["method"], settings["crop"]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        right = '{"settings": {"method": ..., "crop": ..., ...}}'
-        raise ValueError(f"{source}: cannot be read as settings. Received {error!r}; {right} is right") from error
+        expected = '{"settings": {"method": ..., "crop": ..., ...}}'
+        raise ValueError(f"{source}: cannot be read as settings. Received {error!r}; expected {expected}") from error
     if not isinstance(method, str) or not isinstance(crop, str) or crop not in CROPS:
         raise ValueError(f"{source}: unknown method or crop. Received {method!r}, {crop!r}; crops: {list(CROPS)}")
     return settings

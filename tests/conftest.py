@@ -16,6 +16,10 @@ from pca_utility import fit_eigenbases
 from synthetic_faces import render_face
 from utils.files import write_json
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # test processes share the cores: one thread each, set before TensorFlow loads
+    for variable in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OPENCV_FOR_THREADS_NUM"):
+        os.environ.setdefault(variable, "1")
+
 PARTS = {"afw": 6, "helen/trainset": 12, "helen/testset": 4, "ibug": 2}
 
 

@@ -50,10 +50,6 @@ def straight(angle: float, size: int = 41) -> np.ndarray:
     return heatmaps(np.array([[middle - reach, middle + reach]]), np.array([0]), (1, size, size, 1))
 
 
-def numpy(x) -> np.ndarray:
-    return ops.convert_to_numpy(x)
-
-
 @pytest.fixture(scope="module")
 def landmarks() -> np.ndarray:
     return np.stack([get_landmarks(seed) for seed in range(200, 204)]) * 256 - 0.5
@@ -74,7 +70,7 @@ def test_the_closed_form_is_the_best_of_3600_directions():
     across = y * np.cos(angle)[:, None, None] - x * np.sin(angle)[:, None, None]
     template = 1 - 2 * across**2 / SIGMA**2  # Eq. 16
     score = 2 * np.einsum("byx,ayx,yx->ba", heat, template, gauss).max(axis=1) - (heat**2 * gauss).sum(axis=(1, 2))
-    np.testing.assert_allclose(numpy(contourness(maps))[:, 0, half, half], score, atol=1e-3)
+    np.testing.assert_allclose(ops.convert_to_numpy(contourness(maps))[:, 0, half, half], score, atol=1e-3)
 
 
 def test_filters_are_those_of_equation_20():
@@ -86,20 +82,24 @@ def test_filters_are_those_of_equation_20():
 
 
 def test_contourness_of_perfect_lines():
-    scores = [float(numpy(contourness(straight(angle)))[0, 0, 20, 20]) for angle in np.linspace(0, np.pi, 37)]
+    scores = [
+        float(ops.convert_to_numpy(contourness(straight(angle)))[0, 0, 20, 20]) for angle in np.linspace(0, np.pi, 37)
+    ]
     assert scores[0] == pytest.approx(4.92, abs=0.005) and min(scores) == pytest.approx(4.92, abs=0.005)
     assert max(scores) == pytest.approx(5.00, abs=0.01)
-    losses = numpy(contour_loss(np.array([-40.0, 0.0, *scores, 9.0], np.float32)))
+    losses = ops.convert_to_numpy(contour_loss(np.array([-40.0, 0.0, *scores, 9.0], np.float32)))
     assert losses.min() == 0 and losses.max() <= 1 and losses[0] > 0.999
 
 
 def test_contourness_of_an_empty_map_is_zero():
-    assert not numpy(contourness(np.full((1, 16, 16, 2), -1, np.float32))).any()
+    assert not ops.convert_to_numpy(contourness(np.full((1, 16, 16, 2), -1, np.float32))).any()
 
 
 def test_extraction_has_the_same_contourness():
     heat = np.random.default_rng(4).random((1, 40, 48, 1), np.float32)
-    np.testing.assert_allclose(ridges.contourness(heat[0, ..., 0], SIGMA)[0], numpy(contourness(heat))[0, 0], atol=1e-4)
+    np.testing.assert_allclose(
+        ridges.contourness(heat[0, ..., 0], SIGMA)[0], ops.convert_to_numpy(contourness(heat))[0, 0], atol=1e-4
+    )
 
 
 @pytest.mark.parametrize("angle", np.linspace(0, np.pi, 7)[:-1])
@@ -117,7 +117,7 @@ def test_heat_loss_by_hand():
     true, predicted = np.zeros((1, 2, 2, 2), np.float32), np.zeros((1, 2, 2, 2), np.float32)
     true[0, 0, 0, 0], predicted[0, 1, 1, 0], predicted[0, 0, 1, 1] = 1, 0.5, 9
     squared = 10 * 1 + (1 + 9 * 0.5) * 0.25  # weight 1 + (alpha - 1) max(H, |error|); the second map is not annotated
-    loss = numpy(heat_loss(true, predicted, np.array([[1.0, 0.0]], np.float32), alpha=10))
+    loss = ops.convert_to_numpy(heat_loss(true, predicted, np.array([[1.0, 0.0]], np.float32), alpha=10))
     assert loss[0] == pytest.approx(np.sqrt(squared / 4))
 
 
@@ -138,13 +138,13 @@ def test_full_and_far_terms_are_zero_on_a_perfect_heatmap(landmarks):
     outlines = from_landmarks(landmarks, get_contour_map(LAYOUT_68))
     full = full_targets(outlines, 256, 2)
     perfect = full.heat
-    assert not numpy(HeatLoss().call(full.pack(), perfect)).any()
+    assert not ops.convert_to_numpy(HeatLoss().call(full.pack(), perfect)).any()
     weak = weak_targets(outlines, 256, 2).pack()
-    part = {name: numpy(value) for name, value in terms(weak, perfect).items()}
+    part = {name: ops.convert_to_numpy(value) for name, value in terms(weak, perfect).items()}
     assert not part["heat"].any() and not part["far"].any()
     # Between pixels, at bends and at the ends of lines contourness is below its maximum: smaller, not zero
     assert 0 < part["landmark"].mean() < 0.5 and 0 < part["line"].mean() < part["landmark"].mean()
-    nothing = {name: numpy(value) for name, value in terms(weak, 0 * perfect).items()}
+    nothing = {name: ops.convert_to_numpy(value) for name, value in terms(weak, 0 * perfect).items()}
     assert nothing["landmark"].min() > 0.89 and nothing["line"].min() > 0.89
 
 
@@ -169,7 +169,7 @@ def test_the_far_term_is_the_heat_where_there_should_be_none():
     predicted, far = np.zeros((1, 4, 4, 1), np.float32), np.ones((1, 4, 4, 1), np.float32)
     predicted[0, 0, 0, 0], predicted[0, 3, 3, 0] = 1, 1
     far[0, 3, 3, 0] = 0
-    loss = numpy(far_loss(far, predicted, np.ones((1, 1), np.float32), alpha=10))
+    loss = ops.convert_to_numpy(far_loss(far, predicted, np.ones((1, 1), np.float32), alpha=10))
     assert loss[0] == pytest.approx(np.sqrt(10 / 16))
 
 
@@ -274,6 +274,7 @@ def contours_on_a_picture(tmp_path, weights: str) -> dict:
     return json.loads((out / "landmarks.json").read_text())[0]["faces"][0]
 
 
+@pytest.mark.integration
 def test_rendered_faces_that_a_method_needs_are_prepared(data_dir, tmp_path, monkeypatch):
     """Before anything else is done; here it stops there."""
     asked = []
@@ -287,6 +288,7 @@ def test_rendered_faces_that_a_method_needs_are_prepared(data_dir, tmp_path, mon
     assert asked == [(str(data_dir), "ace")]
 
 
+@pytest.mark.integration
 def test_ace_net_trains_on_real_and_rendered_faces_and_is_evaluated(data_dir, tmp_path, capsys):
     assert run(data_dir, tmp_path / "ace", "ace") == 0
     result = json.loads((tmp_path / "ace" / "metrics.json").read_text())
@@ -340,6 +342,7 @@ def test_batches_mix_real_and_rendered_faces_equally(data_dir, tmp_path, also):
     assert batches.landmarks.shape[1] == OUTLINE
 
 
+@pytest.mark.integration
 def test_landmark_heatmaps_are_landmarks_and_can_be_joined(data_dir, tmp_path):
     assert run(data_dir, tmp_path / "lmk", "lmk_line") == 0
     result = json.loads((tmp_path / "lmk" / "metrics.json").read_text())

@@ -14,6 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+pytestmark = pytest.mark.integration
+
 BACKENDS = ("tensorflow", "jax", "torch")
 INSTALLED = [backend for backend in BACKENDS if importlib.util.find_spec(backend)]
 SAME = 1e-4  # relative

@@ -11,7 +11,6 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from unittest import mock
 
 import numpy as np
@@ -26,6 +25,7 @@ from benchmarks import training_queue
 from benchmarks.comparison import Comparison, Truth, read_result
 from benchmarks.losses import TRAIN_OPTIONS, describe, plan
 from benchmarks.training_queue import Training, train_all
+from config import ROOT
 from face_datasets.catalogue import get_dataset
 from losses.regression import WingLoss
 from pixelwise.losses import AdaptiveWingLoss, HeatmapLoss
@@ -33,7 +33,6 @@ from tests.robustness.tiny_network import build_tiny, with_build
 from training import callbacks
 from training.recipes import get_recipe
 
-ROOT = Path(__file__).parents[1]
 W300 = get_dataset("300W")
 EPOCHS = 2
 FACES = 6
@@ -91,6 +90,7 @@ def make_runs(prepared, folder):
             train_here(prepared, folder / f"{seed}/{method}", method, seed)
 
 
+@pytest.mark.integration
 def test_a_killed_comparison_resumes_and_ends_with_the_same_table(
     tiny, in_this_process, prepared_300w, tmp_path, capfd
 ):
@@ -176,6 +176,7 @@ def made(prepared_300w, tmp_path_factory):
     return folder
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(
     ("name", "changed"),
     [
@@ -199,6 +200,7 @@ def test_a_changed_loss_takes_no_old_run(made, prepared_300w, tmp_path, monkeypa
     assert plan_of(prepared_300w, tmp_path, name)[0].folder == tmp_path / f"bench/runs/mnv2_{name}_7"
 
 
+@pytest.mark.integration
 def test_a_run_without_its_loss_is_not_taken(made, prepared_300w, tmp_path):
     shutil.copytree(made, tmp_path / "made")
     (tmp_path / ".vscode").mkdir()
@@ -220,6 +222,7 @@ def same_tables(one, other, rel):
                 assert same[name] == value
 
 
+@pytest.mark.integration
 @pytest.mark.slow
 def test_side_by_side_and_killed_by_the_system(tiny, prepared_300w, tmp_path):
     """The same with real processes of one thread each, which round otherwise: 1e-4 of a run's NME."""
@@ -299,6 +302,7 @@ def test_a_failed_training_costs_no_other(queue):
     assert trainings[1].last_line() == "it ended before it could print"
 
 
+@pytest.mark.integration
 def test_a_process_runs_train_and_its_output_is_kept(tmp_path, monkeypatch):
     program = training_queue.PROGRAM.replace(
         "import train\nsys.exit(train.main(sys.argv[1:]))", "print(sys.argv); sys.exit(3)"
@@ -311,6 +315,7 @@ def test_a_process_runs_train_and_its_output_is_kept(tmp_path, monkeypatch):
     assert (tmp_path / "run/output.txt").read_text() == f"python train.py {' '.join(words)}\n{['train.py', *words]}\n"
 
 
+@pytest.mark.integration
 def test_trainings_end_with_the_queue(tmp_path, monkeypatch):
     program = training_queue.PROGRAM.replace(
         "import train\nsys.exit(train.main(sys.argv[1:]))", "threading.Event().wait()"

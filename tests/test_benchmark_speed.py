@@ -18,6 +18,8 @@ from losses.regression import L2Loss
 from tests.robustness import tiny_network
 from utils.image_files import read_image, write_image
 
+pytestmark = pytest.mark.integration
+
 
 class Clock:
     """A clock that only moves when it is told to."""

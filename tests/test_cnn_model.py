@@ -12,7 +12,7 @@ from small_networks import TOLERANCE, images_for, predict, randomise
 
 from cnn_model import NETWORKS, CNNModel, head_scale
 from config import ModelArch
-from networks.weights import LEGACY_SETTINGS, find_weights, load_model, settings_of
+from networks.weights import LEGACY_SETTINGS, find_weights, get_settings, load_model
 
 # --------------------------------------------------------------------------------------------------------------------
 # The networks
@@ -143,18 +143,18 @@ def test_missing_weights_where_there_are_none(tmp_path, monkeypatch):
 def test_settings(tmp_path):
     for name in ("x.keras", "y.keras", "z.h5"):
         (tmp_path / name).touch()
-    assert settings_of(tmp_path / "x.keras") == {}  # nothing is known of it
+    assert get_settings(tmp_path / "x.keras") == {}  # nothing is known of it
 
     def written(name, method):
         (tmp_path / name).write_text(json.dumps({"settings": {"method": method, "crop": "square"}, "seed": 7}))
 
     written("settings.json", "acr")
     written("y.json", "anisotropic")
-    assert settings_of(tmp_path / "x.keras") == {"method": "acr", "crop": "square"}
-    assert settings_of(tmp_path / "y.keras")["method"] == "anisotropic"
-    assert settings_of(tmp_path / "z.h5") == LEGACY_SETTINGS  # settings.json is of the .keras files
+    assert get_settings(tmp_path / "x.keras") == {"method": "acr", "crop": "square"}
+    assert get_settings(tmp_path / "y.keras")["method"] == "anisotropic"
+    assert get_settings(tmp_path / "z.h5") == LEGACY_SETTINGS  # settings.json is of the .keras files
     written("z.json", "l2")
-    assert settings_of(tmp_path / "z.h5")["crop"] == "square"
+    assert get_settings(tmp_path / "z.h5")["crop"] == "square"
 
 
 @pytest.mark.parametrize(
@@ -166,4 +166,4 @@ def test_broken_settings(tmp_path, text):
     (tmp_path / "x.keras").touch()
     (tmp_path / "x.json").write_text(text, encoding="utf-8", errors="surrogateescape")
     with pytest.raises(ValueError, match="x.json.*Received"):
-        settings_of(tmp_path / "x.keras")
+        get_settings(tmp_path / "x.keras")

@@ -17,7 +17,7 @@ import pytest
 from annotation_files import write_face
 
 import image_utility
-from config import CROPS, STORED_FACE
+from config import CROPS, ROOT, STORED_FACE
 from data_helper import main, prepare
 from face_datasets import stored_faces
 from face_datasets.catalogue import DATASETS, VALIDATION_FRACTION, get_dataset
@@ -27,7 +27,6 @@ from training.recipes import get_recipe
 from utils import files, image_files
 from utils.image_files import read_image
 
-ROOT = Path(__file__).parents[1]
 REAL = Path(os.environ.get("FACE_DATA", ROOT / "../shared/data"))
 W300 = get_dataset("300W")
 
@@ -316,6 +315,7 @@ def test_extra_faces_come_and_go_without_being_done_again(raw, out, monkeypatch)
     assert not stored
 
 
+@pytest.mark.integration
 def test_interrupted_run_resumes(raw, out, monkeypatch):
     store, calls = stored_faces._store_face, []
 
@@ -338,6 +338,7 @@ def test_interrupted_run_resumes(raw, out, monkeypatch):
     assert main(arguments) == 0 and len(stored) == 27 - 5
 
 
+@pytest.mark.integration
 def test_killed_run_resumes_and_leaves_no_lock(raw, out, monkeypatch):
     for number in range(150):
         write_noise(raw / "afw", f"{500 + number}_1", np.random.default_rng(number))
@@ -355,6 +356,7 @@ def test_killed_run_resumes_and_leaves_no_lock(raw, out, monkeypatch):
     assert finished >= 20 and len(stored) == 177 - finished
 
 
+@pytest.mark.integration
 def test_two_processes_give_what_one_gives(raw, out, tmp_path):
     assert run(raw, out, workers=2) == run(raw, tmp_path / "other", workers=1)
 

@@ -83,6 +83,7 @@ def paired_steps(monkeypatch):
     monkeypatch.setitem(RECIPES, "faces", dataclasses.replace(RECIPES["faces"], steps_per_execution=2, repeats=1))
 
 
+@pytest.mark.integration
 @pytest.mark.skipif(
     keras.backend.backend() == "torch", reason="dropout takes torch's own generator, which a run's state does not hold"
 )
@@ -112,6 +113,7 @@ def test_a_run_with_gpu_augmentation_resumes_exactly(tiny, paired_steps, prepare
         np.testing.assert_array_equal(other[name], one[name])
 
 
+@pytest.mark.integration
 def test_a_nan_in_paired_steps_names_the_faces_of_all(tiny, paired_steps, prepared_300w, tmp_path, monkeypatch):
     def encode(landmarks, size):
         return np.full_like(to_targets(landmarks, size), np.nan, np.float32)

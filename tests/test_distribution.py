@@ -6,21 +6,21 @@ import socket
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 
 import data_helper
-from config import CROPS
+from config import CROPS, ROOT
 from face_datasets.face_dataset import load_faces
 from methods import encode_regression
 from training.batches import AugmentedBatches, CPUAugmentation, Shuffled
 from training.distribution import get_distribution, is_chief
 from training.recipes import RECIPES
 
-ROOT = Path(__file__).parent.parent
+pytestmark = pytest.mark.integration
+
 LIMIT = 3000  # seconds after which something hangs, however busy the machine is
 
 # train.py's own command line with a tiny network, on `devices` virtual processors; no dropout, whose masks differ.

@@ -296,6 +296,7 @@ def test_figures_are_written_whole(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["ced.png", "new", "worst.png"]
 
 
+@pytest.mark.integration
 def test_figures_do_not_touch_pyplot():
     """Importing pyplot would choose a backend for the notebook that imports us."""
     code = "import sys, evaluation.plots; sys.exit('matplotlib.pyplot' in sys.modules)"

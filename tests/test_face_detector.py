@@ -254,6 +254,7 @@ def test_what_counts_as_found():
     assert find_match([far], landmarks) is None and find_match([], landmarks) is None
 
 
+@pytest.mark.integration
 def test_measuring_prints_the_facts(tmp_path, capsys):
     """Astronauts with two landmarks for a box: the mean place is that of the cascade's box."""
     points = np.linspace(FACE[:2], FACE[2:], 68)
@@ -269,6 +270,7 @@ def test_measuring_prints_the_facts(tmp_path, capsys):
     assert "no test faces" in capsys.readouterr().err
 
 
+@pytest.mark.integration
 def test_the_cost_of_boxes_has_the_data_set_s_normaliser(weights, tmp_path, capsys):
     """A set with boxes, as AFLW's: boxes of twice the side halve every error."""
     cv2.imwrite(str(tmp_path / "a.png"), data.astronaut()[:, :, ::-1])

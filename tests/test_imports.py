@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+from config import ROOT
+
 LINES = (  # a unit imports only from the lines above its own
     ("config.py",),
     ("image_utility.py", "utils", "losses", "synthetic_faces"),
@@ -72,6 +73,7 @@ assert callable(PCAUtility().create_pca_from_npy) and callable(Test().test_model
 """
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("command", [["-c", CALLS], [str(ROOT / "predict.py"), "--help"]])
 def test_the_scripts_work_from_another_folder(command, tmp_path):
     environment = os.environ | {"PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"}

@@ -92,7 +92,7 @@ def rewrite(source, target, edit):
             "function",
         ),
         (setting("landmarks", "kernel_initializer", {"class_name": "Lambda", "module": "keras.layers"}), "Lambda"),
-        (setting("landmarks", "units", HUGE), "absurdly large"),
+        (setting("landmarks", "units", HUGE), "too large"),
         (setting("landmarks", "units", 5), "."),
         (lambda model_config: model_config.pop("config"), "."),
     ],

@@ -18,6 +18,8 @@ from cnn_model import CNNModel
 from config import ModelArch
 from networks.weights import load_model
 
+pytestmark = pytest.mark.integration
+
 DATA = Path(os.environ.get("FACE_DATA", Path(__file__).parents[1] / "../shared/data"))
 FIXTURES = DATA.parent / "fixtures/legacy_h5"
 
@@ -122,7 +124,7 @@ def test_lambda_in_h5_is_not_run(tmp_path, small):
         (entry("stem_relu", "class_name", ["Conv2D"]), "Conv2D"),
         (entry("pad", "inbound_nodes", [[["stem_relu", 0, 0, {}]], [["stem_bn", 0, 0, {}]]]), "'pad'"),
         (entry("pad", "inbound_nodes", [[["stem_relu", 0, 0, {"training": True}]]]), "'pad'"),
-        (entry("pad", "inbound_nodes", [[["O_L", 0, 0, {}]]]), "'pad'.*before it"),
+        (entry("pad", "inbound_nodes", [[["O_L", 0, 0, {}]]]), "'pad'.*precede"),
         (entry("pad", "inbound_nodes", []), "'pad'"),
         (lambda model_config: model_config.update(class_name="Evil"), "Functional"),
         (lambda model_config: model_config["config"].pop("layers"), "layers"),
@@ -140,9 +142,9 @@ def test_lambda_in_h5_is_not_run(tmp_path, small):
         (setting("O_L", "units", HUGE), "do not fit"),
         (setting("stem_conv", "filters", HUGE), "do not fit"),
         (setting("stem_conv", "kernel_size", [HUGE, HUGE]), "do not fit"),
-        (setting("input_1", "batch_input_shape", [None, HUGE, HUGE, 3]), "absurdly large"),
-        (setting("input_1", "batch_input_shape", [None, 16, 16]), "no image"),
-        (setting("pad", "padding", [[HUGE, 0], [0, HUGE]]), "absurdly large"),
+        (setting("input_1", "batch_input_shape", [None, HUGE, HUGE, 3]), "too large"),
+        (setting("input_1", "batch_input_shape", [None, 16, 16]), "not an image"),
+        (setting("pad", "padding", [[HUGE, 0], [0, HUGE]]), "too large"),
     ],
 )
 def test_bad_json_is_refused(tmp_path, small, edit, reason):
@@ -212,7 +214,7 @@ def missing_names(weights):
         (external_storage, "another file"),
         (virtual_dataset, "another file"),
         (objects, "numbers"),
-        (never_stored, "absurdly large"),
+        (never_stored, "too large"),
         (wrong_shape, "'O_L' do not fit.*7"),
         (missing_array, "bias:0.*missing"),
         (missing_layer, "'stem_bn'.*missing"),

@@ -67,6 +67,7 @@ def test_a_start_that_asks_for_all_faces_takes_no_stream(tmp_path):
     assert Train("mobileNetV2", "300W", tmp_path, "anisotropic_direct", stream=True).stream
 
 
+@pytest.mark.integration
 def test_methods_are_listed_without_keras():
     code = "import methods, sys; sys.exit('keras' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=Path(methods.__file__).parent).returncode == 0

@@ -363,7 +363,7 @@ def broken(change):
         ([1], ["entry 0", "number"]),
         ([{"file": "a", "landmarks": []}], ["entry 0", "['file', 'landmarks']", '"image": NAME']),
         ([{"image": "a", "faces": []}], ["entry 0", "['faces', 'image']", '"landmarks"']),
-        (cofw_entries(2) + cofw_entries(1), ["entry 2", "test/0.jpg", "twice"]),
+        (cofw_entries(2) + cofw_entries(1), ["entry 2", "test/0.jpg", "repeated"]),
         (broken(lambda e: e["landmarks"].pop()), ["entry 1", "test/1.jpg", "(28, 2)", "expected 29"]),
         (broken(lambda e: e["landmarks"][3].append(1.0)), ["entry 1", "test/1.jpg", "length", "expected 29"]),
         (broken(lambda e: e["landmarks"].__setitem__(3, [1.0, float("nan")])), ["landmark 3", "nan", "not finite"]),

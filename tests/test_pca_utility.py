@@ -156,6 +156,7 @@ fit_eigenbases(sys.argv[1], get_dataset("300W"))
 """
 
 
+@pytest.mark.integration
 def test_processes_that_share_labels_fit_them_once(tmp_path, shapes):
     """Both start at once: one fits, the other waits and reads the first one's files."""
     labels = tmp_path / "normalized_labels"

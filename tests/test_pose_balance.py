@@ -7,6 +7,7 @@ import json
 import keras
 import numpy as np
 import pytest
+from tiny_runs import run_of
 
 import methods
 import train
@@ -222,17 +223,14 @@ def tiny(monkeypatch):
         monkeypatch.setitem(methods.METHODS, name, with_build(method, build_tiny))
 
 
-def run_of(prepared, folder, **changes):
-    settings = {"epochs": 5, "input_size": 32, "batch_size": 4, "seed": 3, "data_dir": prepared, **changes}
-    return train.Train("mobileNetV2", "300W", folder, **settings)
-
-
+@pytest.mark.integration
 @pytest.mark.parametrize("name", ["acr_upright", "acr_pixels", "smooth_l1", "anisotropic_replicate"])
 def test_new_methods_train(tiny, prepared_300w, tmp_path, name):
     validation = run_of(prepared_300w, tmp_path / "run", method=name, epochs=1).train()
     assert np.isfinite(validation["nme"])
 
 
+@pytest.mark.integration
 def test_a_balanced_run_reports_its_bins(tiny, prepared_300w, tmp_path, capsys):
     run_of(prepared_300w, tmp_path / "run", method="anisotropic", epochs=1).train()
     record = json.loads((tmp_path / "run/settings.json").read_text())["faces"]
@@ -241,8 +239,9 @@ def test_a_balanced_run_reports_its_bins(tiny, prepared_300w, tmp_path, capsys):
     assert f"pose bins of {counts} faces; a pass shows {min(counts)} of each" in capsys.readouterr().out
 
 
+@pytest.mark.integration
 def test_snapshots_are_those_of_the_epochs_and_go_on_after_a_stop(tiny, prepared_300w, tmp_path):
-    run_of(prepared_300w, tmp_path / "whole", method="wing").train()
+    run_of(prepared_300w, tmp_path / "whole", method="wing", epochs=5).train()
     whole = read_snapshots(tmp_path / "whole/snapshots.json")
     assert list(whole["epochs"]) == [0, 1, 2, 3, 5]
     held_out = load_faces(prepared_300w, "300W", "validation", 32)
@@ -256,7 +255,7 @@ def test_snapshots_are_those_of_the_epochs_and_go_on_after_a_stop(tiny, prepared
         if row["epoch"] == 3:
             raise Stop
 
-    run = run_of(prepared_300w, tmp_path / "stopped", method="wing")
+    run = run_of(prepared_300w, tmp_path / "stopped", method="wing", epochs=5)
     save = train.TrainingState.save
 
     def save_and_stop(state):
@@ -277,6 +276,7 @@ def test_snapshots_are_those_of_the_epochs_and_go_on_after_a_stop(tiny, prepared
         np.testing.assert_allclose(stopped["epochs"][epoch], landmarks, atol=1e-3)
 
 
+@pytest.mark.integration
 def test_the_last_snapshot_is_of_the_trained_weights(tiny, prepared_300w, tmp_path):
     """A recipe without an average: the last weights are the trained ones."""
     run = run_of(prepared_300w, tmp_path / "run", method="l1", epochs=2)
@@ -290,6 +290,7 @@ def test_the_last_snapshot_is_of_the_trained_weights(tiny, prepared_300w, tmp_pa
     np.testing.assert_allclose(snapshots["epochs"][2], predicted[face], atol=1e-3)
 
 
+@pytest.mark.integration
 def test_the_training_progress_of_compared_runs_is_drawn(tiny, prepared_300w, tmp_path):
     folders = {name: tmp_path / name for name in ("l1", "wing", "anisotropic_loss")}
     for name, folder in folders.items():

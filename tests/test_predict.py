@@ -18,7 +18,7 @@ from PIL import Image
 from skimage import data
 
 import predict
-from config import CROPS
+from config import CROPS, ROOT
 from evaluation.calibrate import calibrate
 from face_datasets.catalogue import get_dataset
 from face_datasets.face_dataset import load_faces
@@ -44,7 +44,6 @@ from tests.robustness.tiny_network import build_tiny
 from utils.files import write_json
 from utils.image_files import read_untrusted_image
 
-ROOT = Path(__file__).parent.parent
 SIZE = 32
 IDENTITY = np.eye(2, 3)[None]
 
@@ -262,6 +261,7 @@ def test_confidence_by_hand_and_through_a_file(tmp_path):
             load_calibration(tmp_path / "x.keras", 2)
 
 
+@pytest.mark.integration
 def test_calibration_from_end_to_end(weights, prepared_300w, tmp_path, capsys):
     model = keras.saving.load_model(weights)
     faces = load_faces(prepared_300w, "300W", "validation")
@@ -347,16 +347,16 @@ def test_wide_pictures_are_read(tmp_path, predictor):
 def test_only_our_own_limit_is_told(tmp_path):
     header = b"IHDR" + struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
     (tmp_path / "bomb.png").write_bytes(b"\x89PNG\r\n\x1a\n" + png_chunk(header) + png_chunk(b"IDAT"))
-    with pytest.raises(ValueError, match="At most 100,000,000 pixels are right$"):
+    with pytest.raises(ValueError, match="100,000,000 pixels"):
         read_untrusted_image(tmp_path / "bomb.png")
 
 
 BAD = {
-    "text.jpg": (lambda path: path.write_text("no picture"), "no known format"),
+    "text.jpg": (lambda path: path.write_text("no picture"), "unknown format"),
     "empty.png": (lambda path: path.touch(), "an empty file"),
     "cut.jpg": (lambda path: _cut(save(path, ramp(200, 300))), "truncated"),
-    "cut.png": (lambda path: _cut(save(path, ramp(200, 300))), "cut short"),
-    "text.png": (lambda path: _add_text(save(path, ramp())), "broken"),
+    "cut.png": (lambda path: _cut(save(path, ramp(200, 300))), "truncated"),
+    "text.png": (lambda path: _add_text(save(path, ramp())), "damaged"),
     "moving.gif": (lambda path: _animate(path), "animated"),
     "moving.webp": (lambda path: _animate(path), "animated"),
 }
@@ -530,6 +530,7 @@ def test_weights_that_do_not_serve(tmp_path, capsys, weights):
     assert not (tmp_path / "landmarks.json").exists()
 
 
+@pytest.mark.integration
 def test_help_from_the_shell():
     done = subprocess.run([sys.executable, "predict.py", "--help"], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0 and "camera" in done.stdout

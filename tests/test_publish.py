@@ -24,6 +24,8 @@ from networks.keras_file import write_half
 from networks.weights import load_model
 from test import Test
 
+pytestmark = pytest.mark.integration
+
 HERE = WEIGHTS_DIR
 PUBLISHED = sorted(path for path in HERE.rglob("*.json") if not path.name.endswith(CONFIDENCE_SUFFIX))
 

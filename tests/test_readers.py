@@ -19,11 +19,12 @@ from annotation_files import (
 from scipy.io import savemat
 from scipy.optimize import linear_sum_assignment
 
+from config import ROOT
 from face_datasets.catalogue import get_dataset
 from face_datasets.readers import Annotation, SkippedFace, find_parts, read_face, read_part
 from face_datasets.readers.pts import parse_pts
 
-REAL = Path(os.environ.get("FACE_DATA", Path(__file__).parents[1] / "../shared/data"))
+REAL = Path(os.environ.get("FACE_DATA", ROOT / "../shared/data"))
 W300, COFW, COFW68, WFLW = (get_dataset(name) for name in ("300W", "COFW", "COFW-68", "WFLW"))
 
 

@@ -22,6 +22,8 @@ from tests.robustness.tiny_network import build_tiny, with_build
 from training.batches import AugmentedBatches, CPUAugmentation, stream_order
 from training.recipes import RECIPES
 
+pytestmark = pytest.mark.integration
+
 pytest.importorskip("array_record")
 pytest.importorskip("grain")
 

@@ -10,7 +10,6 @@ import subprocess
 import sys
 import time
 import types
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -19,7 +18,7 @@ from tiny_runs import run_of, state_of
 
 import methods
 import train
-from config import CROPS, DatasetName, ModelArch
+from config import CROPS, ROOT, DatasetName, ModelArch
 from data_helper import prepare
 from evaluation.evaluator import predict_faces
 from face_datasets.catalogue import get_dataset
@@ -27,7 +26,7 @@ from face_datasets.face_dataset import load_faces
 from face_datasets.normalisers import normaliser_distance
 from image_utility import to_targets
 from metrics import nme
-from networks.weights import load_model, settings_of
+from networks.weights import get_settings, load_model
 from pca_utility import PCAUtility
 from tests.robustness.tiny_network import build_tiny
 from training.callbacks import log_csv
@@ -36,8 +35,9 @@ from training.initialisation import no_init
 from training.recipes import momentum_of
 from utils.files import folder_lock
 
+pytestmark = pytest.mark.integration
+
 W300 = get_dataset("300W")
-ROOT = Path(__file__).parent.parent
 
 
 def start(prepared, folder, *words):
@@ -69,7 +69,7 @@ def test_a_run_leaves_everything_behind(tiny, prepared_300w, tmp_path, method):
     assert content["validation"] == validation
     assert {"dataset", "arch", "method", "crop", "input_size", "points", "recipe", "seed"} <= content["settings"].keys()
     assert content["versions"]["keras"] == keras.__version__
-    assert settings_of(tmp_path / "run/best.keras")["method"] == method
+    assert get_settings(tmp_path / "run/best.keras")["method"] == method
     rows = (tmp_path / "run/log.csv").read_text().splitlines()
     columns = ["epoch", "loss", *(["percentage"] if method == "acr" else []), "val_nme", "learning_rate"]
     assert rows[0].split(",") == columns and len(rows) == 4

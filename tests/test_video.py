@@ -135,6 +135,7 @@ def test_lag_and_jitter_by_hand():
 # --------------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.integration
 def test_a_clip_of_known_motion(clip):
     """Jitter falls by half or more, and the lag is below one frame."""
     frames, truth, predictor = clip
@@ -317,6 +318,7 @@ def confident_weights(weights, tmp_path):
     return tmp_path / "sure.keras"
 
 
+@pytest.mark.integration
 def test_videos_and_pictures_from_the_command_line(confident_weights, tmp_path, capsys):
     folder = tmp_path / "in"
     folder.mkdir()

@@ -1,4 +1,4 @@
-"""Picture files: read whole or refused by name, written whole or not at all."""
+"""Image files: decoding with checks against truncated, animated and huge files; atomic writing."""
 
 import io
 import os
@@ -13,42 +13,45 @@ from PIL import Image, UnidentifiedImageError
 from config import STORED_FACE
 from utils.files import atomic_write
 
-MAX_PIXELS = 100_000_000  # of a picture that is opened; at 3 bytes each, 300 MB
-ANIMATED_FORMATS = ("GIF", "PNG", "WEBP", "AVIF")  # phones store a still with a preview as two frames of a JPEG
+MAX_PIXELS = 100_000_000  # of a picture; at 3 bytes each, 300 MB
+ANIMATED_FORMATS = ("GIF", "PNG", "WEBP", "AVIF")  # not JPEG: phones store a picture and its preview as two frames
 
 
-def decode_image(data: bytes, name: str, upright: bool = False, most_pixels: int = MAX_PIXELS) -> np.ndarray:
-    """An encoded picture as uint8 RGB of shape (height, width, 3); `name` stands in the error.
+def decode_image(data: bytes, name: str, upright: bool = False, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+    """Decode a picture to uint8 RGB (height, width, 3).
 
     Grey, 16-bit and CMYK pictures become RGB of 8 bits; transparency is ignored.
 
     Args:
-        upright: follow an EXIF rotation. The data sets were annotated on the pixels as they are stored, without.
-        most_pixels: the header is read first, since a small file can announce more than the memory holds.
+        data: content of the file.
+        name: of the file, for errors.
+        upright: whether to apply an EXIF rotation. Data sets were annotated on the pixels without it.
+        max_pixels: limit that the header is checked for first, because a small file can announce more pixels than fit
+            into memory.
 
     Raises:
-        ValueError: the bytes are no whole picture, are animated, or have more than `most_pixels` pixels.
+        ValueError: the bytes are not a valid picture, are animated, or have more than `max_pixels` pixels.
     """
     if not data:
-        raise ValueError(f"{name} is not a readable image. Received an empty file; a whole JPEG or PNG would be right")
-    if data[:2] == b"\xff\xd8" and not _has_end(data):  # OpenCV fills a cut JPEG with grey and says nothing
+        raise ValueError(f"{name} is not a readable image. Received an empty file; expected a JPEG or PNG")
+    if data[:2] == b"\xff\xd8" and not _has_end(data):  # OpenCV fills a truncated JPEG with grey, without an error
         raise ValueError(f"{name} is a truncated JPEG. Received {len(data)} bytes without an end marker")
-    _check_header(data, name, most_pixels)
+    _check_header(data, name, max_pixels)
     flags = cv2.IMREAD_COLOR if upright else cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error as error:  # OpenCV has limits of its own, such as 2 ** 20 pixels a side
-        raise ValueError(f"{name} is not a readable image. OpenCV says: {error.err}") from error
+        raise ValueError(f"{name} is not a readable image. OpenCV: {error.err}") from error
     if image is None:
-        raise ValueError(f"{name} is not a readable image. Received {len(data)} bytes; a JPEG or PNG would be right")
+        raise ValueError(f"{name} is not a readable image. Received {len(data)} bytes; expected a JPEG or PNG")
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
 def _has_end(data: bytes) -> bool:
-    """Whether a JPEG has an end marker behind the start of its first scan.
+    """Return whether a JPEG has an end marker after the start of its first scan.
 
-    Segments before it are stepped over, since they may hold a whole preview; what follows a picture (a phone's motion
-    photo) may hold anything.
+    Segments before it are skipped, because they may contain a preview with an end marker of its own. After the picture
+    there may be any data (a phone's motion photo).
     """
     at = data.find(b"\xff", 2)
     while 0 <= at < len(data) - 3:
@@ -64,52 +67,50 @@ def _has_end(data: bytes) -> bool:
 
 
 def read_image(path: str | os.PathLike) -> np.ndarray:
-    """A picture file of a data set as uint8 RGB of shape (height, width, 3).
+    """Read a picture of a data set as uint8 RGB (height, width, 3).
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is no whole picture.
+        ValueError: the file is not a valid picture.
     """
     return decode_image(Path(path).read_bytes(), str(path))
 
 
-def read_untrusted_image(path: str | os.PathLike, most_pixels: int = MAX_PIXELS) -> np.ndarray:
-    """A picture that nobody vouches for, upright, as uint8 RGB of shape (height, width, 3).
-
-    Of a TIFF with several pages the first one is read.
+def read_untrusted_image(path: str | os.PathLike, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+    """Read a picture of any source, upright, as uint8 RGB (height, width, 3); of a TIFF its first page.
 
     Raises:
-        OSError: there is no such file, or it may not be read.
-        ValueError: the file is no whole picture, is animated, or has more than `most_pixels` pixels.
+        OSError: there is no such file, or it cannot be read.
+        ValueError: the file is not a valid picture, is animated, or has more than `max_pixels` pixels.
     """
-    return decode_image(Path(path).read_bytes(), str(path), upright=True, most_pixels=most_pixels)
+    return decode_image(Path(path).read_bytes(), str(path), upright=True, max_pixels=max_pixels)
 
 
-def _check_header(data: bytes, name: str, most_pixels: int) -> None:
-    """Raises ValueError where a picture's header says that it should not be decoded."""
+def _check_header(data: bytes, name: str, max_pixels: int) -> None:
+    """Raise ValueError if the header of a picture is invalid, or announces too many pixels or frames."""
     wrong = f"{name} is not a readable image. Received {len(data)} bytes"
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limit is ours
-            picture = Image.open(io.BytesIO(data))  # the header alone
+            picture = Image.open(io.BytesIO(data))  # the header only
             width, height = picture.size
             frames = getattr(picture, "n_frames", 1) if picture.format in ANIMATED_FORMATS else 1
-            if picture.format == "PNG" and width * height <= most_pixels and frames == 1:
-                picture.verify()  # checksums of all its parts; OpenCV fills a cut PNG and says nothing
+            if picture.format == "PNG" and width * height <= max_pixels and frames == 1:
+                picture.verify()  # checksums of all its parts; OpenCV fills a truncated PNG, without an error
     except Image.DecompressionBombError:
-        raise ValueError(f"{name} is far too large. At most {most_pixels:,} pixels are right") from None
+        raise ValueError(f"{name} is far too large. Expected at most {max_pixels:,} pixels") from None
     except UnidentifiedImageError:
-        raise ValueError(f"{wrong}, which are no known format; a JPEG or PNG would be right") from None
+        raise ValueError(f"{wrong} of an unknown format; expected a JPEG or PNG") from None
     except (OSError, SyntaxError, EOFError, ValueError, struct.error) as error:
-        raise ValueError(f"{wrong}, which are broken or cut short ({error})") from error
-    if width * height > most_pixels:
-        raise ValueError(f"{name} is too large. Received {width} x {height} pixels; at most {most_pixels:,} are right")
+        raise ValueError(f"{wrong}, which are damaged or truncated ({error})") from error
+    if width * height > max_pixels:
+        raise ValueError(f"{name} is too large. Received {width} x {height} pixels; expected at most {max_pixels:,}")
     if frames > 1:
-        raise ValueError(f"{name} is animated. Received {frames} frames; a still picture or a video is right")
+        raise ValueError(f"{name} is animated. Received {frames} frames; expected a still picture or a video")
 
 
 def encode_image(image: np.ndarray, suffix: str, quality: int = STORED_FACE.jpeg_quality) -> bytes:
-    """uint8 RGB (height, width, 3) as the bytes of a JPEG or PNG file."""
+    """Encode uint8 RGB (height, width, 3) as a JPEG or PNG file, by suffix."""
     options = [] if suffix == ".png" else [cv2.IMWRITE_JPEG_QUALITY, quality]
     done, data = cv2.imencode(suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)
     if not done:
@@ -118,7 +119,7 @@ def encode_image(image: np.ndarray, suffix: str, quality: int = STORED_FACE.jpeg
 
 
 def write_image(path: str | os.PathLike, image: np.ndarray, quality: int = STORED_FACE.jpeg_quality) -> None:
-    """Writes uint8 RGB (height, width, 3) as JPEG or PNG (by suffix), whole or not at all."""
+    """Write uint8 RGB (height, width, 3) as a JPEG or PNG file, by suffix, atomically."""
     data = encode_image(image, Path(path).suffix, quality)
     with atomic_write(path) as temporary:
         temporary.write_bytes(data)

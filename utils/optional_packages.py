@@ -1,17 +1,19 @@
-"""Packages that only one command needs: imported where they are used, with an error that says what to install."""
+"""Optional packages: imported where they are used, with an error that names the requirements file."""
 
 import importlib
 import types
 
 
 def import_package(module: str, purpose: str, requirements: str = "requirements-export.txt") -> types.ModuleType:
-    """The module, imported.
+    """Import an optional module.
 
     Args:
-        module: its dotted name. purpose: what needs it, for the error. requirements: the file that names its version.
+        module: dotted name.
+        purpose: what needs it, for the error.
+        requirements: the file that pins its version.
 
     Raises:
-        ImportError: it is not installed, or broken; the message names what to install.
+        ImportError: the package is not installed, or does not work; the message names the command that installs it.
     """
     try:
         return importlib.import_module(module)

@@ -1,4 +1,4 @@
-"""The memory of a process: the most that it took, and how it deals with what it has freed."""
+"""Memory of this process, and worker processes that end with their parent."""
 
 import ctypes
 import multiprocessing
@@ -14,10 +14,10 @@ _KEPT = 2**31 - 1  # bytes, the most that mallopt takes
 
 
 def keep_freed_memory() -> None:
-    """Lets this process keep the memory that it frees, up to 2 GiB. Does nothing without glibc.
+    """Keep freed memory in this process, up to 2 GiB; does nothing without glibc.
 
-    Arrays of some hundred kilobytes come and go in rendering. glibc maps many of them
-    apart and gives them back at once, and each time the system clears their pages anew.
+    Rendering allocates and frees arrays of some hundred kilobytes all the time. By default glibc maps many of them
+    separately and returns them at once, and the system clears their pages again each time.
     """
     if sys.platform != "linux":
         return
@@ -28,17 +28,17 @@ def keep_freed_memory() -> None:
 
 
 def peak_memory() -> float:
-    """The most memory this process has held since it began, in MiB."""
+    """Return the peak memory of this process in MiB."""
     status = Path("/proc/self/status")
-    if status.exists():  # Linux, where getrusage would begin with the memory of the parent
+    if status.exists():  # Linux, where getrusage includes the peak of the parent
         return int(re.search(r"VmHWM:\s*(\d+)", status.read_text()).group(1)) / 1024
-    import resource  # POSIX alone has it
+    import resource  # exists on POSIX systems only
 
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
 
 
 def follow_parent() -> None:
-    """Called in the new process: Ctrl-C is the parent's business, and there is no life after the parent's death."""
+    """Set up a worker process: it ignores Ctrl-C, which its parent handles, and ends when its parent ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def end_with_parent() -> None:

@@ -22,6 +22,8 @@ from utils import sandbox
 from utils.image_files import read_image
 from utils.sandbox import check_mat
 
+pytestmark = pytest.mark.integration
+
 W300, WFLW = get_dataset("300W"), get_dataset("WFLW")
 CASES = 60
 
@@ -121,7 +123,7 @@ def test_a_picture_that_announces_more_than_memory_holds(tmp_path):
     data[16:24] = (30_000).to_bytes(4, "big") * 2
     data[29:33] = zlib.crc32(data[12:29]).to_bytes(4, "big")
     (tmp_path / "bomb.png").write_bytes(data)
-    with pytest.raises(ValueError, match="bomb.png is far too large. At most 100,000,000 pixels"):
+    with pytest.raises(ValueError, match="bomb.png .* 100,000,000 pixels"):
         read_image(tmp_path / "bomb.png")
 
 
