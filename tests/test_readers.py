@@ -1,4 +1,4 @@
-"""The readers against tiny files in the real formats, and against the real sets where they are there."""
+"""Readers on tiny files of every format, and on the real data sets if they exist."""
 
 import os
 from pathlib import Path
@@ -29,7 +29,7 @@ W300, COFW, COFW68, WFLW = (get_dataset(name) for name in ("300W", "COFW", "COFW
 
 
 def real(*names):
-    """Skips a test unless the real set lies below FACE_DATA."""
+    """Skip a test unless the real data set lies below FACE_DATA."""
     path = REAL.joinpath(*names)
     return pytest.mark.skipif(not path.exists(), reason=f"no real data in {path} (set FACE_DATA)")
 
