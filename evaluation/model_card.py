@@ -42,7 +42,7 @@ def _training(record: dict) -> str:
     machine, epochs = training["machine"], training["epochs"]
     faces, recipe = record["faces"]["train"]["n"], settings["recipe"]
     sets = " and ".join(dataset.title for dataset in _sets(settings))
-    steps = Recipe.of_words(recipe).steps_per_epoch(faces)
+    steps = Recipe.from_dict(recipe).steps_per_epoch(faces)
     times = epochs * steps * recipe["batch_size"] / faces
     rows = {
         "faces": f"{faces:,} of {sets}; {epochs} epochs of {steps:,} steps show each of them {times:.1f} times "

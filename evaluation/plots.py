@@ -24,9 +24,6 @@ PREDICTION_COLOUR = "#ff30ff"
 COLUMNS = 5  # of a figure of faces
 FACE_INCHES = 2.6  # side of one face in it
 CED_WIDTHS, DASHED_WIDTH = (4.5, 2.0), 1.4  # points; of solid curves of a CED, first to last, and of dashed ones
-    (4.5, 2.0),
-    1.4,
-)  # points; of the solid curves of a CED, from first to last, and of the others
 
 
 def draw_curves(path: str | os.PathLike, rows: Sequence[dict], metric: str, normaliser: str) -> None:

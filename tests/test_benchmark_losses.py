@@ -191,7 +191,7 @@ def test_a_changed_loss_takes_no_old_run(made, prepared_300w, tmp_path, monkeypa
     shutil.copytree(made, tmp_path / "made")
     record = json.loads((made / "settings.json").read_text())
     words = [*SHORT, "--data-dir", prepared_300w, "--method", name, "--recipe", "faces", "--precision", "float32"]
-    settings = train.run_of(train.parse_options(list(map(str, words))), tmp_path).settings()
+    settings = train.Train(train.get_config(train.parse_options(list(map(str, words))), tmp_path)).config.asdict()
     assert name != "wing" or record["settings"] == json.loads(json.dumps(settings))
     (tmp_path / "made/settings.json").write_text(json.dumps(record | {"settings": settings}))
     assert plan_of(prepared_300w, tmp_path, name)[0].folder == tmp_path / "made"
