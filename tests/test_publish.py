@@ -165,7 +165,7 @@ COMMAND = "python /src/train.py --weights /there/b/best.keras '--data-dir=/here/
 def test_the_card_names_all_that_was_shown():
     """A recipe that counts its epochs in steps, and faces that the method brings along."""
     recipe = {"name": "pixelwise", "batch_size": 16, "learning_rate": 1e-4, "decay": "constant", "repeats": 1}
-    recipe |= {"input_size": 224, "epochs": 1000, "epoch_steps": 1000, "patience": 10, "later": 1}
+    recipe |= {"input_size": 224, "epochs": 1000, "epoch_steps": 1000, "patience": 10}
     settings = {
         "dataset": "300W",
         "method": "ace",
