@@ -62,7 +62,7 @@ def tiny(monkeypatch) -> None:
 
 @pytest.fixture(scope="session")
 def weights(tmp_path_factory) -> Path:
-    """A tiny network that says the mean of rendered faces, give or take, with its settings beside it.
+    """A tiny network that predicts about the mean of rendered faces, with its settings beside it.
 
     Tests must not write there. Keras is imported only where a test needs it.
     """

@@ -1,4 +1,4 @@
-"""The real network, where the other tests have a tiny one: minutes, not seconds."""
+"""Training and its benchmark with the real network: minutes, not seconds."""
 
 import json
 import signal

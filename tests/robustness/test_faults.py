@@ -46,5 +46,5 @@ def test_half_a_file_is_incomplete(tmp_path, name):
     check_complete(tmp_path)
     data = (tmp_path / "run" / name).read_bytes()
     (tmp_path / "run" / name).write_bytes(data[: len(data) // 2])
-    with pytest.raises(Exception):  # noqa: B017  whatever its reader says
+    with pytest.raises(Exception):  # noqa: B017  whatever its reader raises
         check_complete(tmp_path)

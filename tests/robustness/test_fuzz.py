@@ -1,4 +1,4 @@
-"""Damaged files: what fuzzing found, and a small share of its cases in every run of the tests."""
+"""Damaged files: what fuzzing found, and some of its cases in every run of the tests."""
 
 import base64
 import json
