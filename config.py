@@ -1,7 +1,7 @@
-"""Names that several folders share: files, data sets, crops, networks, constants.
+"""Names and constants that several folders use: files, data sets, crops, networks, losses.
 
-Nothing here reads a file or imports the project. Facts with one reader stand with it: data sets in
-face_datasets/catalogue.py, networks in cnn_model.py, recipes in training/recipes.py, and the numbers of one folder in
+Nothing here reads a file or imports the project. Constants with one user are defined beside it: data sets in
+face_datasets/catalogue.py, networks in cnn_model.py, recipes in training/recipes.py, and the constants of one folder in
 its own config.py.
 """
 
@@ -41,29 +41,33 @@ CONTOURS = (
     "chin boundary",
 )
 
-
-DATA_DIR = "data"  # the data root, unless --data-dir or --out says otherwise
+DATA_DIR = "data"  # default data root
 ROOT = Path(__file__).resolve().parent
 WEIGHTS_DIR = ROOT / "pre_trained_models"
-EXPORT_SUFFIXES = types.MappingProxyType({"onnx": ".onnx", "litert": ".tflite"})  # format -> what its files end in
-PACKAGE = "acr"  # our own classes are registered with Keras under this name
+EXPORT_SUFFIXES = types.MappingProxyType({"onnx": ".onnx", "litert": ".tflite"})  # format -> suffix of its files
+PACKAGE = "acr"  # name under which our own classes are registered with Keras
 RUNS_DIR = "runs"
 BEST_FILE, LAST_FILE = "best.keras", "last.keras"  # weights of a run
 SETTINGS_FILE, STATE_FILE, LOG_FILE, CURVES_FILE = "settings.json", "state.npz", "log.csv", "curves.png"
-SNAPSHOTS_FILE = "snapshots.json"  # what a run made of one face in its first epochs
+SNAPSHOTS_FILE = "snapshots.json"  # predictions of one face in the first epochs of a run
 SEED = 7
-INDEX_FILE = "index.json"  # what makes prepared faces valid
-INDEX_VERSION = 1  # of it; raise it when its form changes
+INDEX_FILE = "index.json"  # makes prepared faces valid
+INDEX_VERSION = 1  # of INDEX_FILE; to be raised when its form changes
 JOURNAL_FILE = "journal.jsonl"  # finished faces of a preparation
-RECORDS_DIR = "records"  # training faces to stream
+RECORDS_DIR = "records"  # training faces for streaming
 METRICS_FILE, PREDICTIONS_FILE = "metrics.json", "predictions.json"  # of an evaluation
 
 
 def get_row(table: dict, name: str, kind: str):
-    """The row of a table; `kind` says in the error what its rows are.
+    """Return the row of a table.
+
+    Args:
+        table: name -> row.
+        name: of the row.
+        kind: of the rows, for the error ("crop", "recipe", ...).
 
     Raises:
-        ValueError: no such row.
+        ValueError: there is no such row; the message lists the names.
     """
     if name not in table:
         raise ValueError(f"unknown {kind}. Received {name!r}; known: {', '.join(table)}")
@@ -76,7 +80,7 @@ def get_row(table: dict, name: str, kind: str):
 
 
 class DatasetName(enum.StrEnum):
-    """The data sets; the value is the folder's name below the data root."""
+    """The data sets; a value is the name of the folder below the data root."""
 
     w300 = "w300"
     cofw = "cofw"
@@ -96,16 +100,20 @@ class DatasetName(enum.StrEnum):
 
 @dataclass(frozen=True)
 class StoredFace:
-    """How a prepared face lies on disk: a square region around its box, upright, JPEG.
+    """A prepared face on disk: a square region around its box, upright, JPEG.
 
-    context: side of the region in units of the box's longer side; 2.8 holds every crop below under the rotation, shift
-        and scale of the recipes. box_pixels: the box's longer side is shrunk to at most this (never enlarged).
+    Args:
+        context: side of the region in units of the box's longer side; 2.8 contains every crop below under the rotation,
+            shift and scale of the recipes.
+        box_pixels: upper limit of the box's longer side, to which it is shrunk; it is never enlarged.
+        jpeg_quality: of the file.
+        largest_box: limit of the box's longer side in units of the image's; larger ones are wrong annotations.
     """
 
     context: float = 2.8
     box_pixels: int = 224
     jpeg_quality: int = 95
-    largest_box: float = 2.0  # a box this many times as large as its image is a wrong annotation
+    largest_box: float = 2.0
 
 
 STORED_FACE = StoredFace()
@@ -113,11 +121,17 @@ STORED_FACE = StoredFace()
 
 @dataclass(frozen=True)
 class Crop:
-    """From a box (left, top, right, bottom) to the region a network sees.
+    """The region of a network's input, from a box (left, top, right, bottom).
 
-    left, right, top, bottom: padding as shares of the box's width and height; pixels: padding in image pixels besides.
-    centre: "box", or "centroid" of the landmarks. square: the longer side is taken for both, around the same centre;
-    otherwise the region is stretched. scale: side of a centroid crop in units of the box's longer side.
+    Args:
+        name: of the crop.
+        left, right: padding as fractions of the box's width.
+        top, bottom: padding as fractions of the box's height.
+        pixels: additional padding in image pixels.
+        centre: of the region, "box" or "centroid" of the landmarks.
+        square: whether both sides get the longer one's length, around the same centre; otherwise the region is
+            stretched.
+        scale: factor on the sides.
     """
 
     name: str
@@ -144,7 +158,7 @@ DEFAULT_CROP = "square"
 
 
 def get_crop(name: str) -> Crop:
-    """The row of a crop.
+    """Return the row of a crop.
 
     Raises:
         ValueError: no such crop.
@@ -158,11 +172,10 @@ def get_crop(name: str) -> Crop:
 
 
 class ModelArch(enum.StrEnum):
-    """The networks; the value is the command-line string, for the first three the original's.
+    """The networks; a value is the command-line string, for the first three the original's.
 
-    The fourth and fifth are those of the anisotropic loss's paper, as far as Keras has them: it has no Wide ResNet. The
-    next two are the pixel-wise classification paper's, whole and at a fourth of its width; the last is for heatmaps
-    alone.
+    ResNet-50 and DenseNet-121 are networks of the anisotropic loss's paper (Keras has no Wide ResNet). VGG19 is
+    that of pixel-wise classification, VGG19-small has a quarter of its width, ACE-Net is for heatmaps only.
     """
 
     MNV2 = "mobileNetV2"
@@ -187,9 +200,7 @@ PCA_PERCENTAGES = (80, 85, 90, 95, 97)
 # Point losses
 # --------------------------------------------------------------------------------------------------------------------
 
-LOSS_REFERENCE_SIZE = (
-    224  # side in pixels of the crop in whose pixels the numbers below are meant, whatever the network's input
-)
+LOSS_REFERENCE_SIZE = 224  # pixels; constants of losses are in pixels of a crop of this size, for any network input
 ANISOTROPY = (5.0, 3.0)  # a, b; b is published, a is garbled in our copy of the text and 5 is a reading of it
 
 
@@ -197,5 +208,5 @@ ANISOTROPY = (5.0, 3.0)  # a, b; b is published, a is garbled in our copy of the
 # Evaluation
 # --------------------------------------------------------------------------------------------------------------------
 
-FAILURE_THRESHOLDS = (8.0, 10.0)  # NME in percent above which a face counts as failed; also the ends of AUC
-EVALUATION_BATCH = 32  # faces that go through the network at once
+FAILURE_THRESHOLDS = (8.0, 10.0)  # NME in percent above which a face counts as failed; also the limits of AUC
+EVALUATION_BATCH = 32  # faces per forward pass

@@ -123,7 +123,7 @@ class Codec:
         return dataset.layout
 
     def check_crop(self, crop: Crop) -> None:
-        """Raise ValueError if faces cannot be cropped around predicted points as the crop says."""
+        """Raise ValueError if a crop cannot be computed from predicted points."""
 
     # ------------------------------------------------------------------------------------------ of prepared faces
 

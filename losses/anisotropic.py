@@ -7,7 +7,7 @@ With z the true landmarks, x the predicted ones, and t the unit tangent of the t
     W_i = t t^T / a^2 + (I - t t^T) / b^2                   Eqs. 3 and 6; a > b, and W_i = I at corners
     Q   = sum over i of (x_i - z_i)^T W_i (x_i - z_i)       Eq. 2, without a square root
 
-Every landmark follows exactly one rule, which its layout (landmark_layouts.Layout) decides: a corner has W = I; a
+Every landmark follows exactly one rule, which its layout (layouts.Layout) decides: a corner has W = I; a
 landmark on a curve has the W above; one on no curve (the chin of COFW and AFLW) has no tangent, t = 0, which leaves
 W = I / b^2.
 
@@ -34,7 +34,7 @@ def tangents(landmarks, neighbours):
 
     Args:
         landmarks: (batch, points, 2), in sides of the crop, or in a smaller unit such as pixels.
-        neighbours: (points, 2) indices, see landmark_layouts.Layout.neighbours.
+        neighbours: (points, 2) indices, see layouts.Layout.neighbours.
 
     Returns:
         (batch, points, 2); zero where a landmark's neighbours coincide, or are the same one.
@@ -54,7 +54,7 @@ def anisotropic_loss(
 
     Args:
         y_true, y_pred: (batch, 2N), interleaved coordinates in sides of the crop.
-        neighbours, corners: of the layout, landmark_layouts.Layout.
+        neighbours, corners: of the layout, layouts.Layout.
         a, b: freedom along and across a curve, in units of a corner's; a >= b > 0.
         image_size: side in pixels of the crop in whose pixels the loss is meant, whatever the network's input.
 

@@ -50,10 +50,6 @@ def straight(angle: float, size: int = 41) -> np.ndarray:
     return heatmaps(np.array([[middle - reach, middle + reach]]), np.array([0]), (1, size, size, 1))
 
 
-def numpy(x) -> np.ndarray:
-    return ops.convert_to_numpy(x)
-
-
 @pytest.fixture(scope="module")
 def landmarks() -> np.ndarray:
     return np.stack([get_landmarks(seed) for seed in range(200, 204)]) * 256 - 0.5
@@ -74,7 +70,7 @@ def test_the_closed_form_is_the_best_of_3600_directions():
     across = y * np.cos(angle)[:, None, None] - x * np.sin(angle)[:, None, None]
     template = 1 - 2 * across**2 / SIGMA**2  # Eq. 16
     score = 2 * np.einsum("byx,ayx,yx->ba", heat, template, gauss).max(axis=1) - (heat**2 * gauss).sum(axis=(1, 2))
-    np.testing.assert_allclose(numpy(contourness(maps))[:, 0, half, half], score, atol=1e-3)
+    np.testing.assert_allclose(ops.convert_to_numpy(contourness(maps))[:, 0, half, half], score, atol=1e-3)
 
 
 def test_filters_are_those_of_equation_20():
@@ -86,20 +82,24 @@ def test_filters_are_those_of_equation_20():
 
 
 def test_contourness_of_perfect_lines():
-    scores = [float(numpy(contourness(straight(angle)))[0, 0, 20, 20]) for angle in np.linspace(0, np.pi, 37)]
+    scores = [
+        float(ops.convert_to_numpy(contourness(straight(angle)))[0, 0, 20, 20]) for angle in np.linspace(0, np.pi, 37)
+    ]
     assert scores[0] == pytest.approx(4.92, abs=0.005) and min(scores) == pytest.approx(4.92, abs=0.005)
     assert max(scores) == pytest.approx(5.00, abs=0.01)
-    losses = numpy(contour_loss(np.array([-40.0, 0.0, *scores, 9.0], np.float32)))
+    losses = ops.convert_to_numpy(contour_loss(np.array([-40.0, 0.0, *scores, 9.0], np.float32)))
     assert losses.min() == 0 and losses.max() <= 1 and losses[0] > 0.999
 
 
 def test_contourness_of_an_empty_map_is_zero():
-    assert not numpy(contourness(np.full((1, 16, 16, 2), -1, np.float32))).any()
+    assert not ops.convert_to_numpy(contourness(np.full((1, 16, 16, 2), -1, np.float32))).any()
 
 
 def test_extraction_has_the_same_contourness():
     heat = np.random.default_rng(4).random((1, 40, 48, 1), np.float32)
-    np.testing.assert_allclose(ridges.contourness(heat[0, ..., 0], SIGMA)[0], numpy(contourness(heat))[0, 0], atol=1e-4)
+    np.testing.assert_allclose(
+        ridges.contourness(heat[0, ..., 0], SIGMA)[0], ops.convert_to_numpy(contourness(heat))[0, 0], atol=1e-4
+    )
 
 
 @pytest.mark.parametrize("angle", np.linspace(0, np.pi, 7)[:-1])
@@ -117,7 +117,7 @@ def test_heat_loss_by_hand():
     true, predicted = np.zeros((1, 2, 2, 2), np.float32), np.zeros((1, 2, 2, 2), np.float32)
     true[0, 0, 0, 0], predicted[0, 1, 1, 0], predicted[0, 0, 1, 1] = 1, 0.5, 9
     squared = 10 * 1 + (1 + 9 * 0.5) * 0.25  # weight 1 + (alpha - 1) max(H, |error|); the second map is not annotated
-    loss = numpy(heat_loss(true, predicted, np.array([[1.0, 0.0]], np.float32), alpha=10))
+    loss = ops.convert_to_numpy(heat_loss(true, predicted, np.array([[1.0, 0.0]], np.float32), alpha=10))
     assert loss[0] == pytest.approx(np.sqrt(squared / 4))
 
 
@@ -138,13 +138,13 @@ def test_full_and_far_terms_are_zero_on_a_perfect_heatmap(landmarks):
     outlines = from_landmarks(landmarks, get_contour_map(LAYOUT_68))
     full = full_targets(outlines, 256, 2)
     perfect = full.heat
-    assert not numpy(HeatLoss().call(full.pack(), perfect)).any()
+    assert not ops.convert_to_numpy(HeatLoss().call(full.pack(), perfect)).any()
     weak = weak_targets(outlines, 256, 2).pack()
-    part = {name: numpy(value) for name, value in terms(weak, perfect).items()}
+    part = {name: ops.convert_to_numpy(value) for name, value in terms(weak, perfect).items()}
     assert not part["heat"].any() and not part["far"].any()
     # Between pixels, at bends and at the ends of lines contourness is below its maximum: smaller, not zero
     assert 0 < part["landmark"].mean() < 0.5 and 0 < part["line"].mean() < part["landmark"].mean()
-    nothing = {name: numpy(value) for name, value in terms(weak, 0 * perfect).items()}
+    nothing = {name: ops.convert_to_numpy(value) for name, value in terms(weak, 0 * perfect).items()}
     assert nothing["landmark"].min() > 0.89 and nothing["line"].min() > 0.89
 
 
@@ -169,7 +169,7 @@ def test_the_far_term_is_the_heat_far_from_the_line():
     predicted, far = np.zeros((1, 4, 4, 1), np.float32), np.ones((1, 4, 4, 1), np.float32)
     predicted[0, 0, 0, 0], predicted[0, 3, 3, 0] = 1, 1
     far[0, 3, 3, 0] = 0
-    loss = numpy(far_loss(far, predicted, np.ones((1, 1), np.float32), alpha=10))
+    loss = ops.convert_to_numpy(far_loss(far, predicted, np.ones((1, 1), np.float32), alpha=10))
     assert loss[0] == pytest.approx(np.sqrt(10 / 16))
 
 
@@ -227,12 +227,12 @@ def test_the_backbone_is_replaceable():
 
 def test_the_small_network_regresses_no_landmarks():
     with pytest.raises(ValueError, match="heatmaps, not landmarks"):
-        train.Train("ACE-Net", "300W", "unused", method="l2").compiled(1)
+        train.Train(arch="ACE-Net", dataset_name="300W", save_path="unused", method="l2").compiled(1)
 
 
 def test_outlines_have_no_centroid_to_crop_around():
     with pytest.raises(ValueError, match="Received the crop 'centroid'.*square, tight, ace"):
-        train.Train("ACE-Net", "300W", "unused", method="ace", crop="centroid")
+        train.Train(arch="ACE-Net", dataset_name="300W", save_path="unused", method="ace", crop="centroid")
 
 
 def test_terms_on_perfect_heatmaps(capsys):
@@ -333,7 +333,9 @@ def test_ace_net_trains_on_real_and_rendered_faces_and_is_evaluated(data_dir, tm
 @pytest.mark.parametrize("also", [[], ["synthetic"]], ids=["of the method", "named besides"])
 def test_batches_mix_real_and_rendered_faces_equally(data_dir, tmp_path, also):
     options = {"method": "ace", "recipe": "ace_short", "crop": "ace", "data_dir": data_dir, "input_size": 64}
-    batches = train.Train("ACE-Net", "300W", tmp_path, extra_datasets=also, **options).batches()
+    batches = train.Train(
+        arch="ACE-Net", dataset_name="300W", save_path=tmp_path, extra_datasets=also, **options
+    ).batches()
     names = [name for step in range(40) for name in batches.names(step)]
     rendered = sum(name.startswith("train/") for name in names)
     assert rendered == pytest.approx(len(names) / 2, abs=len(batches.order.bins[0]))

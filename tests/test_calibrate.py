@@ -29,7 +29,7 @@ def test_a_patch_hides_what_its_mask_says(low, high):
     landmarks = np.random.default_rng(0).uniform(low, high, (COUNT, 68, 2))
     faces = flat_faces(landmarks)
     for seed in range(8):
-        images, covered = calibrate.cover(faces, seed)
+        images, covered = calibrate.paste_occluders(faces, seed)
         for number, image in enumerate(images):
             pixels = np.floor(landmarks[number] + 0.5).astype(int)
             inside = ((pixels >= 0) & (pixels < SIDE)).all(axis=1)
@@ -42,7 +42,7 @@ def test_a_patch_hides_what_its_mask_says(low, high):
 
 def test_a_patch_is_as_large_as_it_should_be_and_the_pictures_given_stay():
     faces = flat_faces(np.random.default_rng(1).uniform(20, 100, (COUNT, 68, 2)))
-    images, _ = calibrate.cover(faces)
+    images, _ = calibrate.paste_occluders(faces)
     for number, (image, landmarks) in enumerate(zip(images, faces.landmarks, strict=True)):
         assert (faces.images[number] == 20 + 30 * number).all()
         rows, columns = np.nonzero(image[..., 0] != 20 + 30 * number)

@@ -1,4 +1,4 @@
-"""The networks, and the files that paths to weights mean."""
+"""The networks, and finding files of weights."""
 
 import dataclasses
 import json
@@ -12,6 +12,7 @@ from small_networks import TOLERANCE, images_for, predict, randomise
 
 from cnn_model import NETWORKS, CNNModel, head_scale
 from config import ModelArch
+from networks import weights
 from networks.weights import LEGACY_SETTINGS, find_weights, get_settings, load_model
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -31,7 +32,7 @@ from networks.weights import LEGACY_SETTINGS, find_weights, get_settings, load_m
     ],
 )
 def test_parameters_and_head(arch, output_len, parameters):
-    """The numbers without a head are those that Keras lists for its applications without a top."""
+    """Numbers of parameters without a head are those that Keras lists for its applications without top."""
     model = CNNModel().get_model(str(arch), output_len)
     assert model.count_params() == parameters
     assert model.input_shape == (None, 224, 224, 3) and model.output_shape == (None, output_len)
@@ -136,6 +137,7 @@ def test_missing_weights_are_listed(tmp_path):
 
 def test_missing_weights_where_there_are_none(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(weights, "WEIGHTS_DIR", tmp_path)
     with pytest.raises(FileNotFoundError, match="none"):
         find_weights("x.keras")
 

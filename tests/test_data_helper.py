@@ -17,7 +17,7 @@ import pytest
 from annotation_files import write_face
 
 import image_utility
-from config import CROPS, STORED_FACE
+from config import CROPS, ROOT, STORED_FACE
 from data_helper import main, prepare
 from face_datasets import stored_faces
 from face_datasets.catalogue import DATASETS, VALIDATION_FRACTION, get_dataset
@@ -27,7 +27,6 @@ from training.recipes import get_recipe
 from utils import files, image_files
 from utils.image_files import read_image
 
-ROOT = Path(__file__).parents[1]
 REAL = Path(os.environ.get("FACE_DATA", ROOT / "../shared/data"))
 W300 = get_dataset("300W")
 
@@ -111,7 +110,7 @@ def centre_of_dot(image, point, reach):
 def test_picture_and_landmarks_move_together(size):
     shrink = max(1, size / STORED_FACE.box_pixels)
     points = np.array([[0.11, 0.2], [0.83, 0.17], [0.4, 0.61], [0.0, 0.9], [1.0, 0.0]]) * size
-    points += np.array([11.27, 13.61]) + 10 * shrink  # far enough from the border for whole dots
+    points += np.array([11.27, 13.61]) + 10 * shrink  # far enough from the border for complete dots
     image = dots_on((int(size + 50 * shrink), int(size + 60 * shrink)), points, sigma=2.5 * shrink)
     stored, matrix = store_region(image, points)
     for point in image_utility.transform(points, matrix):
@@ -172,9 +171,9 @@ def test_index_truth_and_faces(raw, out, capsys):
     for face in index["faces"]:
         stored = image_files.read_image(folder / face["file"])
         landmarks, matrix = np.array(face["landmarks"]), np.array(face["matrix"])
-        moved = image_utility.transform(landmarks, matrix)
-        assert (moved >= 0).all() and (moved <= len(stored) - 1).all()
-        back = image_utility.transform(moved, image_utility.invert(matrix))
+        stored_landmarks = image_utility.transform(landmarks, matrix)
+        assert (stored_landmarks >= 0).all() and (stored_landmarks <= len(stored) - 1).all()
+        back = image_utility.transform(stored_landmarks, image_utility.invert(matrix))
         assert np.abs(back - landmarks).max() < 1e-3
     truth = json.loads((folder / "truth_test.json").read_text())
     assert [face["image"] for face in truth] == [f"helen/testset/{300 + number}_1.jpg" for number in range(4)]
@@ -367,8 +366,8 @@ def test_two_processes_give_what_one_gives(raw, out, tmp_path):
 
 def test_bad_faces_are_skipped_with_their_reasons(raw, out, capsys):
     rng = np.random.default_rng(3)
-    whole = (raw / "afw/200_1.jpg").read_bytes()
-    (raw / "afw/200_1.jpg").write_bytes(whole[: len(whole) // 2])
+    complete = (raw / "afw/200_1.jpg").read_bytes()
+    (raw / "afw/200_1.jpg").write_bytes(complete[: len(complete) // 2])
     (raw / "afw/201_1.jpg").write_bytes(b"")
     landmarks = face_shape(rng)
     landmarks[45] = landmarks[36]
@@ -384,7 +383,7 @@ def test_bad_faces_are_skipped_with_their_reasons(raw, out, capsys):
     printed = capsys.readouterr()
     assert "PROBLEM: a TEST face will be missing. helen/testset/300_1.jpg" in printed.err
     assert "skipped afw/400_1.jpg: the inter-ocular" in printed.out
-    (raw / "afw/200_1.jpg").write_bytes(whole)
+    (raw / "afw/200_1.jpg").write_bytes(complete)
     assert len(run(raw, out)["faces"]) == 25  # what was repaired comes back
 
 

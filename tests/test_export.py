@@ -18,7 +18,7 @@ from ace_net.config import EXTRACTION_WIDTH, FINE_STRIDE
 from ace_net.outlines import OUTLINE_LAYOUT
 from benchmarks import inference_speed
 from cnn_model import CNNModel, get_network
-from config import CROPS, EXPORT_SUFFIXES, PACKAGE
+from config import CROPS, EXPORT_SUFFIXES, PACKAGE, ROOT
 from export import PRECISIONS, Precision, export, render_faces
 from face_datasets.catalogue import get_dataset
 from image_utility import to_network
@@ -34,7 +34,6 @@ from utils.files import write_json
 
 pytestmark = pytest.mark.integration
 
-ROOT = Path(__file__).parent.parent
 PACKAGES = {"onnx": ("onnx", "tf2onnx", "onnxruntime"), "litert": ("ai_edge_litert",)}
 
 

@@ -20,11 +20,11 @@ def faces(prepared_300w):
 
 
 def test_shrunk_faces_keep_their_landmarks(prepared_300w, faces):
-    whole = load_faces(prepared_300w, "300W", "train")
+    complete = load_faces(prepared_300w, "300W", "train")
     for i in range(len(faces)):
-        there = transform(whole.landmarks[i], faces.matrices[i])
-        factor = faces.images[i].shape[0] / whole.images[i].shape[0]
-        expected = (transform(whole.landmarks[i], whole.matrices[i]) + 0.5) * factor - 0.5
+        there = transform(complete.landmarks[i], faces.matrices[i])
+        factor = faces.images[i].shape[0] / complete.images[i].shape[0]
+        expected = (transform(complete.landmarks[i], complete.matrices[i]) + 0.5) * factor - 0.5
         np.testing.assert_allclose(there, expected, atol=1e-6)
         assert np.ptp(there, axis=0).max() <= 48.5
 
@@ -47,10 +47,10 @@ def test_a_random_subset_depends_on_the_seed(faces):
     some = faces.random_subset(3, seed=1)
     assert len(some) == 3 and set(some.names) < set(faces.names)
     for i, name in enumerate(some.names):
-        whole = faces.names.index(name)
-        np.testing.assert_array_equal(some.landmarks[i], faces.landmarks[whole])
-        np.testing.assert_array_equal(some.matrices[i], faces.matrices[whole])
-        assert some.images[i] is faces.images[whole]
+        complete = faces.names.index(name)
+        np.testing.assert_array_equal(some.landmarks[i], faces.landmarks[complete])
+        np.testing.assert_array_equal(some.matrices[i], faces.matrices[complete])
+        assert some.images[i] is faces.images[complete]
     assert faces.random_subset(3, seed=1).fingerprint() == some.fingerprint()
     assert len({faces.random_subset(3, seed).fingerprint()["sha256"] for seed in range(8)}) > 1
     with pytest.raises(ValueError, match="train faces. Received 0; expected 1 to"):

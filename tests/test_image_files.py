@@ -1,4 +1,4 @@
-"""Picture files: what is read, what is refused, and by which name."""
+"""Image files: formats that are read, files that are refused, names in errors."""
 
 import cv2
 import numpy as np
@@ -35,10 +35,10 @@ def encoded(progressive=0):
 
 @pytest.mark.parametrize("progressive", [0, 1])
 def test_what_follows_a_jpeg_does_not_matter(progressive):
-    """A phone's motion photo has a video there, which holds any bytes; fill bytes stand between segments."""
-    whole = encoded(progressive)
-    filled = whole[:2] + b"\xff\xff" + whole[2:]
-    for data in (whole, whole + b"\xff\xda\xff\xda no end", whole + whole[:200], filled):
+    """A phone's motion photo has a video there, which holds any bytes; fill bytes separate segments."""
+    complete = encoded(progressive)
+    filled = complete[:2] + b"\xff\xff" + complete[2:]
+    for data in (complete, complete + b"\xff\xda\xff\xda no end", complete + complete[:200], filled):
         assert decode_image(data, "x.jpg").shape == (99, 99, 3)
 
 
@@ -46,16 +46,16 @@ def test_what_follows_a_jpeg_does_not_matter(progressive):
 def test_a_whole_preview_does_not_make_a_cut_jpeg_whole(progressive):
     preview = encoded()
     segment = b"\xff\xe1" + (len(preview) + 2).to_bytes(2, "big") + preview
-    whole = encoded(progressive)
-    data = whole[:2] + segment + whole[2:]
+    complete = encoded(progressive)
+    data = complete[:2] + segment + complete[2:]
     assert decode_image(data, "x.jpg").shape == (99, 99, 3)
-    for cut in (len(data) - 2, len(data) - len(whole) // 2, len(segment) + 10, 1000, 21, 20, 3, 2):
+    for cut in (len(data) - 2, len(data) - len(complete) // 2, len(segment) + 10, 1000, 21, 20, 3, 2):
         with pytest.raises(ValueError, match="x.jpg is a truncated JPEG"):
             decode_image(data[:cut], "x.jpg")
 
 
 def test_a_truncated_jpeg_is_an_error(tmp_path):
-    whole = encoded()
-    (tmp_path / "cut.jpg").write_bytes(whole[: len(whole) // 2])
+    complete = encoded()
+    (tmp_path / "cut.jpg").write_bytes(complete[: len(complete) // 2])
     with pytest.raises(ValueError, match="cut.jpg is a truncated JPEG"):
         read_image(tmp_path / "cut.jpg")

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+from config import ROOT
+
 LINES = (  # a unit imports only from the lines above its own
     ("config.py",),
     ("image_utility.py", "utils", "losses", "synthetic_faces"),

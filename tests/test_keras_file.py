@@ -20,7 +20,7 @@ class Twice(layers.Layer):
         return 2 * inputs
 
 
-@keras.saving.register_keras_serializable(package="stranger", name="Thrice")
+@keras.saving.register_keras_serializable(package="other", name="Thrice")
 class Thrice(layers.Layer):
     def call(self, inputs):
         return 3 * inputs
@@ -57,7 +57,7 @@ def test_lambda_in_keras_is_not_run(tmp_path):
     assert not proof.exists()
 
 
-def test_classes_of_strangers_are_refused(tmp_path):
+def test_classes_of_other_packages_are_refused(tmp_path):
     network_with(Thrice(name="thrice")).save(tmp_path / "x.keras")
     with pytest.raises(ValueError, match="x.keras.*Thrice"):
         load_model(tmp_path / "x.keras")
@@ -107,9 +107,9 @@ def test_bad_archives_are_refused(tmp_path, edit, reason):
 
 def test_broken_archives(tmp_path):
     network_with(layers.ReLU(name="relu")).save(tmp_path / "good.keras")
-    whole = (tmp_path / "good.keras").read_bytes()
+    complete = (tmp_path / "good.keras").read_bytes()
     path = tmp_path / "x.keras"
-    for content in (b"", b"no archive", whole[: len(whole) // 2], whole[:-10]):
+    for content in (b"", b"no archive", complete[: len(complete) // 2], complete[:-10]):
         path.write_bytes(content)
         with pytest.raises(ValueError, match="x.keras.*truncated"):
             load_model(path)

@@ -1,4 +1,4 @@
-"""Old .h5 files are read exactly, and nothing in them is executed."""
+"""`.h5` files of Keras 2 are read exactly, and nothing in them is executed."""
 
 import base64
 import marshal
@@ -93,7 +93,7 @@ def test_sequential_file(tmp_path):
 
 
 def payload(proof):
-    """Code that makes a file, as a Lambda layer of Keras 2 holds it."""
+    """Return code that creates a file, in the form of a Lambda layer of Keras 2."""
     code = compile(f"open({str(proof)!r}, 'w').close()", "<lambda>", "exec")
     return code, base64.b64encode(marshal.dumps(code)).decode()
 
@@ -237,9 +237,9 @@ def test_files_that_are_no_models(tmp_path, small):
     path.write_bytes(b"not HDF5 at all")
     with pytest.raises(ValueError, match="x.h5"):
         load_model(path)
-    whole = write_keras2(small, tmp_path / "whole.h5").read_bytes()
-    for share in (0.1, 0.5, 0.99):
-        path.write_bytes(whole[: int(share * len(whole))])
+    complete = write_keras2(small, tmp_path / "complete.h5").read_bytes()
+    for fraction in (0.1, 0.5, 0.99):
+        path.write_bytes(complete[: int(fraction * len(complete))])
         with pytest.raises(ValueError, match="x.h5"):
             load_model(path)
     small.save_weights(tmp_path / "x.weights.h5")

@@ -26,7 +26,7 @@ from losses.base import FaceLoss
 from methods import METHODS
 from pixelwise.cascade import MeanFace
 from synthetic_faces.face import get_landmarks
-from train import Train
+from train import RunConfig
 
 W300 = get_dataset("300W")
 POINTS = np.random.default_rng(0).uniform(0, 32, (3, 68, 2))
@@ -62,9 +62,10 @@ def test_a_start_that_asks_for_all_faces_says_so(name, network):
 
 
 def test_a_start_that_asks_for_all_faces_takes_no_stream(tmp_path):
-    with pytest.raises(ValueError, match="Received the method anisotropic_displacement, which needs the faces in mem"):
-        Train("mobileNetV2", "300W", tmp_path, "anisotropic_displacement", stream=True)
-    assert Train("mobileNetV2", "300W", tmp_path, "anisotropic_direct", stream=True).stream
+    with pytest.raises(ValueError, match="Received the method anisotropic_displacement, which needs"):
+        RunConfig.from_options("mobileNetV2", "300W", tmp_path, method="anisotropic_displacement", stream=True)
+    config = RunConfig.from_options("mobileNetV2", "300W", tmp_path, method="anisotropic_direct", stream=True)
+    assert config.stream
 
 
 @pytest.mark.integration

@@ -7,6 +7,7 @@ import json
 import keras
 import numpy as np
 import pytest
+from tiny_runs import run_of
 
 import test as evaluation
 from benchmarks import occlusion
@@ -21,7 +22,6 @@ from pixelwise import cascade
 from pixelwise.adversary import Adversarial, discriminator_loss, face_loss, soft_shapes
 from pixelwise.losses import HybridLoss
 from pixelwise.targets import to_pixels
-from train import Train
 from training.callbacks import Checkpoint, patience_exhausted, read_snapshots
 from training.recipes import RECIPES
 
@@ -41,9 +41,8 @@ def small(monkeypatch):
     monkeypatch.setitem(NETWORKS, ModelArch.VGG19S, narrow)
 
 
-def make_run(prepared, folder, method, **changes):
-    settings = {"epochs": 2, "input_size": 32, "batch_size": 4, "seed": 3, "data_dir": prepared, "precision": "float32"}
-    return Train(ModelArch.VGG19S, "300W", folder, method=method, **{**settings, **changes})
+def run_vgg(prepared, folder, method, **changes):
+    return run_of(prepared, folder, method, ModelArch.VGG19S, **{"epochs": 2, "precision": "float32", **changes})
 
 
 def tiny_detector():
@@ -132,7 +131,7 @@ def test_other_backends_refuse_the_discriminator(monkeypatch):
 
 @pytest.mark.skipif(not TENSORFLOW, reason="the discriminator is trained with TensorFlow")
 def test_killed_and_resumed_with_both_networks_is_never_stopped(prepared_300w, tmp_path, monkeypatch):
-    make_run(prepared_300w, tmp_path / "complete", "hybrid_disc").train()
+    run_vgg(prepared_300w, tmp_path / "complete", "hybrid_disc").train()
 
     ended = Checkpoint.on_epoch_end
 
@@ -142,8 +141,8 @@ def test_killed_and_resumed_with_both_networks_is_never_stopped(prepared_300w, t
 
     with monkeypatch.context() as stopped, pytest.raises(KeyboardInterrupt):
         stopped.setattr(Checkpoint, "on_epoch_end", stop)
-        make_run(prepared_300w, tmp_path / "stopped", "hybrid_disc").train()
-    make_run(prepared_300w, tmp_path / "stopped", "hybrid_disc").train(resume=True)
+        run_vgg(prepared_300w, tmp_path / "stopped", "hybrid_disc").train()
+    run_vgg(prepared_300w, tmp_path / "stopped", "hybrid_disc").train(resume=True)
     complete, resumed = (np.load(tmp_path / name / "state.npz") for name in ("complete", "stopped"))
     assert complete.files == resumed.files
     for name in set(complete.files) - {"rows"}:
@@ -159,7 +158,7 @@ def test_killed_and_resumed_with_both_networks_is_never_stopped(prepared_300w, t
 
 def test_runs_are_evaluated_by_both_decoders_and_on_occluded_faces(prepared_300w, tmp_path, capsys):
     for method in ("heatmap", "cascaded"):
-        make_run(prepared_300w, tmp_path / "runs" / method, method, epochs=1).train()
+        run_vgg(prepared_300w, tmp_path / "runs" / method, method, epochs=1).train()
     weights = str(tmp_path / "runs/heatmap/best.keras")
     words = [
         "--dataset",
@@ -202,7 +201,7 @@ def test_a_method_has_only_its_own_decoders():
 
 def test_runs_of_several_input_sizes_are_not_compared(prepared_300w, tmp_path, capsys):
     for size in (32, 40):
-        make_run(prepared_300w, tmp_path / "runs" / str(size), "l2", epochs=1, input_size=size).train()
+        run_vgg(prepared_300w, tmp_path / "runs" / str(size), "l2", epochs=1, input_size=size).train()
     words = ["--runs", str(tmp_path / "runs"), "--data-dir", str(prepared_300w), "--out", str(tmp_path / "out")]
     assert occlusion.main(words) == 1
     assert "one input size can be compared. Received 32 32, 40 40" in capsys.readouterr().err
@@ -238,9 +237,9 @@ def test_a_run_ends_early_and_stays_ended(prepared_300w, tmp_path, monkeypatch):
     patient = dataclasses.replace(RECIPES["faces"], name="patient", repeats=1, epoch_steps=1, patience=1)
     monkeypatch.setitem(RECIPES, "patient", patient)
     settings = {"recipe": "patient", "epochs": 9, "learning_rate": 0.0}  # nothing is learned, so nothing gets better
-    run = make_run(prepared_300w, tmp_path / "run", "direct", **settings)
-    assert run.settings()["recipe"]["patience"] == 1
-    assert make_run(prepared_300w, tmp_path, "l2").settings()["recipe"]["patience"] is None
+    run = run_vgg(prepared_300w, tmp_path / "run", "direct", **settings)
+    assert run.config.asdict()["recipe"]["patience"] == 1
+    assert run_vgg(prepared_300w, tmp_path, "l2").config.asdict()["recipe"]["patience"] is None
     figures = run.train()
     rows = (tmp_path / "run/log.csv").read_text().splitlines()
     assert 2 <= len(rows) - 1 < 9

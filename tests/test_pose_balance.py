@@ -7,9 +7,9 @@ import json
 import keras
 import numpy as np
 import pytest
+from tiny_runs import run_of
 
 import methods
-import train
 from benchmarks.comparison_plots import draw_progress_strip
 from benchmarks.losses import draw_progress
 from config import CROPS
@@ -22,6 +22,7 @@ from pca_utility import align
 from tests.robustness.tiny_network import build_tiny, with_build
 from training.batches import AugmentedBatches, BalancedBins, CPUAugmentation, Shuffled
 from training.callbacks import read_snapshots
+from training.checkpoint import TrainingState
 from training.initialisation import init_bias_at_pose_mean
 from training.pose_balance import mean_of_bins, pose_bins
 from training.recipes import RECIPES
@@ -222,11 +223,6 @@ def tiny(monkeypatch):
         monkeypatch.setitem(methods.METHODS, name, with_build(method, build_tiny))
 
 
-def run_of(prepared, folder, **changes):
-    settings = {"epochs": 5, "input_size": 32, "batch_size": 4, "seed": 3, "data_dir": prepared, **changes}
-    return train.Train("mobileNetV2", "300W", folder, **settings)
-
-
 @pytest.mark.integration
 @pytest.mark.parametrize("name", ["acr_upright", "acr_pixels", "smooth_l1", "anisotropic_replicate"])
 def test_new_methods_train(tiny, prepared_300w, tmp_path, name):
@@ -245,7 +241,7 @@ def test_a_balanced_run_reports_its_bins(tiny, prepared_300w, tmp_path, capsys):
 
 @pytest.mark.integration
 def test_snapshots_are_those_of_the_epochs_and_go_on_after_a_stop(tiny, prepared_300w, tmp_path):
-    run_of(prepared_300w, tmp_path / "whole", method="wing").train()
+    run_of(prepared_300w, tmp_path / "whole", method="wing", epochs=5).train()
     whole = read_snapshots(tmp_path / "whole/snapshots.json")
     assert list(whole["epochs"]) == [0, 1, 2, 3, 5]
     held_out = load_faces(prepared_300w, "300W", "validation", 32)
@@ -259,20 +255,20 @@ def test_snapshots_are_those_of_the_epochs_and_go_on_after_a_stop(tiny, prepared
         if row["epoch"] == 3:
             raise Stop
 
-    run = run_of(prepared_300w, tmp_path / "stopped", method="wing")
-    save = train.TrainingState.save
+    run = run_of(prepared_300w, tmp_path / "stopped", method="wing", epochs=5)
+    save = TrainingState.save
 
     def save_and_stop(state):
         save(state)
         if len(state.rows) == 2:
             raise Stop
 
-    train.TrainingState.save, kept = save_and_stop, save
+    TrainingState.save, kept = save_and_stop, save
     try:
         with pytest.raises(Stop):
             run.train()
     finally:
-        train.TrainingState.save = kept
+        TrainingState.save = kept
     run.train(resume=True)
     stopped = read_snapshots(tmp_path / "stopped/snapshots.json")
     assert list(stopped["epochs"]) == list(whole["epochs"])

@@ -18,7 +18,7 @@ from PIL import Image
 from skimage import data
 
 import predict
-from config import CROPS
+from config import CROPS, ROOT
 from evaluation.calibrate import calibrate
 from face_datasets.catalogue import get_dataset
 from face_datasets.face_dataset import load_faces
@@ -44,7 +44,6 @@ from tests.robustness.tiny_network import build_tiny
 from utils.files import write_json
 from utils.image_files import read_untrusted_image
 
-ROOT = Path(__file__).parent.parent
 SIZE = 32
 IDENTITY = np.eye(2, 3)[None]
 

@@ -1,4 +1,4 @@
-"""AFLW: its reader against tiny files in the form of AFLWinfo_release.mat, and the whole path to its figures."""
+"""AFLW: its reader on tiny files of the form of AFLWinfo_release.mat, from raw files to metrics."""
 
 import dataclasses
 import json
@@ -128,7 +128,7 @@ def test_a_damaged_file_and_absent_pictures(tmp_path):
 
 
 def test_a_face_without_numbers_costs_no_other(tiny_counts, tmp_path):
-    """A box of NaN is no box either: the face is left out with its reason, and the index can be read."""
+    """A face with NaN in its landmarks or box is skipped with a reason, and the index stays valid."""
     variables, _ = contents(np.random.default_rng(0))
     variables["data"][2, 5] = np.inf  # row 3, of training; rows 4 and 10 are of the test
     variables["bbox"][3, 0] = variables["bbox"][9] = np.nan

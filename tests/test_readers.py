@@ -1,4 +1,4 @@
-"""The readers against tiny files in the real formats, and against the real sets where they are there."""
+"""Readers on tiny files of every format, and on the real data sets if they exist."""
 
 import os
 from pathlib import Path
@@ -19,16 +19,17 @@ from annotation_files import (
 from scipy.io import savemat
 from scipy.optimize import linear_sum_assignment
 
+from config import ROOT
 from face_datasets.catalogue import get_dataset
 from face_datasets.readers import Annotation, SkippedFace, find_parts, read_face, read_part
 from face_datasets.readers.pts import parse_pts
 
-REAL = Path(os.environ.get("FACE_DATA", Path(__file__).parents[1] / "../shared/data"))
+REAL = Path(os.environ.get("FACE_DATA", ROOT / "../shared/data"))
 W300, COFW, COFW68, WFLW = (get_dataset(name) for name in ("300W", "COFW", "COFW-68", "WFLW"))
 
 
 def real(*names):
-    """Skips a test unless the real set lies below FACE_DATA."""
+    """Skip a test unless the real data set lies below FACE_DATA."""
     path = REAL.joinpath(*names)
     return pytest.mark.skipif(not path.exists(), reason=f"no real data in {path} (set FACE_DATA)")
 

@@ -1,4 +1,4 @@
-"""Training faces as sharded records: the same faces as in memory, each round all of them, and no more memory."""
+"""Training faces as sharded records: the same faces as in memory, every face in every pass, bounded memory."""
 
 import dataclasses
 import json
@@ -97,7 +97,7 @@ def test_training_on_records(streamed_300w, tmp_path, monkeypatch):
     assert train.main([*words, "--method", "anisotropic"]) == 1
 
 
-def test_a_streamed_run_goes_on_as_if_never_stopped(streamed_300w, tmp_path, monkeypatch):
+def test_a_resumed_streamed_run_equals_one_without_a_stop(streamed_300w, tmp_path, monkeypatch):
     method = with_build(methods.METHODS["acr"], build_tiny)
     monkeypatch.setitem(methods.METHODS, "acr", method)
     options = {"data_dir": streamed_300w, "input_size": 32, "batch_size": 4, "epochs": 3, "stream": True}
@@ -110,19 +110,19 @@ def test_a_streamed_run_goes_on_as_if_never_stopped(streamed_300w, tmp_path, mon
     def callbacks(loss, epochs):
         return [*method.callbacks(loss, epochs), Stop()]
 
-    train.Train("mobileNetV2", "300W", tmp_path / "whole", **options).train()
+    train.Train("mobileNetV2", "300W", tmp_path / "complete", **options).train()
     monkeypatch.setitem(methods.METHODS, "acr", dataclasses.replace(method, callbacks=callbacks))
     with pytest.raises(KeyboardInterrupt):
-        train.Train("mobileNetV2", "300W", tmp_path / "stopped", **options).train()
+        train.Train(arch="mobileNetV2", dataset_name="300W", save_path=tmp_path / "stopped", **options).train()
     monkeypatch.setitem(methods.METHODS, "acr", method)
     train.Train("mobileNetV2", "300W", tmp_path / "stopped", **options).train(resume=True)
-    one, other = state_of(tmp_path / "whole"), state_of(tmp_path / "stopped")
+    one, other = state_of(tmp_path / "complete"), state_of(tmp_path / "stopped")
     for name in one.keys() - {"rows"}:
         np.testing.assert_array_equal(other[name], one[name])
 
 
 def test_records_of_an_older_index_are_refused(raw_300w, tmp_path):
-    """Faces that are held out since could be among them."""
+    """They could contain faces that have been held out since."""
     data_helper.prepare("300W", raw_300w, tmp_path, workers=1, records=0)
     index = json.loads((tmp_path / "w300/index.json").read_text())
     next(face for face in index["faces"] if face["split"] == "train")["split"] = "validation"
@@ -132,7 +132,7 @@ def test_records_of_an_older_index_are_refused(raw_300w, tmp_path):
 
 
 def test_more_files_of_records_than_a_process_may_open(streamed_300w, monkeypatch):
-    """A file that was read stays open: the limit is raised as far as the system lets it, else an error says so."""
+    """A file that was read stays open, so the limit is raised; beyond the system's limit it is an error."""
     asked = []
     monkeypatch.setattr(records, "OTHER_FILES", 10)
     monkeypatch.setattr(resource, "setrlimit", lambda kind, both: asked.append((kind, both)))
@@ -145,7 +145,7 @@ def test_more_files_of_records_than_a_process_may_open(streamed_300w, monkeypatc
         FaceRecords(streamed_300w, get_dataset("300W"), 48)
 
 
-def test_records_that_are_not_there_or_not_whole(raw_300w, prepared_300w, tmp_path, capsys):
+def test_absent_and_damaged_records(raw_300w, prepared_300w, tmp_path, capsys):
     with pytest.raises(FileNotFoundError, match="data_helper.py --dataset 300W .*--records"):
         FaceRecords(prepared_300w, get_dataset("300W"), 48)
     data_helper.prepare("300W", raw_300w, tmp_path, workers=1, records=0)

@@ -5,12 +5,13 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
+from tiny_runs import state_of
 
-ROOT = Path(__file__).parent.parent
+from config import ROOT
+
 pytestmark = pytest.mark.slow
 
 
@@ -23,11 +24,6 @@ def train(prepared, folder, *words):
 def finish(process):
     _, errors = process.communicate(timeout=900)
     assert process.returncode == 0, errors[-2000:]
-
-
-def state_of(folder):
-    with np.load(folder / "state.npz", allow_pickle=False) as file:
-        return {name: file[name] for name in file.files}
 
 
 def test_mobilenet_learns_its_faces_and_survives_a_kill(prepared_300w, tmp_path):

@@ -14,13 +14,13 @@ import pytest
 from PIL import Image
 from skimage import data
 
+from config import ROOT
 from inference import web_demo
 from inference.web_demo import DEMO_PIXELS
 from utils.files import write_json
 
 pytestmark = pytest.mark.integration
 
-ROOT = Path(__file__).parent.parent
 BROWSER = (
     "--headless --no-sandbox --disable-gpu --disable-background-networking --disable-component-update --disable-sync"
 )

@@ -1,4 +1,4 @@
-"""A writer of old .h5 files, in the layout of TF 2.6, and edits of the JSON that Keras writes."""
+"""A writer of .h5 files in the layout of Keras 2 (TF 2.6), and edits of their JSON."""
 
 import json
 
@@ -8,7 +8,7 @@ from keras import layers
 
 
 def keras2_settings(layer):
-    """A layer's settings as Keras 2 wrote them."""
+    """Return a layer's settings as Keras 2 wrote them."""
     settings = layer.get_config()
     for key, value in settings.items():
         if isinstance(value, dict):
@@ -38,7 +38,7 @@ def _sources(layer):
 
 
 def write_keras2(model, path, compiled=False, edit=lambda model_config: None):
-    """Write a whole-model .h5 file; `edit` may change the JSON before."""
+    """Write a complete model; `edit` may change the JSON before."""
     model_config = {
         "class_name": "Functional",
         "config": {
@@ -70,12 +70,12 @@ def layer_in(model_config, name):
 
 
 def setting(name, key, value):
-    """An edit that changes one setting of one layer."""
+    """Return an edit that changes one setting of one layer."""
     return lambda model_config: layer_in(model_config, name)["config"].update({key: value})
 
 
 def entry(name, key, value):
-    """An edit that changes what the JSON says of one layer beside its settings."""
+    """Return an edit that changes an entry of one layer other than its settings."""
     return lambda model_config: layer_in(model_config, name).update({key: value})
 
 

@@ -1,4 +1,4 @@
-"""Files of tiny networks, as training and as strangers write them."""
+"""Files of tiny networks, of training and of other programs."""
 
 import json
 
@@ -13,7 +13,7 @@ SIZE = 16
 
 
 def save_tiny(folder, dataset="300W", **settings):
-    """A tiny network of the data set's landmarks as best.keras, with its settings beside it; those may be changed."""
+    """Write a tiny network as best.keras with settings.json beside it; return the path and the model."""
     folder.mkdir(parents=True, exist_ok=True)
     model = build_tiny(None, get_dataset(dataset), SIZE, 0.9)
     model.save(folder / "best.keras")
@@ -27,7 +27,7 @@ def images_of(count, size=SIZE):
 
 
 def write_onnx(path, outputs=136, domain="", location=None, shape=("batch", SIZE, SIZE, 3), keepdims=0):
-    """An ONNX file from the mean colour to `outputs` numbers: ReduceMean, then MatMul with ones."""
+    """Write an ONNX network from the mean colour to `outputs` numbers: ReduceMean, then MatMul with ones."""
     onnx = pytest.importorskip("onnx")
     pytest.importorskip("onnxruntime")
     helper, tensor_type = onnx.helper, onnx.TensorProto.FLOAT

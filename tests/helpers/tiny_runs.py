@@ -1,4 +1,4 @@
-"""Short training runs on the tiny 300W, and what they kept."""
+"""Short training runs on the tiny 300W, and their states."""
 
 from pathlib import Path
 
@@ -10,9 +10,8 @@ from config import DatasetName, ModelArch
 SMALL = dict(epochs=3, input_size=32, batch_size=4, seed=3)
 
 
-def run_of(prepared, folder, **changes):
-    settings = {"method": "acr", "data_dir": prepared, **SMALL, **changes}
-    return train.Train(ModelArch.MNV2, DatasetName.w300, folder, **settings)
+def run_of(prepared, folder, method="acr", arch=ModelArch.MNV2, **changes):
+    return train.Train(arch, DatasetName.w300, folder, method=method, data_dir=prepared, **{**SMALL, **changes})
 
 
 def state_of(folder):
