@@ -55,7 +55,7 @@ def published(tiny, prepared_300w, tmp_path, monkeypatch):
     return publish.publish(tmp_path / "run", prepared_300w, tmp_path / WEIGHTS_DIR.name)
 
 
-def test_a_published_file_is_half_as_large_and_as_good(published, prepared_300w, tmp_path, monkeypatch):
+def test_a_published_file_is_half_as_large_and_as_good(published, prepared_300w, tmp_path):
     path, record = published, json.loads(published.with_suffix(".json").read_text())
     assert path.relative_to(tmp_path) == Path(WEIGHTS_DIR.name, "300w/mnv2_32/300w_mnv2_32_ACRLoss.keras")
     assert path.with_suffix(".confidence.json").read_text() == "{}"
@@ -75,8 +75,7 @@ def test_a_published_file_is_half_as_large_and_as_good(published, prepared_300w,
     result = Test().test_model("300W", path, data_dir=prepared_300w)
     assert result["subsets"]["full"]["nme"] == pytest.approx(record["test"]["subsets"]["full"]["nme"], rel=1e-4)
     assert sum(pose["n"] for pose in record["poses"]) == result["subsets"]["full"]["n"]
-    monkeypatch.setattr("inference.predictor.WEIGHTS_DIR", tmp_path / WEIGHTS_DIR.name)
-    assert best_weights() == path
+    assert best_weights(tmp_path / WEIGHTS_DIR.name) == path
 
 
 def test_the_card_tells_what_the_record_holds(published):
@@ -166,7 +165,7 @@ COMMAND = "python /src/train.py --weights /there/b/best.keras '--data-dir=/here/
 def test_the_card_names_all_that_was_shown():
     """A recipe that counts its epochs in steps, and faces that the method brings along."""
     recipe = {"name": "pixelwise", "batch_size": 16, "learning_rate": 1e-4, "decay": "constant", "repeats": 1}
-    recipe |= {"input_size": 224, "epochs": 1000, "epoch_steps": 1000, "patience": 10, "later": 1}
+    recipe |= {"input_size": 224, "epochs": 1000, "epoch_steps": 1000, "patience": 10}
     settings = {
         "dataset": "300W",
         "method": "ace",
