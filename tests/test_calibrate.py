@@ -1,4 +1,4 @@
-"""evaluation/calibrate.py: what a patch covers, what a fit finds, and who judges whom."""
+"""evaluation/calibrate.py: occluders, fits, and cross-validation."""
 
 import dataclasses
 
@@ -24,20 +24,20 @@ def flat_faces(landmarks):
 
 
 @pytest.mark.parametrize("low, high", [(30, 90), (-25, 60), (70, 150)])
-def test_a_patch_hides_what_its_mask_says(low, high):
-    """Of every landmark in the picture the pixel is looked at; some faces reach out of the picture."""
+def test_a_patch_occludes_the_landmarks_of_its_mask(low, high):
+    """The pixel of every landmark inside the image is checked; some faces extend beyond the image."""
     landmarks = np.random.default_rng(0).uniform(low, high, (COUNT, 68, 2))
     faces = flat_faces(landmarks)
     for seed in range(8):
-        images, covered = calibrate.paste_occluders(faces, seed)
+        images, occluded = calibrate.paste_occluders(faces, seed)
         for number, image in enumerate(images):
             pixels = np.floor(landmarks[number] + 0.5).astype(int)
             inside = ((pixels >= 0) & (pixels < SIDE)).all(axis=1)
             levels = np.full(68, faces.images[number][0, 0, 0])
             levels[inside] = image[pixels[inside, 1], pixels[inside, 0], 0]
-            np.testing.assert_array_equal(covered[number], levels != faces.images[number][0, 0, 0])
+            np.testing.assert_array_equal(occluded[number], levels != faces.images[number][0, 0, 0])
             assert set(np.unique(image)) <= {20 + 30 * number, 20 + 30 * ((number - 1) % COUNT)}  # its neighbour's
-        assert 0 < covered.mean() < 0.5
+        assert 0 < occluded.mean() < 0.5
 
 
 def test_a_patch_is_as_large_as_it_should_be_and_the_pictures_given_stay():
@@ -48,14 +48,14 @@ def test_a_patch_is_as_large_as_it_should_be_and_the_pictures_given_stay():
         rows, columns = np.nonzero(image[..., 0] != 20 + 30 * number)
         sides = np.ptp(columns) + 1, np.ptp(rows) + 1
         np.testing.assert_allclose(sides, OCCLUDER_FRACTION * np.ptp(landmarks, axis=0), atol=0.51)
-        assert len(rows) == np.prod(sides)  # a whole rectangle
+        assert len(rows) == np.prod(sides)  # a rectangle
 
 
 TRUE = Calibration(-1.5, np.array([-6.0, -5.0, -7.0]))
 
 
 def drawn(rng, shape, calibration=TRUE):
-    """Spreads (..., points), and which landmarks are right, as the calibration says."""
+    """Return deviations (..., points) and correct landmarks drawn from the calibration."""
     spread = np.exp(rng.uniform(-6, -2, (*shape, 3)))
     return spread, rng.random(spread.shape) < calibration.confidence(spread)
 
@@ -119,9 +119,9 @@ def test_errors_are_divided_by_the_data_set_s_own_normaliser(weights, prepared_3
     monkeypatch.setattr(calibrate, "get_dataset", lambda name: boxed.dataset)
     monkeypatch.setattr(calibrate, "load_faces", lambda *given: boxed)
     errors = np.random.default_rng(4).choice([1, 1.9, 2.1, 4], (2, 68))
-    copies = boxed.landmarks[:, None] + np.stack([errors - 0.5, errors + 0.5], axis=1)[..., None] * (0, 1)
-    monkeypatch.setattr(calibrate, "predict_views", lambda *given: copies)
+    views = boxed.landmarks[:, None] + np.stack([errors - 0.5, errors + 0.5], axis=1)[..., None] * (0, 1)
+    monkeypatch.setattr(calibrate, "predict_views", lambda *given: views)
     measured = calibrate.calibrate(str(tmp_path / "tiny.keras"), "300W", str(prepared_300w))
     assert measured["normaliser"] == "box"
-    share = measured["mean confidence, and share that is right"]["open faces"][1]
-    assert share == pytest.approx((errors < 2).mean())
+    fraction = measured["mean confidence, and share that is right"]["open faces"][1]
+    assert fraction == pytest.approx((errors < 2).mean())
