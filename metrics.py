@@ -1,13 +1,14 @@
-"""How good are predicted landmarks? NME, failure rate, AUC and CED, on arrays and on anybody's predictions file.
+"""Metrics of predicted landmarks: NME, failure rate, AUC and CED, on arrays and on files of any program.
 
     python metrics.py predictions.json data/w300/truth_test.json --dataset 300W
     python metrics.py predictions.json truth.json --dataset WFLW --normaliser inter-pupil --out metrics.json
 
-Both files are a JSON list of {"image": NAME, "landmarks": [[x, y], ...]}, in 0-based pixels of the image as the set
-ships it; an entry of the truth file may add "subsets": ["common", ...] and "box": [left, top, right, bottom]. Files of
-anchors and contours are scored by `python -m ace_net.metrics`.
+Both files are a JSON list of {"image": NAME, "landmarks": [[x, y], ...]}, in 0-based pixels of the image as the data
+set provides it; an entry of the truth file may add "subsets": ["common", ...] and "box": [left, top, right, bottom].
+Files of anchors and contours are scored by `python -m ace_net.metrics`.
+
 NME (normalised mean error) is in percent, FR (failure rate) and AUC (area under the CED, the cumulative error
-distribution) are fractions. Keras is not needed here.
+distribution) are fractions. Nothing here needs Keras.
 """
 
 import argparse
@@ -23,8 +24,10 @@ from face_datasets.catalogue import EVALUATED_SPLITS, TITLES, Dataset, get_datas
 from face_datasets.landmark_files import read_entries, stack_boxes
 from face_datasets.layouts import Layout
 from face_datasets.normalisers import normaliser_distance
+from utils import cli
 from utils.files import write_json
 
+FIGURES = tuple(f"{name}@{threshold:g}" for name in ("fr", "auc") for threshold in FAILURE_THRESHOLDS)
 AUTHOR_AUC = (20, 10.0)  # the original author's own AUC: number of thresholds, and the last one, NME in percent
 
 
@@ -33,11 +36,16 @@ AUTHOR_AUC = (20, 10.0)  # the original author's own AUC: number of thresholds, 
 # --------------------------------------------------------------------------------------------------------------------
 
 
-FIGURES = tuple(f"{name}@{threshold:g}" for name in ("fr", "auc") for threshold in FAILURE_THRESHOLDS)
-
-
 def point_errors(predicted: np.ndarray, truth: np.ndarray, distance: np.ndarray) -> np.ndarray:
-    """Error of every landmark: (n, points) Euclidean distances to the truth in percent of distance (n,).
+    """Return the error of every landmark: its Euclidean distance to the truth in percent of a normalising distance.
+
+    Args:
+        predicted: (n, points, 2) in image pixels.
+        truth: (n, points, 2) in image pixels.
+        distance: (n,) in image pixels.
+
+    Returns:
+        (n, points) in percent.
 
     Raises:
         ValueError: predicted and truth are not both (n, points, 2), or hold no face, or a number that is not finite.
@@ -55,74 +63,89 @@ def point_errors(predicted: np.ndarray, truth: np.ndarray, distance: np.ndarray)
 
 
 def nme(predicted: np.ndarray, truth: np.ndarray, distance: np.ndarray) -> np.ndarray:
-    """Normalised mean error of every face: (n,) in percent, the mean of point_errors over the landmarks."""
+    """Return the normalised mean error of every face, (n,) in percent: the mean of `point_errors` over landmarks."""
     return point_errors(predicted, truth, distance).mean(axis=1)
 
 
 def landmark_nme(predicted: np.ndarray, truth: np.ndarray, distance: np.ndarray) -> np.ndarray:
-    """Error of every landmark: (points,) in percent, the mean of point_errors over the faces."""
+    """Return the error of every landmark, (points,) in percent: the mean of `point_errors` over the faces."""
     return point_errors(predicted, truth, distance).mean(axis=0)
 
 
 def part_nme(predicted: np.ndarray, truth: np.ndarray, distance: np.ndarray, layout: Layout) -> dict[str, float]:
-    """Error of every facial part of the layout in percent: the mean over its landmarks and over the faces."""
+    """Return the error of every facial part of the layout in percent: the mean over its landmarks and the faces."""
     errors = landmark_nme(predicted, truth, distance)
     return {part: float(errors[list(points)].mean()) for part, points in layout.parts.items()}
 
 
 # --------------------------------------------------------------------------------------------------------------------
-# Errors of many faces, in one number
+# Figures of many faces
 # --------------------------------------------------------------------------------------------------------------------
 
 
 def failure_rate(nmes: np.ndarray, threshold: float) -> float:
-    """Share of the faces with an NME above the threshold; both in percent."""
+    """Return the fraction of faces with an NME (n,) above the threshold; both in percent."""
     return float(np.mean(nmes > threshold))
 
 
 def ced(nmes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Cumulative error distribution: the corners of its step function, from (0, 0) on.
+    """Return the cumulative error distribution as the corners of its step function, from (0, 0) on.
+
+    Args:
+        nmes: (n,) in percent.
 
     Returns:
-        errors (k,), rising, in percent, and shares (k,): the share of faces with NME <= that error. Between two corners
-        the curve keeps the share of the left one.
+        errors (k,), increasing, in percent, and fractions (k,) of the faces with NME <= that error. Between two corners
+        the curve has the fraction of the left one.
     """
     errors, counts = np.unique(nmes, return_counts=True)
     return np.append(0.0, errors), np.append(0.0, np.cumsum(counts) / counts.sum())
 
 
 def auc(nmes: np.ndarray, threshold: float) -> float:
-    """Area under the CED from 0 to the threshold, divided by the threshold: 1 is perfect, 0 means that all faces fail.
+    """Return the area under the CED from 0 to the threshold, divided by the threshold: 1 is perfect, 0 means that all
+    faces fail.
 
-    Exact. Each face adds to the step function a rectangle from its own NME to the threshold; no grid of thresholds is
-    involved, whose step would change the value.
+    It is exact: each face adds a rectangle from its own NME to the threshold to the step function. A grid of thresholds
+    would make the value depend on its step.
+
+    Args:
+        nmes: (n,) in percent.
+        threshold: in percent.
     """
     return float(np.mean(np.maximum(0.0, 1.0 - nmes / threshold)))
 
 
 def author_auc(nmes: np.ndarray) -> float:
-    """The AUC that the author of ACR Loss printed. It is not an AUC: compare it with his numbers only.
+    """Return the "AUC" that the author of ACR Loss printed. It is not an AUC: compare it with his numbers only.
 
     His evaluation integrates the threshold over the running sum of the CED (trapezoidal rule), with 20 thresholds
     x_0 ... x_19 from 0 to an NME of 0.1 as a fraction: the sum over i = 1 ... 19 of CED(x_i) (x_(i-1) + x_i) / 2. A
     perfect prediction scores 0.95.
+
+    Args:
+        nmes: (n,) in percent.
     """
     count, last = AUTHOR_AUC
     thresholds = np.linspace(0.0, last, count)  # (20,) percent
-    shares = (nmes[:, None] <= thresholds).mean(axis=0)  # (20,)
-    middles = (thresholds[:-1] + thresholds[1:]) / 2.0 / 100.0  # (19,) fractions
-    return float(shares[1:] @ middles)
+    fractions = (nmes[:, None] <= thresholds).mean(axis=0)  # (20,)
+    middles = (thresholds[:-1] + thresholds[1:]) / 2.0 / 100.0  # (19,), NME as a fraction
+    return float(fractions[1:] @ middles)
 
 
 # --------------------------------------------------------------------------------------------------------------------
-# The whole evaluation
+# Evaluation
 # --------------------------------------------------------------------------------------------------------------------
 
 
 def subset_masks(dataset: Dataset, subsets: Sequence[Sequence[str]]) -> dict[str, np.ndarray]:
-    """Subset -> (n,) bool, from the subsets that each of n faces belongs to.
+    """Return the faces of every subset: name -> (n,) bool.
 
     "full" comes first: every face. The data set's own subsets follow in its order, then others.
+
+    Args:
+        dataset: data set of the faces.
+        subsets: names of the subsets of each of n faces.
     """
     found = {name for face in subsets for name in face} - {"full"}
     known = [name for counts in dataset.subsets.values() for name in counts]
@@ -141,21 +164,23 @@ def evaluate(
     names: Sequence[str] | None = None,
     boxes: np.ndarray | None = None,
 ) -> dict:
-    """Everything there is to say about n predictions, as the content of metrics.json.
+    """Return the content of metrics.json for n predictions.
 
     Args:
-        predicted, truth: (n, points, 2) in image pixels.
-        subsets: for every face the names of the subsets it belongs to.
-        official: subset -> official number of faces, see Dataset.subsets; a subset that is not in it gets None.
-        normaliser: the data set's own where None.
-        names: of the faces, for error messages.
+        predicted: (n, points, 2) in image pixels.
+        truth: (n, points, 2) in image pixels.
+        dataset: data set of the faces.
+        subsets: names of the subsets of each face.
+        official: subset -> official number of faces, see Dataset.subsets; None for a subset that is not in it.
+        normaliser: name of the normaliser; default: the data set's own.
+        names: names of the faces, for error messages.
         boxes: (n, 4) left, top, right, bottom in image pixels, for the normaliser "box".
 
     Returns:
         "dataset", "normaliser" and, with that normaliser, "subsets": subset -> "n", "n_official", "nme", "fr@8",
         "fr@10", "auc@8", "auc@10", "median"; "parts": part -> NME over all faces; "landmarks": NME of each landmark
         over all faces; "author_auc@10": subset -> author_auc. "normalisers": name -> {"subsets": the same with that
-        normaliser}, those left out that some face has at zero distance. NME and medians are in percent, FR and AUC are
+        normaliser}, without those whose distance is zero for a face. NME and medians are in percent, FR and AUC are
         fractions.
 
     Raises:
@@ -171,7 +196,7 @@ def evaluate(
     masks = subset_masks(dataset, subsets)
     distances = {normaliser: normaliser_distance(truth, layout, normaliser, names, boxes)}  # the chosen one first
     for name in (dataset.normaliser, *layout.normalisers):
-        with contextlib.suppress(ValueError):  # one face with coinciding pupils, say, costs no other figure
+        with contextlib.suppress(ValueError):  # a face with coinciding pupils affects no other normaliser
             distances.setdefault(name, normaliser_distance(truth, layout, name, names, boxes))
     errors = {name: nme(predicted, truth, distance) for name, distance in distances.items()}
     normalisers = {
@@ -190,7 +215,7 @@ def evaluate(
 
 
 def _summary(nmes: np.ndarray, official: int | None) -> dict[str, float | int | None]:
-    """The numbers of one subset, from the NME of its faces."""
+    """Return the figures of one subset from the NME (n,) of its faces."""
     return {
         "n": len(nmes),
         "n_official": official,
@@ -202,7 +227,12 @@ def _summary(nmes: np.ndarray, official: int | None) -> dict[str, float | int | 
 
 
 def table(metrics: dict, official: dict[str, int] | None = None) -> str:
-    """metrics.json as text: one line per normaliser and subset; official subsets without a face are listed too."""
+    """Return metrics.json as text: a line for each normaliser and subset, official subsets without a face included.
+
+    Args:
+        metrics: content of metrics.json.
+        official: subset -> official number of faces.
+    """
     rows = [["normaliser", "subset", "n", "official", "NME %", "median %", *(name.upper() for name in FIGURES)]]
     for normaliser, block in metrics["normalisers"].items():
         for subset, row in block["subsets"].items():
@@ -219,7 +249,7 @@ def table(metrics: dict, official: dict[str, int] | None = None) -> str:
         [
             f"{metrics['dataset']}: {count_text(full['n'], full['n_official'])}",
             *align_columns(rows),
-            "FR@t: share of faces with NME > t %. AUC@t: area under the CED from 0 to t %, divided by t.",
+            "FR@t: fraction of faces with NME > t %. AUC@t: area under the CED from 0 to t %, divided by t.",
             f"NME % of the parts ({first}, full, n {full['n']}): {parts}",
             f"AUC@10 by the formula of ACR Loss's author, not comparable with AUC@10 ({first}): {author}",
         ]
@@ -227,12 +257,12 @@ def table(metrics: dict, official: dict[str, int] | None = None) -> str:
 
 
 def count_text(count: int, official: int | None) -> str:
-    """How many faces there are of how many, in words; an unknown official number is "-"."""
+    """Return the number of faces and the official number in words; an unknown number is "-"."""
     return f"{count} of {'-' if official is None else official} official faces"
 
 
 def align_columns(rows: list[list[str]]) -> list[str]:
-    """Rows of cells as lines of text: the two columns of names to the left, the numbers to the right."""
+    """Return rows of cells as lines of text: two columns of names aligned left, numbers aligned right."""
     columns = []
     for index, cells in enumerate(zip(*rows, strict=True)):
         width = max(map(len, cells))
@@ -255,10 +285,14 @@ def evaluate_files(
     """Score a predictions file against a truth file.
 
     Args:
-        split: whose official counts apply; where None, the one that the truth's subsets tell of.
+        predictions_path: file of predictions.
+        truth_path: file of the truth.
+        dataset: data set of the faces.
+        normaliser: name of the normaliser; default: the data set's own.
+        split: split of the official counts; default: the one that the truth's subsets belong to.
 
     Returns:
-        metrics as evaluate gives them, the official counts, and the predicted images that the truth does not name.
+        the result of `evaluate`, the official counts, and the predicted images that the truth does not have.
 
     Raises:
         ValueError: a file that read_entries refuses, or a face of the truth without a prediction.
@@ -287,43 +321,48 @@ def evaluate_files(
 
 
 def split_of_subsets(subsets: list[tuple[str, ...] | None]) -> str:
-    """The split of a truth file: faces that belong to no subset are validation faces; saying nothing means test."""
+    """Return the split of a truth file: faces in no subset are validation faces, without subsets they are test faces.
+
+    Args:
+        subsets: names of the subsets of each face, None if the file has none.
+    """
     if any("private" in (names or ()) for names in subsets):
         return "private"
     return "validation" if all(names == () for names in subsets) else "test"
 
 
-def first_names(names: list[str], most: int = 3) -> str:
-    """The first few names, for a message."""
-    return ", ".join(map(repr, names[:most])) + (", ..." if len(names) > most else "")
+def first_names(names: list[str], count: int = 3) -> str:
+    """Return the first few names, for a message."""
+    return ", ".join(map(repr, names[:count])) + (", ..." if len(names) > count else "")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; returns the exit code."""
-    parser = argparse.ArgumentParser(description="Score any program's predicted landmarks.")
+    """Run the command line; return the exit status."""
+    parser = argparse.ArgumentParser(description="Score predicted landmarks of any program.")
     parser.add_argument("predictions", help='JSON list of {"image": NAME, "landmarks": [[x, y], ...]}')
-    parser.add_argument("truth", help='the same form; an entry may add "subsets": [NAME, ...] and "box"')
-    parser.add_argument("--dataset", required=True, help=f"one of {TITLES}")
+    parser.add_argument("truth", help='JSON list in the same form; entries may add "subsets": [NAME, ...] and "box"')
+    parser.add_argument("--dataset", required=True, help=f"data set of the faces, one of {TITLES}")
     parser.add_argument(
-        "--normaliser", help="inter-ocular, inter-pupil, box or landmark-box; default: the data set's own"
+        "--normaliser", help="normaliser: inter-ocular, inter-pupil, box or landmark-box; default: the data set's own"
     )
-    parser.add_argument("--split", choices=EVALUATED_SPLITS, help="whose official counts to print")
-    parser.add_argument("--out", help="also write the numbers here, as JSON")
+    parser.add_argument(
+        "--split", choices=EVALUATED_SPLITS, help="split of the official counts; default: that of the truth's subsets"
+    )
+    parser.add_argument("--out", help="file for the numbers, as JSON; default: none")
     options = parser.parse_args(arguments)
-    try:
+
+    def score() -> None:
         dataset = get_dataset(options.dataset)
         metrics, official, extra = evaluate_files(
             options.predictions, options.truth, dataset, options.normaliser, options.split
         )
         if options.out:
             write_json(options.out, metrics)
-    except (ValueError, OSError) as error:
-        print(f"metrics.py: {error}", file=sys.stderr)
-        return 1
-    print(table(metrics, official))
-    if extra:
-        print(f"{len(extra)} predictions are of images that the truth does not name, not counted: {first_names(extra)}")
-    return 0
+        print(table(metrics, official))
+        if extra:
+            print(f"{len(extra)} predictions of images that the truth does not have are ignored: {first_names(extra)}")
+
+    return cli.run(score, "metrics.py")
 
 
 if __name__ == "__main__":

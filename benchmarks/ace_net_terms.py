@@ -115,7 +115,7 @@ def measure(options: argparse.Namespace) -> None:
 
     from methods import get_method
     from networks.weights import get_settings, load_model
-    from train import Train
+    from train import RunConfig, Train
 
     if options.weights is None:
         print_table(perfect_sizes())
@@ -124,9 +124,9 @@ def measure(options: argparse.Namespace) -> None:
     method = get_method(settings.get("method"))
     if method.codec.encode is not encode_weak:
         raise ValueError(f"{options.weights} has no such terms. Received the method {method.name}; expected ace")
-    run = Train.of_settings(settings, options.data_dir, save_path=".")
+    run = Train(RunConfig.from_dict(settings, save_path=".", data_dir=options.data_dir))
     batches, losses = run.batches(), method.loss(options.data_dir, run.dataset, run.crop.name)
-    keras.utils.set_random_seed(run.seed)
+    keras.utils.set_random_seed(run.config.seed)
     models = {"new": run.compiled(batches.steps_per_epoch)[0], "trained": load_model(options.weights)}
     print_table(
         {

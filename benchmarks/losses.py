@@ -195,11 +195,11 @@ def plan(options: argparse.Namespace) -> dict[tuple[str, str, int], tuple[Traini
             if value is not None:
                 words += [f"--{name.replace('_', '-')}", str(value)]
         folder = Path(options.out) / RUNS_FOLDER / f"{get_network(arch).short_name}_{method}_{seed}"
-        run = train.run_of(train.parse_options(words), folder)
+        run = train.Train(train.get_config(train.parse_options(words), folder))
         training = Training(tuple(words), folder, run.recipe.epochs, run.recipe.patience)
         if training.begun:
             stored = read_record(folder / SETTINGS_FILE)["settings"]
-            different = different_settings(stored, run.settings())
+            different = different_settings(stored, run.config.asdict())
             if different:
                 raise ValueError(
                     f"{folder} holds a run with other settings. Received another {', '.join(different)}; "
@@ -233,7 +233,7 @@ def _equal_run(found: list[tuple[Path, dict]], run: "Train", training: Training)
 
     for folder, settings in found:
         other = dataclasses.replace(training, folder=folder)
-        if not different_settings(settings, run.settings()):
+        if not different_settings(settings, run.config.asdict()):
             if other.finished():
                 return other
             print(f"{folder} is not used: it is {other.stage()}", file=sys.stderr)

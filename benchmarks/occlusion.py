@@ -175,14 +175,14 @@ def compare(dataset_name: str, runs: Path, out: Path, data_dir: str, split: str)
         ValueError: a broken run, one on other data, or runs of several input sizes.
     """
     from benchmarks.comparison_plots import draw_ceds
-    from evaluation.calibrate import cover
+    from evaluation.calibrate import paste_occluders
 
     dataset = get_dataset(dataset_name)
     folders = sorted(file.parent for file in runs.rglob(SETTINGS_FILE) if (file.parent / BEST_FILE).is_file())
     if not folders:
         raise FileNotFoundError(f"no trained run below {runs}. Received no {SETTINGS_FILE} beside a {BEST_FILE}")
     faces = load_faces(data_dir, dataset.name, split, _input_size(folders))
-    images, hidden = cover(faces)
+    images, hidden = paste_occluders(faces)
     occluded_faces = dataclasses.replace(faces, images=images)
     space = FaceSpace(load_faces(data_dir, dataset.name, "train").landmarks, dataset.layout)
     names = {folder: folder.relative_to(runs).as_posix() if folder != runs else folder.name for folder in folders}

@@ -91,8 +91,8 @@ def build_training(
     from train import Train
 
     run = Train(
-        options.arch,
-        options.dataset,
+        arch=options.arch,
+        dataset_name=options.dataset,
         save_path=".",
         method=method,
         augment_on=augment_on,

@@ -1,4 +1,4 @@
-"""The card of a shipped network: what made it, how good it is, where it fails. All figures come from its record."""
+"""The model card of published weights: training, figures, failures. Every number comes from the record."""
 
 import shlex
 from pathlib import Path
@@ -11,7 +11,11 @@ from training.recipes import Recipe
 
 
 def model_card(record: dict) -> str:
-    """Markdown of the record that evaluation/publish.py writes beside a weights file."""
+    """Return the model card, Markdown.
+
+    Args:
+        record: content of the JSON file that evaluation/publish.py writes beside a weights file.
+    """
     parts = [_head(record), _training(record)]
     parts += [_figures(record), _failures(record)] if "test" in record else [_validated(record)]
     return "\n\n".join([*parts, _cautions(record), _terms(record)]) + "\n"
@@ -19,7 +23,7 @@ def model_card(record: dict) -> str:
 
 def _head(record: dict) -> str:
     settings, file = record["settings"], record["file"]
-    size, head = settings["input_size"], " with the spatial head" * bool(settings["recipe"].get("spatial"))
+    size, head = settings["input_size"], " with the soft-argmax head" * bool(settings["recipe"].get("spatial"))
     return "\n".join(
         [
             f"# {file['name']}",
@@ -38,11 +42,11 @@ def _training(record: dict) -> str:
     machine, epochs = training["machine"], training["epochs"]
     faces, recipe = record["faces"]["train"]["n"], settings["recipe"]
     sets = " and ".join(dataset.title for dataset in _sets(settings))
-    steps = Recipe.of_words(recipe).steps_per_epoch(faces)
+    steps = Recipe.from_dict(recipe).steps_per_epoch(faces)
     times = epochs * steps * recipe["batch_size"] / faces
     rows = {
-        "faces": f"{faces:,} of {sets}; {epochs} epochs of {steps:,} steps show one of them {times:.1f} times in the "
-        "mean, moved anew each time",
+        "faces": f"{faces:,} of {sets}; {epochs} epochs of {steps:,} steps show each of them {times:.1f} times "
+        "on average, augmented anew each time",
         "recipe": f"`{recipe['name']}`: batch {recipe['batch_size']}, rate {recipe['learning_rate']:g} "
         f"({recipe['decay']}), seed {settings['seed']}, {settings['precision']}",
         "started from": _start(record),
@@ -60,15 +64,15 @@ def _validated(record: dict) -> str:
     return _section(
         "Figures",
         f"{validation['normaliser']} NME {validation['nme']:.3f} % on the {validation['n']} validation faces, on which "
-        "the epoch was chosen. No test faces were at hand.",
+        "the epoch was chosen. No test faces were available.",
     )
 
 
 def _figures(record: dict) -> str:
-    """Errors by subset, normaliser, part and pose."""
+    """Return the errors by subset, normaliser, part and pose."""
     test, validation = record["test"], record["validation"]
     rows = []
-    for title, evaluation in (("one look", test), ("mean with the mirrored crop", record["test_flip"])):
+    for title, evaluation in (("single crop", test), ("flip test", record["test_flip"])):
         for normaliser, block in evaluation["normalisers"].items():
             for subset, row in block["subsets"].items():
                 count = f"{row['n']} of {row['n_official']}" if row["n_official"] else str(row["n"])
@@ -86,28 +90,29 @@ def _figures(record: dict) -> str:
         _table(["faces", "NME %"], [[str(pose["n"]), f"{pose['nme']:.2f}"] for pose in record["poses"]]),
     ]
     if missing:
-        texts.insert(1, f"Not at hand when this was measured: {missing}.")
+        texts.insert(1, f"Not available when this was measured: {missing}.")
     return _section("Figures on test faces", "\n\n".join(texts))
 
 
 def _failures(record: dict) -> str:
     full = record["test"]["subsets"]["full"]
-    shares = ", ".join(f"{full[f'fr@{limit:g}']:.1%} above {limit:g} %" for limit in FAILURE_THRESHOLDS)
+    fractions = ", ".join(f"{full[f'fr@{limit:g}']:.1%} above {limit:g} %" for limit in FAILURE_THRESHOLDS)
     worst = _table(["face", "NME %"], [[f"`{face['image']}`", f"{face['nme']:.2f}"] for face in record["worst"]])
-    return _section("Where it fails", f"Of {full['n']} test faces {shares}. The worst of them:\n\n{worst}")
+    return _section("Where it fails", f"Of {full['n']} test faces {fractions}. The worst:\n\n{worst}")
 
 
 def _cautions(record: dict) -> str:
     points = [
         "Skin tone, age and gender are not annotated in the training or test faces, so errors by group were not "
-        "measured, and nothing says that they are equal. Measure on your own people before you rely on it.",
-        "Training faces are photographs from the web; faces seen from the side are few among them; the figures by "
-        "pose, where there are any, show what that costs. Beyond a profile it gives landmarks all the same.",
+        "measured and may differ. Measure on your own data before you rely on the network.",
+        "Training faces are photographs from the web, with few faces seen from the side; the figures by pose, if there "
+        "are any, show the effect. Beyond a profile the network still predicts landmarks.",
         "Landmarks behind hands, hair, masks or glasses are guesses from the rest of the face.",
-        "Figures hold for a crop around the true landmarks' box; a detector's box may add to them.",
-        "It finds points. It does not tell who somebody is, and what points say of feelings or health was not tested.",
+        "Figures hold for a crop around the box of the true landmarks; with a detector's box errors can be larger.",
+        "The network finds points. It does not identify people, and inferring emotions or health from the points was "
+        "not tested.",
     ]
-    return _section("Mind", "\n".join(f"- {point}" for point in points))
+    return _section("Limitations", "\n".join(f"- {point}" for point in points))
 
 
 def _terms(record: dict) -> str:
@@ -121,13 +126,13 @@ def _terms(record: dict) -> str:
 
 
 def _start(record: dict) -> str:
-    """What the run started from."""
+    """Return what the run started from."""
     start = record["settings"]["start_weights"]
     return f"`{_short(start)}`" if start else "random weights"
 
 
 def _stages(record: dict) -> list[str]:
-    """The runs before this one, as paragraphs; none where it started from random weights."""
+    """Return the runs before this one as paragraphs; none if it started from random weights."""
     if not record["stages"]:
         return []
     lines = []
@@ -136,17 +141,17 @@ def _stages(record: dict) -> list[str]:
         time = "" if stage["seconds"] is None else f", {stage['seconds'] / 60:.1f} minutes"
         lines.append(f"# {_short(stage['weights'])}: {sets}{time}")
         lines += [_command(stage["command"])] if stage["command"] else []
-    return ["Before it, the first one first:", "\n".join(["```", *lines, "```"])]
+    return ["The runs before it, in order:", "\n".join(["```", *lines, "```"])]
 
 
 def _command(text: str) -> str:
-    """A command line without the folders of the machine where it ran."""
+    """Return a command line without the folders of the machine where it ran."""
     return shlex.join(map(_short, shlex.split(text)))
 
 
 def _short(word: str) -> str:
-    """The end of an absolute path, that of an option too: its name, and for a run's weights that of their folder;
-    other words as they are."""
+    """Return the name of an absolute path, or of the value of an option; of a run's weights also that of their folder.
+    Other words stay as they are."""
     option, is_option, value = word.rpartition("=")
     path = Path(value)
     if not path.is_absolute():
@@ -155,7 +160,7 @@ def _short(word: str) -> str:
 
 
 def _sets(settings: dict) -> list[Dataset]:
-    """The data sets whose faces the network was shown."""
+    """Return the data sets whose faces the network was trained on."""
     names = [
         settings["dataset"],
         *settings.get("extra_datasets", []),
@@ -169,6 +174,6 @@ def _section(title: str, text: str) -> str:
 
 
 def _table(header: list[str], rows: list[list[str]]) -> str:
-    """A Markdown table."""
+    """Return a Markdown table."""
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)

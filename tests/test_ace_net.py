@@ -227,12 +227,12 @@ def test_the_backbone_is_replaceable():
 
 def test_the_small_network_regresses_no_landmarks():
     with pytest.raises(ValueError, match="heatmaps, not landmarks"):
-        train.Train("ACE-Net", "300W", "unused", method="l2").compiled(1)
+        train.Train(arch="ACE-Net", dataset_name="300W", save_path="unused", method="l2").compiled(1)
 
 
 def test_outlines_have_no_centroid_to_crop_around():
-    with pytest.raises(ValueError, match="Received 'centroid'; one of square, tight, ace is right"):
-        train.Train("ACE-Net", "300W", "unused", method="ace", crop="centroid")
+    with pytest.raises(ValueError, match="'centroid'.*square, tight, ace"):
+        train.Train(arch="ACE-Net", dataset_name="300W", save_path="unused", method="ace", crop="centroid")
 
 
 def test_terms_on_perfect_heatmaps(capsys):
@@ -333,7 +333,9 @@ def test_ace_net_trains_on_real_and_rendered_faces_and_is_evaluated(data_dir, tm
 @pytest.mark.parametrize("also", [[], ["synthetic"]], ids=["of the method", "named besides"])
 def test_batches_mix_real_and_rendered_faces_equally(data_dir, tmp_path, also):
     options = {"method": "ace", "recipe": "ace_short", "crop": "ace", "data_dir": data_dir, "input_size": 64}
-    batches = train.Train("ACE-Net", "300W", tmp_path, extra_datasets=also, **options).batches()
+    batches = train.Train(
+        arch="ACE-Net", dataset_name="300W", save_path=tmp_path, extra_datasets=also, **options
+    ).batches()
     names = [name for step in range(40) for name in batches.names(step)]
     rendered = sum(name.startswith("train/") for name in names)
     assert rendered == pytest.approx(len(names) / 2, abs=len(batches.order.bins[0]))

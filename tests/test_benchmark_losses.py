@@ -39,8 +39,8 @@ FACES = 6
 SHORT = ["--dataset", "300W", "--input-size", "32", "--batch-size", "2", "--epochs", str(EPOCHS), "--max-faces", "8"]
 
 
-def bench_words(prepared, out, *more):
-    words = [*SHORT, "--data-dir", prepared, "--methods", "acr,l2", "--seeds", "7,8", "--out", out, *more]
+def bench_words(prepared, out, *more, seeds="7,8"):
+    words = [*SHORT, "--data-dir", prepared, "--methods", "acr,l2", "--seeds", seeds, "--out", out, *more]
     return list(map(str, words))
 
 
@@ -84,39 +84,38 @@ def in_this_process(monkeypatch):
     return run
 
 
-def make_runs(prepared, folder):
-    for seed in (7, 8):
-        for method in ("acr", "l2"):
-            train_here(prepared, folder / f"{seed}/{method}", method, seed)
+def make_runs(prepared, folder, seeds):
+    for method in ("acr", "l2"):
+        for seed in seeds:
+            train_here(prepared, folder / method / str(seed), method, seed)
 
 
 @pytest.mark.integration
 def test_a_killed_comparison_resumes_and_ends_with_the_same_table(
     tiny, in_this_process, prepared_300w, tmp_path, capfd
 ):
-    """The first comparison finds all four runs; the second finds two and is killed while it trains the others."""
-    make_runs(prepared_300w, tmp_path / "made")
-    assert bench.main(bench_words(prepared_300w, tmp_path / "whole", "--run-dir", tmp_path / "made")) == 0
+    """The first comparison finds both runs; the second finds one and is killed while it trains the other."""
+    make_runs(prepared_300w, tmp_path / "made", [7])
+    words = bench_words(prepared_300w, tmp_path / "whole", "--run-dir", tmp_path / "made", seeds="7")
+    assert bench.main(words) == 0
     assert not (tmp_path / "whole/runs").exists()
     printed = capfd.readouterr()
-    assert " ± " in printed.out and "Commit " in printed.out and str(tmp_path / "made/8/l2") in printed.out
-    assert f"{tmp_path / 'made/7/acr'}: finished" in printed.err
+    assert "Commit " in printed.out and str(tmp_path / "made/l2/7") in printed.out
+    assert f"{tmp_path / 'made/acr/7'}: finished" in printed.err
 
-    words = bench_words(prepared_300w, tmp_path / "killed", "--run-dir", tmp_path / "made/7")
+    words = bench_words(prepared_300w, tmp_path / "killed", "--run-dir", tmp_path / "made/acr", seeds="7")
     options = bench.parse_options(words)
-    in_this_process.killed.add("mnv2_l2_8")
+    in_this_process.killed.add("mnv2_l2_7")
     with pytest.raises(Killed):
         bench.compare_losses(options, in_this_process)
-    runs = tmp_path / "killed/runs"
-    assert [Training((), runs / f"mnv2_{method}_8", EPOCHS).epochs_done() for method in ("acr", "l2")] == [2, 1]
-    before = (runs / "mnv2_acr_8/state.npz").stat().st_mtime_ns
+    run = tmp_path / "killed/runs/mnv2_l2_7"
+    assert Training((), run, EPOCHS).epochs_done() == 1
     in_this_process.killed.clear()
     bench.compare_losses(options, in_this_process)
-    assert (runs / "mnv2_acr_8/state.npz").stat().st_mtime_ns == before  # a finished run is not repeated
-    assert sorted(path.name for path in runs.iterdir()) == ["mnv2_acr_8", "mnv2_l2_8"]
+    assert [path.name for path in run.parent.iterdir()] == [run.name]  # the other one is not repeated
     printed = capfd.readouterr().err
-    assert "4/4" in printed  # trainings, those found among them
-    assert f"{runs / 'mnv2_l2_8'}: after epoch 1 of 2" in printed
+    assert "2/2" in printed  # trainings, the one found among them
+    assert f"{run}: after epoch 1 of 2" in printed
 
     one, other = table_of(tmp_path / "whole"), table_of(tmp_path / "killed")
     assert len(one) == 2 * 2 * 3  # methods, normalisers, subsets
@@ -126,13 +125,14 @@ def test_a_killed_comparison_resumes_and_ends_with_the_same_table(
     names |= {"ced.png", "landmarks.png", "convergence.png", "differences.png"}
     assert names <= {path.name for path in (tmp_path / "killed").iterdir()}
     steps = [int(row["step"]) for row in table_of(tmp_path / "killed", "convergence.csv")]
-    train_faces = json.loads((tmp_path / "made/7/acr/settings.json").read_text())["faces"]["train"]["n"]
+    train_faces = json.loads((tmp_path / "made/acr/7/settings.json").read_text())["faces"]["train"]["n"]
     expected = get_recipe(W300, "faces").repeats * train_faces // 2
     assert steps == [expected, 2 * expected] * 2
 
+    before = (run / "state.npz").stat().st_mtime_ns
     assert bench.main([*words, "--epochs", "3"]) == 1  # in the same folder this would be another comparison
     assert "holds a run with other settings. Received another recipe" in capfd.readouterr().err
-    assert (runs / "mnv2_acr_8/state.npz").stat().st_mtime_ns == before
+    assert (run / "state.npz").stat().st_mtime_ns == before
 
 
 def plan_options(prepared, out, method):
@@ -191,7 +191,7 @@ def test_a_changed_loss_takes_no_old_run(made, prepared_300w, tmp_path, monkeypa
     shutil.copytree(made, tmp_path / "made")
     record = json.loads((made / "settings.json").read_text())
     words = [*SHORT, "--data-dir", prepared_300w, "--method", name, "--recipe", "faces", "--precision", "float32"]
-    settings = train.run_of(train.parse_options(list(map(str, words))), tmp_path).settings()
+    settings = train.Train(train.get_config(train.parse_options(list(map(str, words))), tmp_path)).config.asdict()
     assert name != "wing" or record["settings"] == json.loads(json.dumps(settings))
     (tmp_path / "made/settings.json").write_text(json.dumps(record | {"settings": settings}))
     assert plan_of(prepared_300w, tmp_path, name)[0].folder == tmp_path / "made"
@@ -226,7 +226,8 @@ def same_tables(one, other, rel):
 @pytest.mark.slow
 def test_side_by_side_and_killed_by_the_system(tiny, prepared_300w, tmp_path):
     """The same with real processes of one thread each, which round otherwise: 1e-4 of a run's NME."""
-    make_runs(prepared_300w, tmp_path / "made")
+    make_runs(prepared_300w, tmp_path / "made/7", [7])
+    make_runs(prepared_300w, tmp_path / "made/8", [8])
     assert bench.main(bench_words(prepared_300w, tmp_path / "whole", "--run-dir", tmp_path / "made")) == 0
     words = bench_words(prepared_300w, tmp_path / "killed", "--run-dir", tmp_path / "made/7", "--jobs", "2")
     command = [sys.executable, str(ROOT / "tests/helpers/tiny_bench.py"), *words]

@@ -16,7 +16,6 @@ from image_utility import Augmentation, to_targets
 from training import device_augmentation
 from training.batches import AugmentedBatches, CPUAugmentation, Shuffled
 from training.device_augmentation import GPUAugmentation, blur
-from training.distribution import Distribution
 from training.initialisation import no_init
 from training.recipes import NO_AUGMENTATION, RECIPES
 
@@ -129,28 +128,19 @@ def test_a_nan_in_paired_steps_names_the_faces_of_all(tiny, paired_steps, prepar
 
 
 def test_an_unknown_device_is_an_error(prepared_300w, tmp_path):
-    with pytest.raises(ValueError, match="Received 'tpu'; known: cpu, gpu"):
+    with pytest.raises(ValueError, match="Received 'tpu'; known: auto, cpu, gpu"):
         run_of(prepared_300w, tmp_path, augment_on="tpu")
 
 
 @pytest.mark.parametrize(
     ("gpus", "replicas", "stream", "expected"),
-    [
-        (0, 1, False, "cpu"),
-        (1, 1, False, "gpu"),
-        (2, 1, False, "gpu"),
-        (2, 2, False, "cpu"),
-        (1, 1, True, "cpu"),
-    ],
+    [(0, 1, False, "cpu"), (1, 1, False, "gpu"), (2, 1, False, "gpu"), (2, 2, False, "cpu"), (1, 1, True, "cpu")],
 )
-def test_auto_takes_the_only_gpu_of_a_training(prepared_300w, tmp_path, monkeypatch, gpus, replicas, stream, expected):
-    monkeypatch.setattr(train, "accelerators", lambda: ["GPU"] * gpus)
-    distribution = Distribution()
-    distribution.replicas = replicas
-    monkeypatch.setattr(train, "get_distribution", lambda name: distribution)
-    assert run_of(prepared_300w, tmp_path, augment_on="auto", stream=stream).augment_on == expected
+def test_auto_takes_the_only_gpu_of_a_training(tmp_path, gpus, replicas, stream, expected):
+    config = train.RunConfig.from_options("mobileNetV2", "300W", tmp_path, stream=stream)
+    assert config.resolve(gpus, replicas).augment_on == expected
 
 
 def test_streamed_faces_are_not_augmented_on_the_gpu(prepared_300w, tmp_path):
-    with pytest.raises(ValueError, match="records are read as they come. Received .*--augment-on gpu"):
+    with pytest.raises(ValueError, match="stream.*Received --augment-on gpu"):
         run_of(prepared_300w, tmp_path, augment_on="gpu", stream=True)

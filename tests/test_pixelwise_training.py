@@ -238,8 +238,8 @@ def test_a_run_ends_early_and_stays_ended(prepared_300w, tmp_path, monkeypatch):
     monkeypatch.setitem(RECIPES, "patient", patient)
     asked = {"recipe": "patient", "epochs": 9, "learning_rate": 0.0}  # nothing is learned, so nothing gets better
     run = run_vgg(prepared_300w, tmp_path / "run", "direct", **asked)
-    assert run.settings()["recipe"]["patience"] == 1
-    assert run_vgg(prepared_300w, tmp_path, "l2").settings()["recipe"]["patience"] is None
+    assert run.config.asdict()["recipe"]["patience"] == 1
+    assert run_vgg(prepared_300w, tmp_path, "l2").config.asdict()["recipe"]["patience"] is None
     figures = run.train()
     rows = (tmp_path / "run/log.csv").read_text().splitlines()
     assert 2 <= len(rows) - 1 < 9

@@ -10,7 +10,6 @@ import pytest
 from tiny_runs import run_of
 
 import methods
-import train
 from benchmarks.comparison_plots import draw_progress_strip
 from benchmarks.losses import draw_progress
 from config import CROPS
@@ -23,6 +22,7 @@ from pca_utility import align
 from tests.robustness.tiny_network import build_tiny, with_build
 from training.batches import AugmentedBatches, BalancedBins, CPUAugmentation, Shuffled
 from training.callbacks import read_snapshots
+from training.checkpoint import TrainingState
 from training.initialisation import init_bias_at_pose_mean
 from training.pose_balance import mean_of_bins, pose_bins
 from training.recipes import RECIPES
@@ -256,19 +256,19 @@ def test_snapshots_are_those_of_the_epochs_and_go_on_after_a_stop(tiny, prepared
             raise Stop
 
     run = run_of(prepared_300w, tmp_path / "stopped", method="wing", epochs=5)
-    save = train.TrainingState.save
+    save = TrainingState.save
 
     def save_and_stop(state):
         save(state)
         if len(state.rows) == 2:
             raise Stop
 
-    train.TrainingState.save, kept = save_and_stop, save
+    TrainingState.save, kept = save_and_stop, save
     try:
         with pytest.raises(Stop):
             run.train()
     finally:
-        train.TrainingState.save = kept
+        TrainingState.save = kept
     run.train(resume=True)
     stopped = read_snapshots(tmp_path / "stopped/snapshots.json")
     assert list(stopped["epochs"]) == list(whole["epochs"])

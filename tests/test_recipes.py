@@ -1,12 +1,11 @@
-"""Rows of the table of recipes, and the words of those that older runs stored."""
+"""Rows of the table of recipes, and recipes as runs store them."""
 
 import dataclasses
 import json
 
 import pytest
 
-from training.recipes import RECIPES, Recipe
-from training.run_record import different_settings, in_todays_words, read_record
+from training.recipes import RECIPES, Recipe, average_momentum
 
 
 @pytest.mark.parametrize(
@@ -26,16 +25,24 @@ def test_a_rate_that_would_not_be_as_the_row_says_is_refused(words, message):
 
 def test_a_stored_recipe_is_read_back():
     recipe = dataclasses.replace(RECIPES["faces_from_weights"], final_fraction=0.2)
-    assert Recipe.of_words(json.loads(json.dumps(dataclasses.asdict(recipe)))) == recipe
+    assert Recipe.from_dict(json.loads(json.dumps(dataclasses.asdict(recipe)))) == recipe
 
 
-def test_a_factor_of_the_features_has_another_name_than_the_kind_of_head(tmp_path):
-    """`head` was the name of both; a run that says so is the same run."""
-    recipe = dataclasses.asdict(RECIPES["faces"])
-    now = {"method": "l1", "recipe": recipe}
-    older = {"method": "l1", "recipe": {("head" if name == "head_scale" else name): recipe[name] for name in recipe}}
-    (tmp_path / "settings.json").write_text(json.dumps({"settings": older}))
-    stored = read_record(tmp_path / "settings.json")["settings"]
-    assert stored["recipe"]["head_scale"] == 0.05 and "head" not in stored["recipe"]
-    assert different_settings(stored, now) == [] and different_settings(older, now) == ["recipe"]
-    assert in_todays_words(stored) == stored and in_todays_words({"method": "l1"}) == {"method": "l1"}
+def test_absent_names_have_their_defaults():
+    stored = {"name": "mine", "input_size": 64, "epochs": 1, "batch_size": 2, "learning_rate": 0.1}
+    assert Recipe.from_dict(stored) == Recipe("mine", 64, epochs=1, batch_size=2, learning_rate=0.1)
+
+
+@pytest.mark.parametrize("where", [(), ("augmentation",)])
+def test_unknown_names_are_errors(where):
+    stored = json.loads(json.dumps(dataclasses.asdict(RECIPES["faces"])))
+    content = stored[where[0]] if where else stored
+    content["fused"] = 3
+    with pytest.raises(ValueError, match="Received fused"):
+        Recipe.from_dict(stored)
+
+
+def test_averages_are_as_long_as_their_fraction_of_the_run():
+    assert average_momentum(0.05, 10_000) == pytest.approx(0.998)  # 500 steps
+    assert average_momentum(0.01, 10_000) == pytest.approx(0.99)
+    assert average_momentum(0.01, 100) == pytest.approx(0.9)  # ten steps at least

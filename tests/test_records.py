@@ -113,7 +113,7 @@ def test_a_resumed_streamed_run_equals_one_without_a_stop(streamed_300w, tmp_pat
     train.Train("mobileNetV2", "300W", tmp_path / "complete", **options).train()
     monkeypatch.setitem(methods.METHODS, "acr", dataclasses.replace(method, callbacks=callbacks))
     with pytest.raises(KeyboardInterrupt):
-        train.Train("mobileNetV2", "300W", tmp_path / "stopped", **options).train()
+        train.Train(arch="mobileNetV2", dataset_name="300W", save_path=tmp_path / "stopped", **options).train()
     monkeypatch.setitem(methods.METHODS, "acr", method)
     train.Train("mobileNetV2", "300W", tmp_path / "stopped", **options).train(resume=True)
     one, other = state_of(tmp_path / "complete"), state_of(tmp_path / "stopped")

@@ -10,7 +10,7 @@ from cnn_model import CNNModel, get_network, linear_head, take_weights
 from image_utility import from_targets, to_targets
 from networks.spatial_head import MAP_CHANNELS, SoftArgmax
 from networks.weights import load_model
-from train import Train
+from train import RunConfig
 
 SPATIAL = dataclasses.replace(get_network("mobileNetV2"), spatial=True)
 
@@ -83,8 +83,8 @@ def test_weights_go_to_another_size_and_to_other_landmarks(tmp_path, capsys):
 
 def test_a_method_with_a_head_of_its_own_takes_no_other():
     with pytest.raises(ValueError, match="pwc has a head of its own. Received the spatial head"):
-        Train("mobileNetV2", "300W", "runs/none", "pwc", head="spatial")
-    assert Train("mobileNetV2", "300W", "runs/none", "l1", head="spatial").network.spatial
+        RunConfig.from_options("mobileNetV2", "300W", "runs/none", method="pwc", head="spatial")
+    assert RunConfig.from_options("mobileNetV2", "300W", "runs/none", method="l1", head="spatial").network.spatial
 
 
 def test_a_saved_network_says_the_same(tmp_path):

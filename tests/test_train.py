@@ -1,4 +1,4 @@
-"""Whole training runs on a tiny network: what they leave behind, how they go on, and what stops them."""
+"""Training runs of a tiny network: their files, resuming, and errors."""
 
 import dataclasses
 import itertools
@@ -32,7 +32,6 @@ from tests.robustness.tiny_network import build_tiny
 from training.callbacks import log_csv
 from training.checkpoint import EMAWeights, TrainingState
 from training.initialisation import no_init
-from training.recipes import momentum_of
 from utils.files import folder_lock
 
 pytestmark = pytest.mark.integration
@@ -40,15 +39,19 @@ pytestmark = pytest.mark.integration
 W300 = get_dataset("300W")
 
 
+def command_line(prepared, folder, *words):
+    words = ["--dataset", "300W", "--data-dir", prepared, "--save-path", folder, *words]
+    return list(map(str, ["--input-size", 32, "--batch-size", 2, "--seed", 3, "--epochs", 4, *words]))
+
+
 def start(prepared, folder, *words):
     """train.py's own command line, with the tiny network, in a process of its own."""
     code = "import sys; sys.path[:0] = ['.']; import train; from tests.robustness import tiny_network; "
     code += "tiny_network.install(); sys.exit(train.main())"
-    command = [sys.executable, "-c", code, "--dataset", "300W", "--data-dir", prepared, "--save-path", folder]
-    command += ["--input-size", 32, "--batch-size", 2, "--seed", 3, "--epochs", 4, *words]
+    command = [sys.executable, "-c", code, *command_line(prepared, folder, *words)]
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
     return subprocess.Popen(
-        list(map(str, command)), cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
 
 
@@ -97,15 +100,14 @@ def test_the_same_seed_gives_the_same_run(tiny, prepared_300w, tmp_path):
         np.testing.assert_array_equal(one[name], two[name])
 
 
-def test_killed_in_mid_epoch_and_resumed_is_never_stopped(prepared_300w, tmp_path):
-    whole = start(prepared_300w, tmp_path / "whole")
+def test_killed_in_mid_epoch_and_resumed_is_never_stopped(tiny, prepared_300w, tmp_path):
+    assert train.main(command_line(prepared_300w, tmp_path / "whole")) == 0
     killed = start(prepared_300w, tmp_path / "killed")
     log = tmp_path / "killed/log.csv"
     while killed.poll() is None and not (log.exists() and len(log.read_text().splitlines()) > 2):
         time.sleep(0.002)
     killed.send_signal(signal.SIGKILL)
     killed.communicate()
-    assert whole.wait(300) == 0, whole.communicate()
     rows = json.loads(str(state_of(tmp_path / "killed")["rows"]))
     assert 2 <= len(rows) < 4, "the run ended before it could be killed"
 
@@ -163,26 +165,16 @@ def test_another_loss_cannot_be_resumed(tiny, prepared_300w, tmp_path, monkeypat
     (tmp_path / "run/settings.json").write_text(json.dumps(record))
     with pytest.raises(ValueError, match=r"other settings. Received \{'loss'.*'lambda_weight': 2.0.*the run has"):
         run.train(resume=True)
-    del record["settings"]["loss"]
-    (tmp_path / "run/settings.json").write_text(json.dumps(record))
-    with pytest.raises(ValueError, match=r"other settings. Received \{'loss'.*the run has \{'loss': 'nothing'\}"):
-        run.train(resume=True)
 
 
-@pytest.mark.parametrize("older", [{"dropout": None, "head": None, "left open": None}, {}], ids=["named", "left out"])
-def test_what_a_stored_recipe_leaves_open_differs_from_nothing(tiny, prepared_300w, tmp_path, older):
-    """Versions differ in the names that a recipe has, and in whether they store those that say nothing."""
+def test_another_recipe_cannot_be_resumed(tiny, prepared_300w, tmp_path):
     run = run_of(prepared_300w, tmp_path / "run", recipe="original", epochs=1)
     first = run.train()
-    record = json.loads((tmp_path / "run/settings.json").read_text())
-    recipe = record["settings"]["recipe"]
-    assert recipe["dropout"] is None and recipe["head_scale"] is None
-    record["settings"]["recipe"] = {name: value for name, value in recipe.items() if value is not None} | older
-    (tmp_path / "run/settings.json").write_text(json.dumps(record))
     assert run.train(resume=True) == first
+    record = json.loads((tmp_path / "run/settings.json").read_text())
     record["settings"]["recipe"]["dropout"] = 0.5
     (tmp_path / "run/settings.json").write_text(json.dumps(record))
-    with pytest.raises(ValueError, match="other settings"):
+    with pytest.raises(ValueError, match=r"other settings. Received \{'recipe'"):
         run.train(resume=True)
 
 
@@ -204,10 +196,10 @@ def test_every_epoch_adds_to_the_time_on_record(tiny, prepared_300w, tmp_path, m
 
     clock = types.SimpleNamespace(monotonic=itertools.count().__next__)
     monkeypatch.setattr("training.run_record.time", clock)
-    monkeypatch.setattr("training.callbacks.log_csv", log)  # called last in each epoch
+    monkeypatch.setattr("training.callbacks.log_csv", log)  # called last in each epoch, and at the end
     monkeypatch.setattr(methods.Codec, "errors", lambda *_: [float(len(kept))])  # the first is the best
     run_of(prepared_300w, tmp_path / "run").train()
-    assert len(kept) == 3 and 0 < kept[0] < kept[1] < kept[2]
+    assert len(kept) == 4 and 0 < kept[0] < kept[1] < kept[2]  # an epoch each, and the end
     assert kept[2] < json.loads(path.read_text())["training"]["seconds"]
 
 
@@ -238,28 +230,46 @@ def test_the_constants_of_acr_are_those_of_its_loss(prepared_300w):
 )
 def test_a_run_is_made_of_its_settings(prepared_300w, tmp_path, changes):
     run = run_of(prepared_300w, tmp_path / "run", **changes)
-    stored = json.loads(json.dumps(run.settings()))
-    again = train.Train.of_settings(stored, prepared_300w, tmp_path / "other")
-    assert again.settings() == run.settings() and again.network == run.network and again.recipe == run.recipe
-    older = {"head" if name == "head_scale" else name: value for name, value in stored["recipe"].items()}
-    assert train.Train.of_settings(stored | {"recipe": older}, prepared_300w, tmp_path).recipe == run.recipe
+    settings = run.config.asdict()
+    config = train.RunConfig.from_dict(settings, tmp_path / "run", prepared_300w)
+    assert dataclasses.replace(run.config, distribute="auto") == config and config.asdict() == settings
+    with pytest.raises(ValueError, match="unknown names .'faces_used'"):
+        train.RunConfig.from_dict(settings | {"faces_used": None}, tmp_path, prepared_300w)
+    with pytest.raises(ValueError, match="no .'recipe'"):
+        train.RunConfig.from_dict({name: settings[name] for name in settings.keys() - {"recipe"}}, tmp_path, ".")
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "pre_trained_models").rglob("*.json")), ids=lambda path: path.stem)
+def test_the_settings_of_published_weights_are_those_of_a_run(path, tmp_path):
+    record = json.loads(path.read_text())
+    if "settings" in record:
+        config = train.RunConfig.from_dict(record["settings"], tmp_path, tmp_path)
+        assert config.asdict()["loss"] == record["settings"]["loss"]
 
 
 def test_every_option_of_the_command_line_reaches_the_run(prepared_300w, tmp_path):
-    words = "--dataset 300W --recipe quick --epochs 3 --head spatial --max-faces 9 --workers 2 --crop tight --method l1"
-    words += " --seed 4 --augment-on gpu --extra-datasets synthetic --precision float64 --distribute none"
-    words += f" --data-dir {prepared_300w}"
-    run = train.run_of(train.parse_options(words.split()), tmp_path / "run")
-    assert (run.recipe.name, run.recipe.epochs, run.network.spatial, run.max_faces, run.workers) == (
-        "quick",
-        3,
-        True,
-        9,
-        2,
-    )
-    assert (run.crop.name, run.method.name, run.seed, run.augment_on) == ("tight", "l1", 4, "gpu")
-    assert (run.extra_datasets, run.precision, run.data_dir) == ([get_dataset("synthetic")], "float64", prepared_300w)
-    assert run.save_path == tmp_path / "run" and run.dataset.title == "300W"
+    words = "--dataset 300W --recipe quick --epochs 3 --head spatial --max-faces 9 --workers 2 --crop tight"
+    words += " --method anisotropic_loss --loss-option a=4 b=2 --seed 4 --augment-on gpu --extra-datasets synthetic"
+    words += f" --precision float64 --distribute none --data-dir {prepared_300w}"
+    config = train.get_config(train.parse_options(words.split()), tmp_path / "run")
+    assert (config.recipe.name, config.recipe.epochs, config.network.spatial) == ("quick", 3, True)
+    assert (config.dataset, config.crop, config.method, config.seed) == ("300W", "tight", "anisotropic_loss", 4)
+    assert (config.max_faces, config.workers, config.augment_on) == (9, 2, "gpu")
+    assert (config.extra_datasets, config.precision, config.data_dir) == (("synthetic",), "float64", prepared_300w)
+    assert config.save_path == tmp_path / "run" and config.loss_options == {"a": 4.0, "b": 2.0}
+    assert config.asdict()["loss"].items() >= {"a": 4.0, "b": 2.0}.items()
+    loss = train.Train(config).compiled(1)[1]
+    assert (loss.constants["a"], loss.constants["b"]) == (4.0, 2.0)
+
+
+def test_unknown_loss_options_are_errors(tmp_path):
+    with pytest.raises(ValueError, match="anisotropic_loss. Received 'c'"):
+        train.RunConfig.from_options("mobileNetV2", "300W", tmp_path, method="anisotropic_loss", loss_options={"c": 1})
+
+
+def test_methods_are_listed(capsys):
+    assert train.main(["--list-methods"]) == 0
+    assert {line.split()[0] for line in capsys.readouterr().out.splitlines()} > set(methods.METHODS)
 
 
 def test_the_same_seed_starts_all_losses_alike(tiny, prepared_300w, tmp_path):
@@ -274,7 +284,7 @@ def test_the_same_seed_starts_all_losses_alike(tiny, prepared_300w, tmp_path):
 
 def test_the_faces_drawn_are_the_same_for_every_seed(prepared_300w, tmp_path):
     one, other = (
-        run_of(prepared_300w, tmp_path, max_faces=6, seed=seed).batches().faces.fingerprint() for seed in (1, 2)
+        run_of(prepared_300w, tmp_path, max_faces=6, seed=seed).batches().source.fingerprint() for seed in (1, 2)
     )
     assert one == other and one["n"] == 6
 
@@ -312,7 +322,8 @@ def test_a_nan_stops_the_run_and_names_the_faces(tiny, prepared_300w, tmp_path, 
 
 def test_describing_a_run_does_not_start_tensorflow():
     """It reads its number of threads when it starts, and main() sets that once it knows the run."""
-    code = "from train import Train; import tensorflow as tf; Train('mobileNetV2', '300W', '.', input_size=64); "
+    code = "from train import Train; import tensorflow as tf; "
+    code += "Train(arch='mobileNetV2', dataset_name='300W', save_path='.', input_size=64); "
     code += "tf.config.threading.set_intra_op_parallelism_threads(1)"  # an error once TensorFlow has started
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -361,15 +372,12 @@ def test_other_faces_cannot_be_resumed(tiny, prepared_300w, tmp_path):
 def test_other_labels_cannot_be_resumed(tiny, prepared_300w, raw_300w, tmp_path):
     """Eigenbases are fitted anew where labels have changed, and phi would be another one from then on."""
     shutil.copytree(prepared_300w, tmp_path / "data")
-    first = run_of(tmp_path / "data", tmp_path / "run").train()
-    path = tmp_path / "run/settings.json"
-    whole = json.loads(path.read_text())
-    assert len(whole["faces"]["labels"]["sha256"]) == 64
+    run_of(tmp_path / "data", tmp_path / "run").train()
+    record = json.loads((tmp_path / "run/settings.json").read_text())
+    assert len(record["faces"]["labels"]["sha256"]) == 64
     prepare("300W", raw_300w, tmp_path / "data", augmented_copies=0, workers=1)
     with pytest.raises(ValueError, match="with other faces or labels. Received .*'labels'"):
         run_of(tmp_path / "data", tmp_path / "run").train(resume=True)
-    path.write_text(json.dumps(whole | {"faces": {name: whole["faces"][name] for name in ("train", "validation")}}))
-    assert run_of(tmp_path / "data", tmp_path / "run").train(resume=True) == first  # an older version did not keep them
     run_of(tmp_path / "data", tmp_path / "l2", method="l2", epochs=1).train()
     assert json.loads((tmp_path / "l2/settings.json").read_text())["faces"].keys() == {"train", "validation"}
 
@@ -429,7 +437,7 @@ def test_the_averages_are_those_of_the_optimizer():
         trained.train_on_batch(np.array([[1.0]]), np.array([[1.0]]))
         weight = float(trained.get_weights()[0][0, 0])
         expected = weight if expected is None else 0.5 * expected + 0.5 * weight
-        seen.append(float(averages.update().get_weights()[0][0, 0]))
+        seen.append(float(averages.copy_ema().get_weights()[0][0, 0]))
         assert seen[-1] == pytest.approx(expected)
         assert float(trained.get_weights()[0][0, 0]) == weight  # the trained weights go on undisturbed
 
@@ -448,9 +456,3 @@ def test_resume_without_a_folder_is_refused(capsys):
     with pytest.raises(SystemExit):
         train.main(["--resume"])
     assert "--save-path" in capsys.readouterr().err
-
-
-def test_averages_are_as_long_as_their_share_of_the_run():
-    assert momentum_of(0.05, 10_000) == pytest.approx(0.998)  # 500 steps
-    assert momentum_of(0.01, 10_000) == pytest.approx(0.99)
-    assert momentum_of(0.01, 100) == pytest.approx(0.9)  # ten steps at least

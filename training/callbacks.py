@@ -1,4 +1,4 @@
-"""What training keeps of itself at the end of every epoch, so that nothing is lost and a stopped run can go on."""
+"""Callbacks of training: checkpoints, snapshots, progress, and a stop at the first NaN."""
 
 import json
 import os
@@ -16,11 +16,11 @@ from training.checkpoint import EMAWeights, TrainingState
 from training.run_record import RunRecord
 from utils.files import write_json, write_text
 
-SNAPSHOT_EPOCHS = (0, 1, 2, 3)  # finished epochs after which one face is kept, and after the last
+SNAPSHOT_EPOCHS = (0, 1, 2, 3)  # finished epochs after which a snapshot is taken, and after the last
 
 
 def patience_exhausted(rows: Sequence[dict], patience: int | None) -> bool:
-    """Whether the validation NME of these rows of the log did not fall in the last `patience` epochs."""
+    """Return whether the validation NME of these rows of the log did not fall in the last `patience` epochs."""
     if not patience or not rows:
         return False
     best = min(rows, key=lambda row: float(row["val_nme"]))
@@ -28,13 +28,15 @@ def patience_exhausted(rows: Sequence[dict], patience: int | None) -> bool:
 
 
 class Checkpoint(keras.callbacks.Callback):
-    """At the end of each epoch: validate the averaged weights, keep them if they are the best, keep state and log.
+    """At the end of each epoch: validates the averaged weights, keeps them if they are the best, keeps state and log.
 
     Args:
-        validate: from a model to its validation NME in percent.
-        record: of the run; it is written after the weights of a new best epoch are on disk, and before the state.
-        patience: epochs without a lower validation NME after which training stops; None goes on to the end.
-        snapshots: where it stops so, the last one is kept too; None where none are kept.
+        state: of the run.
+        averages: the averaged weights.
+        validate: maps a model to its validation NME in percent.
+        record: of the run; written after the weights of a new best epoch and before the state.
+        patience: epochs without a lower validation NME after which training stops; None never stops it.
+        snapshots: take the last one if training stops early; None if the run has none.
     """
 
     def __init__(
@@ -52,7 +54,7 @@ class Checkpoint(keras.callbacks.Callback):
         self.folder = state.path.parent
 
     def on_epoch_end(self, epoch, logs=None):
-        nme = self.validate(self.averages.update())
+        nme = self.validate(self.averages.copy_ema())
         rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
         measured = {name: float(value) for name, value in logs.items()}  # the loss, and the metrics of the method
         row = {"epoch": epoch + 1, **measured, "val_nme": nme, "learning_rate": rate}
@@ -61,10 +63,10 @@ class Checkpoint(keras.callbacks.Callback):
         lower = best is None or nme < best["val_nme"]
         if lower:
             self.averages.save(self.folder / BEST_FILE)
-        self.record.keep(row if lower else None)
+        self.record.write(row if lower else None)
         if patience_exhausted(self.state.rows, self.patience):
             if self.snapshots:
-                self.snapshots.keep(epoch + 1)
+                self.snapshots.take(epoch + 1)
             self.model.stop_training = True
         self.state.save()
         write_text(self.folder / LOG_FILE, log_csv(self.state.rows))
@@ -72,22 +74,24 @@ class Checkpoint(keras.callbacks.Callback):
 
 
 def log_csv(rows: list[dict]) -> str:
-    """The log as comma-separated text, a row for each epoch."""
+    """Return the log as comma-separated text, a row for each epoch."""
     lines = [",".join(rows[0])] + [",".join(f"{value:.7g}" for value in row.values()) for row in rows]
     return "\n".join(lines) + "\n"
 
 
 class Snapshots(keras.callbacks.Callback):
-    """Keeps what the network makes of one face before training, after the first epochs, and after the last.
+    """Keeps the predicted landmarks of one face before training, after the first epochs, and after the last.
 
-    It is predicted with the weights themselves: in the first epochs their averages are still near the start. The
-    callback must come before Checkpoint, so that a run killed between the two repeats the epoch and writes it again.
+    They are predicted with the weights themselves: in the first epochs their averages are still near the
+    initialisation. The callback must come before Checkpoint, so that a run killed between the two repeats the epoch and
+    writes it again.
 
     Args:
         path: the file, see `read_snapshots`.
+        averages: copies the weights.
         face: the one face, of any split.
-        predict: from a network and faces to landmarks (faces, points, 2) in image pixels.
-        done: finished epochs of a run that goes on; their snapshots stay.
+        predict: maps a network and faces to landmarks (faces, points, 2) in image pixels.
+        done: finished epochs of a resumed run; their snapshots stay.
     """
 
     def __init__(
@@ -104,16 +108,16 @@ class Snapshots(keras.callbacks.Callback):
     def on_train_begin(self, logs=None):
         self._epochs = read_snapshots(self.path)["epochs"] if self.done and self.path.is_file() else {}
         if not self.done:
-            self.keep(0)
+            self.take(0)
 
     def on_epoch_end(self, epoch, logs=None):
         finished = epoch + 1
         if finished in SNAPSHOT_EPOCHS or finished == self.params["epochs"]:
-            self.keep(finished)
+            self.take(finished)
 
-    def keep(self, finished: int) -> None:
-        """Keeps what the network makes of the face after so many epochs; Checkpoint says when a run ends early."""
-        self._epochs[finished] = self.predict(self.averages.present(), self.face)[0]  # (points, 2)
+    def take(self, finished: int) -> None:
+        """Keep the predicted landmarks after so many epochs; Checkpoint calls it when a run ends early."""
+        self._epochs[finished] = self.predict(self.averages.copy_current(), self.face)[0]  # (points, 2)
         epochs = {str(epoch): landmarks.tolist() for epoch, landmarks in self._epochs.items()}
         write_json(
             self.path,
@@ -123,14 +127,14 @@ class Snapshots(keras.callbacks.Callback):
 
 
 def read_snapshots(path: str | os.PathLike) -> dict:
-    """The snapshots of a run.
+    """Return the snapshots of a run.
 
     Returns:
-        "image": name of the face. "landmarks": the true ones, (points, 2) in pixels of the image as the set ships it.
-        "epochs": number of finished epochs -> the predicted landmarks, alike.
+        "image": name of the face. "landmarks": the true ones, (points, 2) in pixels of the data set's image.
+        "epochs": number of finished epochs -> the predicted landmarks, (points, 2).
 
     Raises:
-        FileNotFoundError: no such file.
+        FileNotFoundError: there is no such file.
         ValueError: the file holds no snapshots.
     """
     path = Path(path)
@@ -142,7 +146,7 @@ def read_snapshots(path: str | os.PathLike) -> dict:
         if not fits or not isinstance(content["image"], str):
             raise ValueError("the landmarks do not fit together")
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
-        raise ValueError(f"{path} holds no snapshots of a training ({error!r}); remove it, or train anew") from error
+        raise ValueError(f"{path} holds no snapshots of a training. Received {error!r}") from error
     return {"image": content["image"], "landmarks": truth, "epochs": epochs}
 
 
@@ -160,8 +164,8 @@ class StopOnNaN(keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None):
         if not np.isfinite(logs["loss"]):
             step = self._epoch * self.batches.steps_per_epoch + batch
-            seen = range(step + 1 - self.model.steps_per_execution, step + 1)  # fused steps have one end
-            names = dict.fromkeys(name for each in seen for name in self.batches.names(each))
+            executed = range(step + 1 - self.model.steps_per_execution, step + 1)
+            names = dict.fromkeys(name for number in executed for name in self.batches.names(number))
             raise FloatingPointError(
                 f"the loss is {logs['loss']} at epoch {self._epoch + 1}, step {step}. The batch's faces: "
                 f"{', '.join(names)}"
@@ -169,12 +173,20 @@ class StopOnNaN(keras.callbacks.Callback):
 
 
 class Progress(keras.callbacks.Callback):
-    """One bar over all steps of the run, and one line for each finished epoch."""
+    """One bar over all steps of the run, and one line for each finished epoch.
 
-    def __init__(self, epochs: int, steps: int, done: int, measure: str, normaliser: str):
+    Args:
+        epochs: of the run.
+        steps: of an epoch.
+        done: finished epochs of a resumed run.
+        metric: name of the validation error.
+        normaliser: of that error.
+    """
+
+    def __init__(self, epochs: int, steps: int, done: int, metric: str, normaliser: str):
         super().__init__()
         self.epochs, self.steps, self.done = epochs, steps, done
-        self.measure, self.normaliser = measure, normaliser
+        self.metric, self.normaliser = metric, normaliser
 
     def on_train_begin(self, logs=None):
         self._bar = tqdm(total=self.epochs * self.steps, initial=self.done * self.steps, unit="step", smoothing=0.05)
@@ -184,8 +196,18 @@ class Progress(keras.callbacks.Callback):
         self._bar.set_postfix_str(f"loss {logs['loss']:.5f}", refresh=False)
 
     def on_epoch_end(self, epoch, logs=None):
-        error = f"validation {self.measure} {logs['val_nme']:.3f} % ({self.normaliser})"
+        error = f"validation {self.metric} {logs['val_nme']:.3f} % ({self.normaliser})"
         self._bar.write(f"epoch {epoch + 1}/{self.epochs}: loss {logs['loss']:.6f}, {error}")
 
     def on_train_end(self, logs=None):
         self._bar.close()
+
+
+def tensorboard(folder: Path) -> list[keras.callbacks.Callback]:
+    """Return a TensorBoard log, or nothing if the packages that write one are not installed."""
+    try:
+        import tensorboard  # noqa: F401
+        import tensorflow  # noqa: F401
+    except ImportError:
+        return []
+    return [keras.callbacks.TensorBoard(folder / "tensorboard", write_graph=False)]

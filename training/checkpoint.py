@@ -12,29 +12,37 @@ from utils.files import atomic_write
 
 
 class TrainingState:
-    """The whole state of a run in one file: weights, optimizer with its moments and averages, random seeds, the log.
+    """The complete state of a run in one file: weights, optimizer with moments and averages, random seeds, the log.
 
-    One file, renamed into place, so that weights and log can never be of different epochs. The arrays are stored by
-    position; a resumed run builds the same model from the same settings first.
+    One file, written atomically, so that weights and log are never of different epochs. The arrays are stored by
+    position; a resumed run first builds the same model from the same settings. (`BackupAndRestore` of Keras does not
+    restore bit for bit on all backends.)
+
+    Args:
+        folder: of the run.
+        model: what `fit` trains.
+
+    Attributes:
+        rows: one row of the log for each finished epoch.
     """
 
     def __init__(self, folder: str | os.PathLike, model: keras.Model):
         self.path = Path(folder) / STATE_FILE
         self.model = model
-        self.rows: list[dict] = []  # one row of the log for each finished epoch
+        self.rows: list[dict] = []
 
     def _variables(self) -> list[keras.Variable]:
         optimizers = getattr(self.model, "optimizers", [self.model.optimizer])  # see methods.Method.wrap
         return [*self.model.variables, *(variable for optimizer in optimizers for variable in optimizer.variables)]
 
     def save(self) -> None:
-        """Writes the state, whole or not at all."""
+        """Write the state, atomically."""
         arrays = {f"v{i}": keras.ops.convert_to_numpy(variable) for i, variable in enumerate(self._variables())}
         with atomic_write(self.path) as temporary, open(temporary, "wb") as file:
             np.savez(file, rows=json.dumps(self.rows), **arrays)
 
     def load(self, folder: str | os.PathLike) -> None:
-        """Puts the state stored in a folder into the model and its optimizer.
+        """Restore the model and its optimizer from the state in a folder.
 
         Raises:
             ValueError: the file is broken or of another model.
@@ -51,7 +59,7 @@ class TrainingState:
         if shapes != expected:
             raise ValueError(
                 f"{path} is the state of another model. Received {len(shapes)} arrays; "
-                f"{len(expected)} of this model's shapes are right"
+                f"expected {len(expected)} of this model's shapes"
             )
         for variable, array in zip(variables, arrays, strict=True):
             variable.assign(array)
@@ -64,28 +72,35 @@ class TrainingState:
 
 
 class EMAWeights:
-    """A second copy of the network that holds the moving average of the weights: what is validated and shipped."""
+    """A second copy of the network with the moving average of its weights, which is validated and published.
+
+    (`SwapEMAWeights` of Keras swaps in place; validation needs a float32 copy.)
+
+    Args:
+        trained: the network that is trained.
+        copy: another one like it, in float32.
+    """
 
     def __init__(self, trained: keras.Model, copy: keras.Model):
         self.trained, self.model = trained, copy
 
-    def present(self) -> keras.Model:
-        """Copies the weights as they are, not averaged; returns the copy."""
+    def copy_current(self) -> keras.Model:
+        """Copy the current weights, not averaged; return the copy."""
         self.model.set_weights(self.trained.get_weights())
         return self.model
 
-    def update(self) -> keras.Model:
-        """Copies the present averages, or the weights themselves where the recipe averages none; returns the copy."""
+    def copy_ema(self) -> keras.Model:
+        """Copy the current averages, or the weights themselves if the recipe has no average; return the copy."""
         steps = keras.ops.convert_to_numpy(self.trained.optimizer.iterations)
-        if not steps:  # before the first there is no average yet
-            return self.present()
+        if not steps:  # there is no average before the first step
+            return self.copy_current()
         weights = self.trained.get_weights()
-        self.trained.optimizer.finalize_variable_values(self.trained.trainable_variables)  # only there on all backends
-        self.present()
+        self.trained.optimizer.finalize_variable_values(self.trained.trainable_variables)  # the way of all backends
+        self.copy_current()
         self.trained.set_weights(weights)
         return self.model
 
     def save(self, path: str | os.PathLike) -> None:
-        """Writes the copy as a .keras file, whole or not at all."""
+        """Write the copy as a .keras file, atomically."""
         with atomic_write(path) as temporary:
             self.model.save(temporary)

@@ -13,26 +13,38 @@ DECAYS = ("cosine", "constant", "inverse")
 class Recipe:
     """Everything a training run needs beside its data, network and method.
 
-    repeats: how often an epoch shows each face, moved anew each time (the original stored 4 to 10 copies).
-    decay: one of DECAYS, of the learning rate: to 0 along a cosine, none, or divided by 1 + `inverse` x steps.
-    warm_up: share of the steps over which the rate rises from 0, before it falls along a cosine; 0 with other decays.
-    ema: length of the weights' moving average as a share of all steps, 0 for none.
-    bn_fraction: length of BatchNorm's moving statistics as a fraction of all steps, at least MIN_AVERAGE_STEPS: 0 means
-        that many steps, a momentum of 0.9. Keras' own momentum of 0.999 is a thousand steps, far too long for a run of
-        a few thousand.
-    epsilon: Adam's. Gradients of losses in sides of the crop are so small that Keras' own 1e-7 holds many weights back.
-    dropout, head_scale: instead of the network's own. Features left out at random are noise in the landmarks, which
-        hides small errors from the loss. Unscaled features start with landmarks all over the picture, elsewhere for
-        every face; and since they are never negative, a step of Adam moves all weights of a coordinate the same way,
-        which throws the whole face about by far more than the errors that are to be learned.
-    spatial: instead of the network's own; whether maps say where, see networks/spatial_head.py.
-    mean_face: whether the head's bias starts at the mean of the training faces.
-    steps_per_execution: steps between two synchronisations with the host; an epoch is a multiple of it, unless
-        epoch_steps is given.
-    final_fraction: of the epochs, those at the end that have `final_augmentation`. The annotation of 300W leans to
-        one side, so a network that sees mirrored faces to the end learns the middle of both.
-    epoch_steps: steps of an epoch, whatever the number of faces. patience: the run ends early after so many epochs in a
-        row that did not lower the validation NME; None never does.
+    Args:
+        name: its name in RECIPES.
+        input_size: side of the network's input in pixels.
+        epochs: number of epochs.
+        batch_size: faces of a step, on all devices together.
+        learning_rate: the largest of the schedule.
+        repeats: how often an epoch shows each face, augmented anew each time (the original stored 4 to 10 copies).
+        warm_up: fraction of the steps in which the rate rises from 0 before a cosine decay; 0 with other decays.
+        decay: one of DECAYS: to 0 along a cosine, none, or divided by 1 + `inverse` x steps.
+        inverse: of the decay "inverse".
+        weight_decay: of AdamW.
+        ema: length of the weights' moving average as a fraction of all steps; 0 for none.
+        bn_fraction: length of BatchNorm's moving statistics as a fraction of all steps, at least MIN_AVERAGE_STEPS: 0
+            means that many steps, a momentum of 0.9. Keras' default momentum of 0.999 is a thousand steps, far too long
+            for a run of a few thousand.
+        epsilon: of Adam. Gradients of losses in normalised coordinates are so small that Keras' default of 1e-7 slows
+            many weights down.
+        dropout: replaces the network's own. Dropout of the features adds noise to the landmarks, which hides small
+            errors from the loss.
+        head_scale: replaces the network's own. With unscaled features a new network predicts scattered landmarks; and
+            since the features are never negative, one step of Adam changes all weights of a coordinate in the same
+            direction, which shifts the whole face by far more than the errors that are to be learned.
+        spatial: replaces the network's own; True adds a soft-argmax branch, see networks/spatial_head.py.
+        mean_face: True initialises the head's bias at the mean of the training faces.
+        steps_per_execution: steps between two synchronisations with the host; an epoch is a multiple of it, unless
+            `epoch_steps` is given.
+        augmentation: of the training faces.
+        final_fraction: fraction of the epochs, at the end, that have `final_augmentation`. The annotation of 300W is
+            not symmetric, so a network that sees mirrored faces to the end learns the mean of both sides.
+        final_augmentation: of the last epochs.
+        epoch_steps: steps of an epoch, whatever the number of faces; None counts them by `repeats`.
+        patience: epochs without a lower validation NME after which the run ends; None never ends it early.
 
     Raises:
         ValueError: an unknown decay, or numbers that belong to another one.
@@ -77,31 +89,39 @@ class Recipe:
             raise ValueError(f"final_fraction must be between 0 and 1. Received {self.final_fraction}")
 
     @classmethod
-    def of_words(cls, words: dict) -> "Recipe":
-        """The recipe that a run stored; names that it does not have are left out, lists are tuples again."""
+    def from_dict(cls, content: dict) -> "Recipe":
+        """Return the recipe that a run stored; absent names have their defaults.
 
-        def known(row: type, words: dict) -> dict:
-            names = words.keys() & {field.name for field in fields(row)}
-            return {name: tuple(words[name]) if isinstance(words[name], list) else words[name] for name in names}
-
-        names = [name for name in ("augmentation", "final_augmentation") if name in words]
-        return cls(**known(cls, words) | {name: Augmentation(**known(Augmentation, words[name])) for name in names})
+        Raises:
+            ValueError: an unknown name, or values as above.
+        """
+        augmentations = {name: content[name] for name in ("augmentation", "final_augmentation") if name in content}
+        parsed = {name: _from_dict(Augmentation, words) for name, words in augmentations.items()}
+        return _from_dict(cls, content | parsed)
 
     def steps_per_epoch(self, faces: int) -> int:
-        """Steps of an epoch: by default those in which it shows each of so many faces `repeats` times."""
+        """Return the steps of an epoch; by default it shows each of the faces `repeats` times."""
         if self.epoch_steps:
             return self.epoch_steps
         executions = round(faces * self.repeats / (self.batch_size * self.steps_per_execution))
         return max(1, executions) * self.steps_per_execution
 
     def augmentation_at(self, step: int, steps_per_epoch: int) -> Augmentation:
-        """The augmentation of a training step, counted from 0 over all epochs."""
+        """Return the augmentation of a training step, counted from 0 over all epochs."""
         final_epochs = round(self.final_fraction * self.epochs)
         final = step >= (self.epochs - final_epochs) * steps_per_epoch
         return self.final_augmentation if final else self.augmentation
 
 
-# Rendered faces are turned, lit, covered and blurred already.
+def _from_dict(row: type, content: dict):
+    """Return a dataclass from its JSON, whose lists are tuples."""
+    unknown = sorted(content.keys() - {field.name for field in fields(row)})
+    if unknown:
+        raise ValueError(f"unknown names of {row.__name__}. Received {', '.join(unknown)}")
+    return row(**{name: tuple(value) if isinstance(value, list) else value for name, value in content.items()})
+
+
+# Rendered faces are rotated, lit, occluded and blurred already.
 LIGHT_AUGMENTATION = Augmentation(
     rotation=10.0,
     scale=(0.92, 1.1),
@@ -114,7 +134,7 @@ LIGHT_AUGMENTATION = Augmentation(
     occlusion=0.0,
 )
 
-# Never mirrored, and close to what a network is shown when it is used.
+# Never mirrored, and close to the crops of a detector.
 FINAL_AUGMENTATION = replace(LIGHT_AUGMENTATION, flip=0.0)
 
 NO_AUGMENTATION = Augmentation(
@@ -132,11 +152,10 @@ NO_AUGMENTATION = Augmentation(
     occlusion=0.0,
 )
 
-# What the pixel-wise classification paper names, and nothing else.
+# Only what the pixel-wise classification paper names.
 PIXELWISE_AUGMENTATION = replace(NO_AUGMENTATION, rotation=30.0, scale=(0.6, 1.0))
 
-# ACE-Net, Sec. 5.3. It names shift, rotation, mirror, gamma and noise, and no size of the noise. Occlusion, blur and
-# the rest are left out; faces keep their size, since it names no scale.
+# ACE-Net, Sec. 5.3: shift, rotation, mirroring, gamma and noise (of unknown strength); no scale, occlusion or blur.
 ACE_AUGMENTATION = replace(NO_AUGMENTATION, rotation=30.0, shift=0.25, flip=0.5, gamma=0.75, noise=0.5)
 
 RECIPES = {
@@ -164,7 +183,7 @@ RECIPES = {
         Recipe("original", 224, epochs=150, batch_size=32, learning_rate=1e-3, repeats=4),
         Recipe("pixelwise", 224, epochs=1000, batch_size=16, learning_rate=1e-4, bn_fraction=0.0, epoch_steps=1000,
                patience=10, augmentation=PIXELWISE_AUGMENTATION),
-        # the paper's moves in few steps
+        # the paper's augmentation in few steps
         Recipe("pixelwise_short", 112, epochs=14, batch_size=32, learning_rate=2e-3, repeats=4, warm_up=0.03,
                decay="cosine", weight_decay=1e-4, ema=0.05, epsilon=1e-10, dropout=0.0, head_scale=0.05, mean_face=True,
                augmentation=PIXELWISE_AUGMENTATION),
@@ -172,22 +191,18 @@ RECIPES = {
 }  # fmt: skip
 
 
-MIN_AVERAGE_STEPS = 10  # steps
-
-# Side of an input in pixels up to which TensorFlow trains faster with several operations at a time, one core for each,
-# than with all cores on one operation: on two cores 12 % at 64 px, nothing at 112 px, and 18 % slower at 224 px.
-SINGLE_THREADED_MAX_INPUT = 64
+MIN_AVERAGE_STEPS = 10
 
 
-def momentum_of(share: float, steps: int) -> float:
-    """The momentum of a moving average as long as this share of a run of `steps`."""
-    return 1 - 1 / max(MIN_AVERAGE_STEPS, share * steps)
+def average_momentum(fraction: float, steps: int) -> float:
+    """Return the momentum of a moving average as long as this fraction of a run of `steps`."""
+    return 1 - 1 / max(MIN_AVERAGE_STEPS, fraction * steps)
 
 
 def get_recipe(dataset: Dataset, name: str | None = None) -> Recipe:
-    """The named recipe, or the data set's own.
+    """Return the named recipe, or the data set's own.
 
     Raises:
-        ValueError: no such recipe.
+        ValueError: there is no such recipe.
     """
     return get_row(RECIPES, name or dataset.recipe, "recipe")

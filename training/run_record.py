@@ -1,4 +1,4 @@
-"""What a run was: its settings, versions and commit, kept beside its weights and held against a run that goes on."""
+"""The record of a run: its settings, versions and commit, kept beside its weights and compared when it is resumed."""
 
 import json
 import os
@@ -17,12 +17,15 @@ from config import SETTINGS_FILE, STATE_FILE
 from face_datasets.catalogue import get_dataset
 from utils.files import write_json
 
+KEYS = ("settings", "versions", "commit", "training", "validation", "faces")
+
 
 class RunRecord:
-    """What settings.json says of a run, and when it is written.
+    """The content of a run's settings.json.
 
     Args:
-        folder: where this process writes it. content: see `open_run`.
+        folder: where this process writes it.
+        content: see `open_run`.
 
     Attributes:
         path, content.
@@ -33,32 +36,29 @@ class RunRecord:
         self._begun = None
 
     def begin(self, faces: dict) -> None:
-        """Says what a run is shown, or holds it against what a run that goes on was shown; its time counts from now on.
+        """Record the faces of a new run, or compare them with those of a resumed one, and start the clock.
 
         Args:
-            faces: fingerprints of "train" and "validation", and what else decides a run beside its settings.
+            faces: fingerprints of "train" and "validation", and what else of the data decides the run.
 
         Raises:
-            ValueError: the run that goes on had other faces.
+            ValueError: the resumed run had other faces.
         """
         self._begun = time.monotonic() - self.content["training"]["seconds"]
         if "faces" not in self.content:
             self.content["faces"] = faces
-            self.keep()
-            return
-        stored, self.content["faces"] = self.content["faces"], faces
-        if "labels" in faces and isinstance(stored, dict):
-            stored = {"labels": faces["labels"], **stored}  # older versions did not keep them
-        if stored != faces:
+            self.write()
+        elif self.content["faces"] != faces:
             raise ValueError(
-                f"cannot resume {self.path.parent} with other faces or labels. Received {faces}; the run has {stored}"
+                f"cannot resume {self.path.parent} with other faces or labels. Received {faces}; "
+                f"the run has {self.content['faces']}"
             )
 
-    def keep(self, best: dict | None = None) -> None:
-        """Writes the record, with the time of training so far.
+    def write(self, best: dict | None = None) -> None:
+        """Write the record with the time of training so far.
 
         Args:
-            best: the row of the log of an epoch whose validation NME is the lowest so far.
+            best: row of the log of an epoch whose validation NME is the lowest so far.
         """
         if best:
             self.content["validation"] = {
@@ -71,91 +71,86 @@ class RunRecord:
         write_json(self.path, self.content)
 
 
-def open_run(folder: Path, settings: dict, goes_on: Path | None = None) -> RunRecord:
-    """The record of a run: of a new one, or of one that is to go on.
+def open_run(folder: Path, settings: dict, resumed: Path | None = None) -> RunRecord:
+    """Return the record of a new run, or of one that is resumed.
 
     Args:
-        folder: where this process writes the run. settings: everything that was resolved for it.
-        goes_on: the folder of the run that goes on.
+        folder: where this process writes the run.
+        settings: of the run, as JSON.
+        resumed: folder of the run that is resumed; None begins a new one.
 
     Returns:
         The record, its content "settings", "versions", "commit", "training" ("command", "machine" and "seconds" so
-        far), and "validation": the best figures so far, None before the first epoch; of a run that goes on "faces" too.
+        far), "validation" (the best figures so far, None before the first epoch), and of a resumed run "faces".
 
     Raises:
-        FileExistsError: the folder holds a run already, and none is to go on.
+        FileExistsError: the folder holds a run, and none is resumed.
         FileNotFoundError: there is nothing to resume.
-        ValueError: the run that is to go on has other settings.
+        ValueError: the resumed run has other settings, or its record is broken.
     """
-    found = goes_on or folder
-    file = found / SETTINGS_FILE
-    there = (found / STATE_FILE).is_file() and file.is_file()
-    if goes_on and not there:
+    found = resumed or folder
+    exists = (found / STATE_FILE).is_file() and (found / SETTINGS_FILE).is_file()
+    if resumed and not exists:
         raise FileNotFoundError(f"nothing to resume. Received {found}, which holds no {STATE_FILE} of a run")
-    if there and not goes_on:
-        raise FileExistsError(f"{found} holds a run already. Go on with --resume, or take another --save-path")
-    if not goes_on:
+    if exists and not resumed:
+        raise FileExistsError(f"{found} holds a run. Resume it with --resume, or use another --save-path")
+    if not resumed:
         training = {"command": shlex.join(["python", *sys.argv]), "machine": _machine(), "seconds": 0.0}
         content = {"settings": settings, "versions": _versions(), "commit": _commit(), "training": training}
         return RunRecord(folder, content | {"validation": None})
-    record = read_record(file)
-    if not {"training", "faces", "validation"} <= record.keys():
-        raise ValueError(
-            f"cannot resume {found}: its {SETTINGS_FILE} is of an older version, or broken. Received "
-            f"{sorted(record)}; training, faces and validation are right; train anew elsewhere"
-        )
+    record = read_record(found / SETTINGS_FILE)
+    missing = [name for name in KEYS if name not in record]
+    if missing:
+        raise ValueError(f"cannot resume {found}: its {SETTINGS_FILE} has no {', '.join(missing)}")
     stored = record["settings"]
     different = different_settings(stored, settings)
     if different:
         raise ValueError(
-            f"cannot resume {found} with other settings. Received { {name: settings[name] for name in different} }; "
-            f"the run has { {name: stored.get(name, 'nothing') for name in different} }"
+            f"cannot resume {found} with other settings. "
+            f"Received { {name: settings.get(name) for name in different} }; "
+            f"the run has { {name: stored.get(name) for name in different} }"
         )
     return RunRecord(folder, record)
 
 
 def read_record(file: Path) -> dict:
-    """The record that a run left in its settings.json, in today's words.
+    """Return the record of a run from its settings.json.
 
     Raises:
-        ValueError: the file is none.
+        ValueError: the file is no record.
     """
     try:
         record = json.loads(file.read_text(encoding="utf-8"))
-        record["settings"] = in_todays_words(dict(record["settings"]))
+        dict(record["settings"])
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise ValueError(f"{file} is not the record of a run. Received {error!r}; train anew elsewhere") from error
+        raise ValueError(f"{file} is not the record of a run. Received {error!r}") from error
     return record
 
 
-def in_todays_words(settings: dict) -> dict:
-    """Settings of a run, those of older versions too; each of them is renamed by a line of its own."""
-    recipe = settings.get("recipe")
-    if isinstance(recipe, dict) and "head" in recipe:  # also a word of the command line, for something else
-        recipe = {"head_scale" if name == "head" else name: value for name, value in recipe.items()}
-    return settings | {"recipe": recipe} if recipe is not None else settings
-
-
 def different_settings(stored: dict, settings: dict) -> list[str]:
-    """The names of the settings that a stored run has otherwise."""
-    settings = json.loads(json.dumps(settings))  # tuples as JSON has them, so that the comparison is fair
-    return [name for name in settings if _said(stored.get(name)) != _said(settings[name])]
+    """Return the names of the settings in which two runs differ."""
+    names = dict.fromkeys([*settings, *stored])
+    return [name for name in names if stored.get(name) != settings.get(name)]
 
 
-def _said(value):
-    """A setting without the names that it leaves at None, which a run of an older version need not have known."""
-    return {name: item for name, item in value.items() if item is not None} if isinstance(value, dict) else value
+def free_folder(parent: str | os.PathLike, name: str) -> Path:
+    """Return parent/name, with a number appended if that holds a run."""
+    number, folder = 1, Path(parent) / name
+    while (folder / STATE_FILE).exists():
+        number += 1
+        folder = Path(parent) / f"{name}_{number}"
+    return folder
 
 
 def _versions() -> dict[str, str]:
-    """Versions of what computes."""
+    """Return the versions of Python, Keras, NumPy and the backend."""
     backend = keras.backend.backend()
     versions = {"python": platform.python_version(), "keras": keras.__version__, "numpy": np.__version__}
     return {**versions, backend: sys.modules[backend].__version__}
 
 
 def _machine() -> dict:
-    """What computes: "cores", "processor", and "gpu", the first one's name or None."""
+    """Return the machine: "cores", "processor", and "gpu", the first one's name or None."""
     processors = Path("/proc/cpuinfo")
     text = processors.read_text(encoding="utf-8") if processors.is_file() else ""
     model = re.search(r"model name\s*: (.+)", text)
@@ -163,7 +158,7 @@ def _machine() -> dict:
 
 
 def _gpu() -> str | None:
-    """The name of the backend's first GPU."""
+    """Return the name of the backend's first GPU."""
     backend = keras.backend.backend()
     if backend == "jax":
         import jax
@@ -181,7 +176,7 @@ def _gpu() -> str | None:
 
 
 def _commit() -> str | None:
-    """The commit of this checkout, with a plus sign where files differ from it; None outside git."""
+    """Return the commit of this checkout, with a plus sign if files differ from it; None outside git."""
 
     def git(*words: str) -> str:
         command = ["git", "-C", str(Path(__file__).parent), *words]

@@ -23,7 +23,16 @@ def main(data_dir: str, network: str, method: str, weights: str, out: str) -> No
     if network == "tiny":
         tiny_network.install()
         network = ModelArch.MNV2
-    run = Train(network, "300W", ".", method, "original", data_dir=data_dir, input_size=SIZE, batch_size=BATCH)
+    run = Train(
+        arch=network,
+        dataset_name="300W",
+        save_path=".",
+        method=method,
+        recipe="original",
+        data_dir=data_dir,
+        input_size=SIZE,
+        batch_size=BATCH,
+    )
     images, targets = run.batches()[0]
     model, loss = run.compiled(steps_per_epoch=1)
     for layer in model.layers:

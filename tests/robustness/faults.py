@@ -1,14 +1,14 @@
-"""Faults: every command is killed at random moments, given a full disk, and given folders it may not write to.
+"""Faults: every command is killed at random moments, gets a full disk, and gets read-only folders.
 
     python -m tests.robustness.faults                            # a hundred kills, twenty of each command
     python -m tests.robustness.faults --stages train --kills 5
-    python -m tests.robustness.faults --kills 0 --repeat 5       # no kills: is the same result the same, bit for bit?
+    python -m tests.robustness.faults --kills 0 --repeat 5       # no kills: are repeated results equal, bit for bit?
 
-A stage runs undisturbed first: its files are the right result. Then it runs again and again in fresh folders, and is
-killed with SIGKILL, half of the times at a random moment, half of the times before a random one of its openings,
-renamings and removals of files. After every kill the files that are there must be whole; then the same command goes
-on, and its result must be the right one, bit for bit. Where a fault is an error (full disk, no permission), the command
-must say so in one line, and go on alike. The network is tiny; each run is a fork of one process that has loaded Keras.
+A command first runs undisturbed: its files are the expected result. Then it runs repeatedly in fresh folders and is
+killed with SIGKILL, half of the times at a random moment, half of the times before it opens, renames or removes a
+random file. After every kill all files must be complete; then the same command resumes, and its result must equal the
+expected one, bit for bit. Where the fault is an error (full disk, no permission), the command must report it in one
+line, and resume likewise. The network is tiny; each run is a fork of one process that has loaded Keras.
 """
 
 import argparse
@@ -37,20 +37,23 @@ import cv2
 import numpy as np
 
 from tests.helpers import annotation_files
+from utils import cli
 
 FACES, PIXELS = 24, 64  # training faces, side of the input
 SMALL_DISK = (0, 100, 4_000, 30_000)  # bytes that a file may have
 CAPABILITIES = 0x20080522  # version of the kernel's structure, see capset(2)
 VOLATILE = (".lock", "tensorboard", "__pycache__")  # files that may differ
 SHARED = rb'"shared_object_id": \d+'  # an address in memory, in a .keras file's config.json
-LONGEST = 300  # seconds of a run
+MAX_SECONDS = 300  # of a run
 
 
 @dataclass(frozen=True)
 class Stage:
     """One command.
 
-    before: stages whose result it starts from. run(root, again) -> exit status; `again` where it goes on after a fault.
+    Args:
+        before: names of the stages whose results it starts from.
+        run: function from the root folder, and whether it resumes after a fault, to the exit status.
     """
 
     before: tuple[str, ...]
@@ -125,7 +128,14 @@ STAGES = {
 
 @dataclass(frozen=True)
 class Fault:
-    """What goes wrong: killed after `seconds`, or before the `event`-th file event; `disk` bytes a file; read-only."""
+    """A fault.
+
+    Args:
+        seconds: time after which the process is killed; default: None.
+        event: number of the file event before which it is killed; default: None.
+        disk: maximum size of a file in bytes; default: None.
+        read_only: whether folders are read-only; default: False.
+    """
 
     seconds: float | None = None
     event: int | None = None
@@ -137,16 +147,26 @@ NO_FAULT = Fault()
 
 
 def run_stage(name: str, root: Path, again: bool = False, fault: Fault = NO_FAULT) -> tuple[int, str, float, int]:
-    """Runs a stage in a fork: exit status (-9 where it was killed), its output, seconds, file events."""
+    """Run a stage in a fork.
+
+    Args:
+        name: name of the stage.
+        root: folder of its files.
+        again: whether it resumes; default: False.
+        fault: the fault; default: none.
+
+    Returns:
+        exit status (-9 if it was killed), output, seconds, and number of file events.
+    """
     output, events = root.parent / f"{root.name}.txt", multiprocessing.RawValue("i", 0)
     context = multiprocessing.get_context("fork")
     process = context.Process(target=_child, args=(name, root, again, fault, output, events))
     started = time.monotonic()
     process.start()
-    process.join(fault.seconds if fault.seconds is not None else LONGEST)
+    process.join(fault.seconds if fault.seconds is not None else MAX_SECONDS)
     if process.is_alive():
         if fault.seconds is None:
-            raise TimeoutError(f"{name} ran for more than {LONGEST} s")
+            raise TimeoutError(f"{name} ran for more than {MAX_SECONDS} s")
         os.kill(process.pid, signal.SIGKILL)
         process.join()
     return process.exitcode, output.read_text(errors="replace"), time.monotonic() - started, events.value
@@ -176,19 +196,19 @@ def _child(name: str, root: Path, again: bool, fault: Fault, output: Path, event
 
 
 def _fill_disk(size: int) -> None:
-    """No file may grow beyond `size` bytes; what had been printed before goes on."""
+    """Limit files to `size` bytes; files that are larger already keep their content."""
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
 
 
 def _obey_permissions() -> None:
-    """Takes the right to write everywhere from this process, where root runs it."""
+    """Give up root's right to write everywhere."""
     header = struct.pack("Ii", CAPABILITIES, 0)
     if os.getuid() == 0 and ctypes.CDLL(None, use_errno=True).capset(header, bytes(24)):
         raise OSError(ctypes.get_errno(), "cannot give up root's rights")
 
 
 def set_writable(root: Path, writable: bool) -> None:
-    """Lets files below a folder be written, or not."""
+    """Make the files below a folder writable or read-only."""
     for folder, _, files in os.walk(root):
         for path in [folder, *(os.path.join(folder, file) for file in files)]:
             mode = os.stat(path).st_mode
@@ -200,16 +220,18 @@ def set_writable(root: Path, writable: bool) -> None:
 # --------------------------------------------------------------------------------------------------------------------
 
 
-def result_of(root: Path) -> dict[str, str]:
-    """A digest of the content of every file that a command left, hidden ones and those that may differ left out."""
+def read_result(root: Path) -> dict[str, str]:
+    """Return a digest of the content of every file below a folder, except hidden and VOLATILE ones: name -> digest."""
     files = (path for path in sorted(root.rglob("*")) if path.is_file())
     shown = (path for path in files if not any(part in VOLATILE or part.startswith(".") for part in path.parts[-4:]))
     return {str(path.relative_to(root)): _digest(path) for path in shown if "raw" not in path.relative_to(root).parts}
 
 
 def _digest(path: Path) -> str:
-    """Of what a file says: archives by their members and arrays, journals by their lines, a run's record without the
-    time that it took, since the rest may differ."""
+    """Return a digest of the content of a file, without the bytes that differ from run to run.
+
+    Archives count by their members and arrays, journals by their lines, records of runs without command and time.
+    """
     if path.suffix in (".npz", ".keras"):
         with zipfile.ZipFile(path) as archive:
             names = sorted(set(archive.namelist()) - {"metadata.json"})  # which holds the date
@@ -229,7 +251,7 @@ def _digest(path: Path) -> str:
 
 
 def _arrays(data: bytes) -> bytes:
-    """The names and arrays of an HDF5 file."""
+    """Return names and arrays of an HDF5 file as bytes."""
     import h5py
 
     found = []
@@ -241,7 +263,7 @@ def _arrays(data: bytes) -> bytes:
 
 
 def _is_json(line: bytes) -> bool:
-    """Whether a line of a journal counts: not one that was cut short."""
+    """Return whether a line of a journal is complete."""
     try:
         json.loads(line)
     except ValueError:
@@ -249,11 +271,11 @@ def _is_json(line: bytes) -> bool:
     return True
 
 
-def check_whole(root: Path) -> None:
-    """Every file that is there under its own name can be read as whole.
+def check_complete(root: Path) -> None:
+    """Check that every file, temporary ones excepted, is complete.
 
     Raises:
-        Exception: what its reader says of the file that is not.
+        Exception: the error of the reader of an incomplete file.
     """
     for path in sorted(root.rglob("*")):
         if path.name.startswith(".") or not path.is_file() or "tensorboard" in path.parts or "raw" in path.parts:
@@ -263,14 +285,14 @@ def check_whole(root: Path) -> None:
         elif path.suffix in (".npz", ".keras"):
             with zipfile.ZipFile(path) as archive:
                 if archive.testzip():
-                    raise ValueError(f"{path} is not whole")
+                    raise ValueError(f"{path} is incomplete")
         elif path.suffix == ".npy":
             np.load(path, allow_pickle=False)
         elif path.suffix in (".jpg", ".png"):
             data = path.read_bytes()
             ends = {".jpg": b"\xff\xd9", ".png": b"IEND\xaeB`\x82"}
             if not data.endswith(ends[path.suffix]) or cv2.imdecode(np.frombuffer(data, np.uint8), 1) is None:
-                raise ValueError(f"{path} is not whole")
+                raise ValueError(f"{path} is incomplete")
         elif path.suffix == ".onnx":
             import onnx
 
@@ -278,7 +300,7 @@ def check_whole(root: Path) -> None:
 
 
 def differences(right: dict[str, str], found: dict[str, str]) -> list[str]:
-    """Names of the files that differ, or that are there or missing against the right result."""
+    """Return the names of the files that differ, are missing, or are superfluous."""
     return sorted(name for name in right.keys() | found.keys() if right.get(name) != found.get(name))
 
 
@@ -287,8 +309,12 @@ def differences(right: dict[str, str], found: dict[str, str]) -> list[str]:
 # --------------------------------------------------------------------------------------------------------------------
 
 
-class Bench:
-    """The right result of every stage, and trials against it."""
+class Trials:
+    """Trials of the stages against their expected results.
+
+    Args:
+        folder: folder for all files.
+    """
 
     def __init__(self, folder: Path):
         self.folder, self.root = folder, folder / "right"
@@ -296,36 +322,42 @@ class Bench:
         _write_raw(self.root / "raw")
 
     def start(self, stages: list[str]) -> None:
-        """Runs stages undisturbed, and keeps what each starts from and what is right after it."""
+        """Run stages undisturbed, and keep the files before and the expected result after each."""
         needed = [name for name in STAGES if name in stages or any(name in STAGES[stage].before for stage in stages)]
         for name in needed:
             shutil.copytree(self.root, self.folder / f"before_{name}")
             status, output, self.seconds[name], self.events[name] = run_stage(name, self.root)
             if status:
                 raise RuntimeError(f"{name} fails without any fault: {output[-2000:]}")
-            check_whole(self.root)
-            self.right[name] = result_of(self.root)
+            check_complete(self.root)
+            self.right[name] = read_result(self.root)
 
     def fresh(self, name: str) -> Path:
-        """The folder as it is before a stage."""
+        """Return a new copy of the files before a stage."""
         root = self.folder / "trial"
         shutil.rmtree(root, ignore_errors=True)
         shutil.copytree(self.folder / f"before_{name}", root)
         return root
 
     def resumed(self, name: str, root: Path) -> list[str]:
-        """Goes on after a fault; the files that differ from the right result."""
+        """Resume after a fault and return the problems."""
         status, output, _, _ = run_stage(name, root, again=True)
         if status:
             return [f"exit status {status}: {output.strip().splitlines()[-1]}"]
-        return differences(self.right[name], result_of(root))
+        return differences(self.right[name], read_result(root))
 
     def again(self, name: str) -> list[str]:
-        """Once more without a fault; the files that differ."""
+        """Repeat a stage without a fault and return the problems."""
         return self.resumed(name, self.fresh(name))
 
     def kill(self, name: str, moment: random.Random, at_file: bool) -> list[str]:
-        """One kill and one resumption; the problems that were found."""
+        """Kill a stage, resume it and return the problems.
+
+        Args:
+            name: name of the stage.
+            moment: random numbers.
+            at_file: whether it is killed at a file event instead of a moment.
+        """
         root = self.fresh(name)
         if at_file:
             fault = Fault(event=moment.randint(1, self.events[name]))
@@ -333,13 +365,13 @@ class Bench:
             fault = Fault(seconds=moment.uniform(0, self.seconds[name]))
         run_stage(name, root, fault=fault)
         try:
-            check_whole(root)
+            check_complete(root)
         except Exception as error:
-            return [f"{fault}: not whole: {error}"]
+            return [f"{fault}: incomplete: {error}"]
         return [f"{fault}: {problem}" for problem in self.resumed(name, root)]
 
     def refuse(self, name: str, fault: Fault) -> list[str]:
-        """One run with a full disk, or in folders that may not be written; the problems that were found."""
+        """Run a stage with a full disk or read-only folders, resume it and return the problems."""
         root = self.fresh(name)
         set_writable(root, not fault.read_only)
         status, output, _, _ = run_stage(name, root, fault=fault)
@@ -349,9 +381,9 @@ class Bench:
         if "Traceback" in output or (fault.read_only and not lines):
             problems.append(f"no clear error: {lines[-3:]}")
         try:
-            check_whole(root)
+            check_complete(root)
         except Exception as error:
-            problems.append(f"not whole: {error}")
+            problems.append(f"incomplete: {error}")
         return [f"{fault}: {problem}" for problem in [*problems, *self.resumed(name, root)]]
 
 
@@ -363,7 +395,7 @@ def _write_raw(raw: Path) -> None:
 
 
 def _load() -> None:
-    """Loads everything before the first fork, and makes every method build the tiny network."""
+    """Load everything before the first fork, and make every method build the tiny network."""
     import data_helper  # noqa: F401
     import export  # noqa: F401
     import test  # noqa: F401
@@ -374,37 +406,44 @@ def _load() -> None:
     tiny_network.install()
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """The command line; returns the exit status, 1 where a problem was found."""
-    parser = argparse.ArgumentParser(description="Kill every command at random moments, and look at what is left.")
-    parser.add_argument("--stages", nargs="+", choices=[*STAGES], default=[*STAGES], help="which commands")
-    parser.add_argument("--kills", type=int, default=20, help="of each command")
-    parser.add_argument("--seed", type=int, default=1, help="of the moments")
-    parser.add_argument("--repeat", type=int, default=0, help="undisturbed runs of each command besides")
-    options = parser.parse_args(arguments)
+def work(options: argparse.Namespace) -> int:
+    """Run all trials and print the table; return 1 if there are problems."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     _load()
-    bench, moment, found = Bench(Path(tempfile.mkdtemp(prefix="faults_"))), random.Random(options.seed), 0
-    bench.start(options.stages)
+    trials, moment, found = Trials(Path(tempfile.mkdtemp(prefix="faults_"))), random.Random(options.seed), 0
+    trials.start(options.stages)
     print("| command | fault | runs | problems |\n| --- | --- | --- | --- |")
     for name in options.stages:
         at_moments, at_files = options.kills - options.kills // 2, options.kills // 2
-        trials = {
-            "run again, undisturbed": [partial(bench.again, name)] * options.repeat,
-            "kill -9 at a random moment": [partial(bench.kill, name, moment, False)] * at_moments,
-            "kill -9 at a random file": [partial(bench.kill, name, moment, True)] * at_files,
-            "disk full": [partial(bench.refuse, name, Fault(disk=size)) for size in SMALL_DISK],
-            "read-only folders": [partial(bench.refuse, name, Fault(read_only=True))],
+        faults = {
+            "run again, undisturbed": [partial(trials.again, name)] * options.repeat,
+            "kill -9 at a random moment": [partial(trials.kill, name, moment, False)] * at_moments,
+            "kill -9 at a random file": [partial(trials.kill, name, moment, True)] * at_files,
+            "disk full": [partial(trials.refuse, name, Fault(disk=size)) for size in SMALL_DISK],
+            "read-only folders": [partial(trials.refuse, name, Fault(read_only=True))],
         }
-        for fault, runs in trials.items():
+        for fault, runs in faults.items():
             problems = [problem for run in runs for problem in run()]
             if runs:
                 print(f"| {name} | {fault} | {len(runs)} | {len(problems)} |", flush=True)
             for problem in problems:
                 print(f"  {problem}", file=sys.stderr, flush=True)
             found += len(problems)
-    shutil.rmtree(bench.folder)
+    shutil.rmtree(trials.folder)
     return int(found > 0)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line and return the exit status, 1 if there are problems."""
+    parser = argparse.ArgumentParser(description="Kill every command at random moments and check the remaining files.")
+    parser.add_argument("--stages", nargs="+", choices=[*STAGES], default=[*STAGES], help="commands; default: all")
+    parser.add_argument("--kills", type=int, default=20, help="kills of each command; default: %(default)s")
+    parser.add_argument("--seed", type=int, default=1, help="random seed of the kills; default: %(default)s")
+    parser.add_argument(
+        "--repeat", type=int, default=0, help="additional undisturbed runs of each command; default: %(default)s"
+    )
+    options = parser.parse_args(arguments)
+    return cli.run(lambda: work(options), "faults")
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""Untrusted files: every reader gets damaged files by the thousand, and may answer with its documented errors alone.
+"""Untrusted files: every reader gets thousands of damaged files and may only raise its documented errors.
 
     python -m tests.robustness.fuzz                          # the full counts, every reader in a process of its own
     python -m tests.robustness.fuzz --reader pts --cases 1000 --seed 3
 
-A case is a good file with a few edits that Hypothesis draws: bytes changed, cut out, doubled, put in, the end cut off,
-words of the format in the wrong place. It fails with any other error, after 5 s of the processor, or above 2 GiB of
-memory; Hypothesis then shrinks it. A case that hangs or ends the process stays on disk, and its file is named.
+A case is a valid file with a few edits that Hypothesis draws: bytes changed, removed, doubled or inserted, the end cut
+off, words of the format in the wrong position. It fails with any other error, after 5 s of CPU time, or above 2 GiB of
+memory; Hypothesis then shrinks it. A case that hangs or ends the process stays on disk, and its file is printed.
 """
 
 import argparse
@@ -39,19 +39,24 @@ from tests.helpers import annotation_files
 from utils import sandbox, sandbox_child
 from utils.processes import peak_memory
 
-LONGEST = 5.0  # seconds of a case
-HANGS = 60.0  # seconds after which the process is ended
-MAX_MEMORY = 2 * 2**30  # bytes of the process, and of what a case may ask for besides
+MAX_SECONDS = 5.0  # CPU time of a case
+HANG_SECONDS = 60.0  # after which the process is ended
+MAX_MEMORY = 2 * 2**30  # bytes of the process, and of the allocations of a case
 MAX_EDITS = 6
 NUMBERS = (b"-1", b"0", b"1e999", b"nan", b"9" * 20, b"\x00" * 4, b"\xff" * 4, b"\xff\xff\xff\x7f", b"\x00" * 8)
 
 
 @dataclass(frozen=True)
 class Reader:
-    """One kind of file that strangers write.
+    """One kind of untrusted file.
 
-    cases: of a full run. name: of the file in its folder. samples(folder) -> good files, after putting beside the file
-    what it needs. read(path) -> anything, or one of the documented `errors`. tokens: words of the format.
+    Args:
+        cases: number of cases of a full run.
+        name: name of the file in its folder.
+        samples: function from the folder to valid files; writes the files beside it that it needs.
+        read: function from the path; may raise only `errors`.
+        errors: documented errors.
+        tokens: words of the format.
     """
 
     cases: int
@@ -68,7 +73,7 @@ class Reader:
 
 
 def damaged(samples: list[bytes], tokens: tuple[bytes, ...]) -> st.SearchStrategy[bytes]:
-    """Good files with a few edits."""
+    """Return a strategy that draws valid files with a few edits."""
     word = st.one_of(st.sampled_from(tokens + NUMBERS), st.binary(min_size=1, max_size=8))
     edit = st.tuples(st.sampled_from(sorted(EDITS)), st.floats(0, 1), st.floats(0, 1), word)
     return st.builds(_edited, st.sampled_from(samples), st.lists(edit, max_size=MAX_EDITS))
@@ -100,7 +105,7 @@ EDITS: dict[str, Callable[[bytes, int, int, bytes], bytes]] = {
 
 
 def _ramp(points: int) -> np.ndarray:
-    """Landmarks (points, 2) that look like nothing, but have an extent in x and y."""
+    """Return landmarks (points, 2) with an extent in x and y."""
     return np.stack([np.linspace(3, 40, points), np.linspace(5, 44, points) % 13 + 3], axis=1)
 
 
@@ -153,7 +158,7 @@ def _npy_samples(folder: Path) -> list[bytes]:
 
 
 def _bytes_of(folder: Path, write: Callable[[Path], object], name: str = "sample.npy") -> bytes:
-    """What `write(path)` writes."""
+    """Return the bytes that `write(path)` writes."""
     path = folder / name
     write(path)
     data = path.read_bytes()
@@ -289,7 +294,7 @@ def _network():
 
 
 def _keras_samples(folder: Path) -> list[bytes]:
-    """The archive as Keras writes it, and the same without compression, so that edits reach what is in it."""
+    """Return the archive as Keras writes it, and without compression, so that edits reach its members."""
     packed = _bytes_of(folder, _network().save, "sample.keras")
 
     def unpack(path: Path) -> None:
@@ -302,7 +307,7 @@ def _keras_samples(folder: Path) -> list[bytes]:
 
 
 def _h5_samples(folder: Path) -> list[bytes]:
-    """A network in the form of Keras 2."""
+    """Return a network in the format of Keras 2."""
     import h5py
 
     def write(path: Path) -> None:
@@ -382,23 +387,25 @@ READERS = {
 
 
 def fuzz(name: str, cases: int, folder: Path, number: int | None = None) -> dict:
-    """Gives a reader so many damaged files.
+    """Give damaged files to a reader.
 
     Args:
-        folder: an empty one for the files.
-        number: seed of Hypothesis; None draws the same cases each time.
+        name: key of READERS.
+        cases: number of files.
+        folder: empty folder for the files.
+        number: seed of Hypothesis; default: None, for the same cases each time.
 
     Returns:
-        "cases", "read" (taken for good), "refused" (with a documented error), "slowest" in seconds.
+        "cases", "read" (accepted), "refused" (with a documented error), "slowest" in seconds.
 
     Raises:
-        Exception: what the reader raised beside its documented errors, for the smallest file that Hypothesis found.
+        Exception: an error of the reader that is not documented, for the smallest file that Hypothesis found.
     """
     reader = READERS[name]
     path = folder / reader.name
     path.parent.mkdir(parents=True, exist_ok=True)
     samples = reader.samples(path.parent if name != "index.json" else folder)
-    for sample in samples:  # good files are read
+    for sample in samples:  # valid files are read
         path.write_bytes(sample)
         reader.read(path)
     count, slowest = Counter(), 0.0
@@ -406,7 +413,7 @@ def fuzz(name: str, cases: int, folder: Path, number: int | None = None) -> dict
     def case(data: bytes) -> None:
         nonlocal slowest
         path.write_bytes(data)
-        faulthandler.dump_traceback_later(HANGS, exit=True)
+        faulthandler.dump_traceback_later(HANG_SECONDS, exit=True)
         started = time.process_time()
         try:
             reader.read(path)
@@ -415,9 +422,9 @@ def fuzz(name: str, cases: int, folder: Path, number: int | None = None) -> dict
             count["refused"] += 1
         finally:
             faulthandler.cancel_dump_traceback_later()
-        seconds = time.process_time() - started  # of the processor: others may hold the machine
+        seconds = time.process_time() - started  # CPU time, whatever else the machine does
         slowest = max(slowest, seconds)
-        if seconds > LONGEST:
+        if seconds > MAX_SECONDS:
             raise TimeoutError(f"{name} took {seconds:.1f} s")
 
     test = given(damaged(samples, reader.tokens))(case)
@@ -457,13 +464,13 @@ def _find_damaged(kind: str, paths: list[Path], member: str | None = None) -> di
 
 
 def _limit_memory() -> None:
-    """A case that asks for more than 2 GiB gets MemoryError, which nobody documents."""
+    """Let allocations of more than 2 GiB raise MemoryError, which no reader documents."""
     taken = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
     resource.setrlimit(resource.RLIMIT_AS, (taken + MAX_MEMORY, resource.RLIM_INFINITY))
 
 
 def _alone(name: str, cases: int, number: int) -> None:
-    """One reader in this process; prints its row."""
+    """Run one reader in this process and print its row."""
     folder = Path(tempfile.mkdtemp(prefix="fuzz_"))
     print(f"{name}: {folder / READERS[name].name}", file=sys.stderr, flush=True)
     _limit_after(name, folder)
@@ -478,17 +485,17 @@ def _alone(name: str, cases: int, number: int) -> None:
 
 
 def _limit_after(name: str, folder: Path) -> None:
-    """Limits memory once what the reader needs is loaded, since libraries reserve far more than they take."""
+    """Limit the memory after the libraries of the reader are loaded, which reserve far more than they use."""
     fuzz(name, 2, folder)
     _limit_memory()
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command line; returns the exit status."""
-    parser = argparse.ArgumentParser(description="Give every reader damaged files.")
-    parser.add_argument("--reader", choices=sorted(READERS), help="only this one, in this process")
-    parser.add_argument("--cases", type=int, help="instead of the reader's full count")
-    parser.add_argument("--seed", type=int, default=1, help="of the cases")
+    """Run the command line and return the exit status."""
+    parser = argparse.ArgumentParser(description="Give damaged files to every reader.")
+    parser.add_argument("--reader", choices=sorted(READERS), help="only this reader, in this process; default: all")
+    parser.add_argument("--cases", type=int, help="number of cases; default: the reader's full number")
+    parser.add_argument("--seed", type=int, default=1, help="random seed of the cases; default: %(default)s")
     options = parser.parse_args(arguments)
     if options.reader:
         faulthandler.enable()

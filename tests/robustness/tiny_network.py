@@ -1,4 +1,4 @@
-"""A network of a few thousand numbers in the place of the real ones, so that whole training runs take seconds."""
+"""A network of a few thousand weights instead of the real ones, so that training runs take seconds."""
 
 import dataclasses
 
@@ -8,7 +8,7 @@ import methods
 
 
 def build_tiny(network, dataset, input_size, bn_momentum):
-    """Convolution, BatchNorm, dropout and a linear layer: every kind of state that a run must keep."""
+    """Return a network of convolution, BatchNorm, dropout and linear layer: every kind of state that a run keeps."""
     return keras.Sequential(
         [
             keras.Input((input_size, input_size, 3)),
@@ -28,6 +28,6 @@ def with_build(method, build):
 
 
 def install() -> None:
-    """Makes every method build the tiny network in this process."""
+    """Make every method build the tiny network in this process."""
     for name, method in methods.METHODS.items():
         methods.METHODS[name] = with_build(method, build_tiny)
