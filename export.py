@@ -1,10 +1,10 @@
-"""Export: a trained network as one file for phones and servers, checked against Keras before it is there.
+"""Export a trained network as one file for phones and servers, checked against Keras before it is kept.
 
     python export.py --weights runs/acr/best.keras --format onnx --precision float32 --out acr.onnx
     python export.py --weights runs/acr/best.keras --format litert --precision int8 --out acr.tflite --data-dir data
 
-The file takes float32 RGB images in [0, 1]. How to cut a face for it and how to read its outputs is described inside it
-and in FILE.json beside it, which also holds the figures of the check. `predict.py --weights FILE` runs it.
+The file takes float32 RGB images in [0, 1]. How to crop a face for it and how to decode its outputs is described inside
+it and in FILE.json beside it, which also has the figures of the check. `predict.py --weights FILE` runs it.
 """
 
 import argparse
@@ -17,7 +17,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import keras
 import numpy as np
 
 from config import EVALUATION_BATCH, EXPORT_SUFFIXES, SEED, get_crop, get_row
@@ -27,21 +26,24 @@ from image_utility import invert, longer_side, shrink, transform
 from inference.confidence import calibration_path
 from inference.network import FORMATS, LandmarkNetwork, description_path, keras_model, load_network
 from methods import get_method
+from utils import cli
 from utils.files import atomic_write, write_json, write_text
 
-CALIBRATION_FACES = 128  # training faces that int8 takes its ranges from
-RENDERED_CHECK_FACES = 128  # where there is no data root
-RENDERED_EXPORT_SEEDS = (2_000_000_000, 3_000_000_000)  # of calibration and check; not in the synthetic data set
+CALIBRATION_FACES = 128  # for int8's ranges, and rendered ones for the check
+RENDERED_SEEDS = {"calibration": 2_000_000_000, "check": 3_000_000_000}  # first seeds; not in the synthetic data set
+FIGURES = ("shift", "mean_shift", "map_shift", "nme_keras", "nme", "nme_ratio")  # of a check
 
 
 @dataclass(frozen=True)
 class Precision:
-    """How an exported network keeps its numbers, and how far it may stray from the Keras network.
+    """Number format of an exported network, and the limits of its difference from the Keras network.
 
-    shift: largest distance of any landmark of any face, in pixels of the network's input; None for any. Not asked of
-        maps, whose landmarks leap where two pixels are nearly as high.
-    map_shift: largest difference of any value of the maps, as a share of their range; None for any.
-    nme_ratio: its NME over that of the Keras network; None for any.
+    Attributes:
+        name: its name on the command line.
+        shift: maximum distance of any landmark of any face, in pixels of the network's input; None for no limit. It
+            does not apply to heatmaps, whose landmarks are unstable between near-equal peaks.
+        map_shift: maximum difference of any heatmap value, as a fraction of the heatmaps' range; None for no limit.
+        nme_ratio: maximum ratio of its NME to that of the Keras network; None for no limit.
     """
 
     name: str
@@ -66,57 +68,71 @@ def export(
     precision: str,
     out: str | os.PathLike,
     data_dir: str | os.PathLike | None = None,
+    max_faces: int = CALIBRATION_FACES,
 ) -> dict:
-    """Writes a network as an ONNX or LiteRT file, and checks it against Keras first: a file that fails is not kept.
+    """Write a network as an ONNX or LiteRT file; a file that fails the check against Keras is not kept.
 
     Args:
         weights: a .keras file of train.py, or an old .h5.
-        format: "onnx" or "litert". precision: "float32", "float16" or "int8".
-        out: the file, ending in .onnx or .tflite; the description with the figures of the check goes to `out`.json; a
-            calibration of the weights' confidence is copied beside it.
-        data_dir: data root with the network's data set. int8 is calibrated on its training faces, and every precision
-            is checked on its validation faces; None takes rendered faces for both.
+        format: "onnx" or "litert".
+        precision: "float32", "float16" or "int8".
+        out: the file, ending in .onnx or .tflite. The description with the figures of the check is written to
+            `out`.json. A calibration of the weights' confidence is copied beside it.
+        data_dir: data root with the network's data set. Its training faces calibrate int8, and its validation faces
+            check every precision; default: rendered faces for both.
+        max_faces: number of faces that calibrate int8, and of rendered faces for the check; default: CALIBRATION_FACES.
 
     Returns:
-        the content of `out`.json.
+        The content of `out`.json.
 
     Raises:
-        FileNotFoundError: no such weights, or a data set that is not prepared.
+        FileNotFoundError: there are no such weights, or the data set is not prepared.
         ImportError: a package of requirements-export.txt is not installed.
-        ValueError: unknown format, precision or ending, weights that do not say how they were trained, a check without
-            true landmarks, or one that failed.
+        ValueError: the format, the precision or the suffix is unknown, the settings of the weights are missing, faces
+            with such landmarks cannot be rendered, or the check failed.
     """
     out, limits = Path(out), get_row(PRECISIONS, precision, "precision")
     suffix = get_row(EXPORT_SUFFIXES, format, "format")
     if out.suffix != suffix:
-        raise ValueError(f"{out} has the wrong ending for {format}. Received {out.suffix!r}; {suffix!r} is right")
-    if keras.backend.backend() != "tensorflow":
-        raise ValueError(f"export needs Keras on TensorFlow. Received {keras.backend.backend()!r}; unset KERAS_BACKEND")
+        raise ValueError(f"{out} has the wrong suffix for {format}. Received {out.suffix!r}; expected {suffix!r}")
+    _check_backend()
     network = load_network(weights)
     model = keras_model(network)
-    checked = _checked_faces(network, data_dir)
-    calibration = _calibration(network, data_dir) if precision == "int8" else None
+    faces = check_faces(network, data_dir, max_faces)
+    calibration = calibration_images(network, data_dir, max_faces) if precision == "int8" else None
     description = describe(network, precision)
     with atomic_write(out) as temporary:
         FORMATS[format].write(model, temporary, precision, calibration, json.dumps(description, indent=2))
-        check = compare(network, load_network(temporary), checked, data_dir)
-        _hold_to(limits, check, out)
-    report = {**description, "check": {"faces_of": _origin(checked, data_dir), **check}}
+        check = compare(network, load_network(temporary), faces, data_dir)
+        check_limits(check, limits, out)
+    source = "rendered, no --data-dir was given" if data_dir is None else f"{faces.dataset.title}, {faces.split}"
+    report = {**description, "check": {"faces_of": source, **check}}
     write_json(description_path(out), report)
-    calibrated = calibration_path(network.path)
-    if calibrated.is_file():
-        content = calibrated.read_text(encoding="utf-8")
-        write_text(calibration_path(out), content)
+    if calibration_path(network.path).is_file():
+        write_text(calibration_path(out), calibration_path(network.path).read_text(encoding="utf-8"))
     return report
 
 
+def _check_backend() -> None:
+    """Raise ValueError if Keras runs on another backend than TensorFlow."""
+    import keras
+
+    if keras.backend.backend() != "tensorflow":
+        raise ValueError(f"export needs Keras on TensorFlow. Received {keras.backend.backend()!r}; unset KERAS_BACKEND")
+
+
 # --------------------------------------------------------------------------------------------------------------------
-# What a file says of itself
+# Description
 # --------------------------------------------------------------------------------------------------------------------
 
 
 def describe(network: LandmarkNetwork, precision: str) -> dict:
-    """What must be known to use the exported network without this project, in words and numbers."""
+    """Return the description of an exported network, for programs without this project.
+
+    Args:
+        network: the network.
+        precision: "float32", "float16" or "int8".
+    """
     size, codec = network.input_size, network.codec
     return {
         "settings": {**network.settings, "dataset": network.dataset},
@@ -124,9 +140,9 @@ def describe(network: LandmarkNetwork, precision: str) -> dict:
         "precision": precision,
         "input": {"shape": ["batch", size, size, 3], "dtype": "float32", "colours": "RGB", "range": [0, 1]},
         "preprocessing": {
-            "region": "the face's landmark box, grown by these shares of its width and height on each side and by "
-            "`pixels` image pixels; its longer side is taken for both where `square` is true; around the mean landmark "
-            "in place of the box's centre where `centre` is centroid; both sides times `scale`",
+            "region": "the face's landmark box, padded on each side by these fractions of its width and height and by "
+            "`pixels` image pixels; if `square` is true, the longer side is used for both; the centre is the box's, or "
+            "the mean landmark if `centre` is centroid; both sides are multiplied by `scale`",
             **dataclasses.asdict(get_crop(network.crop)),
             "resize": f"the region to {size} x {size} pixels, bilinear, the image's edge pixels repeated outside it",
             "range": "divide 8-bit values by 255",
@@ -149,34 +165,48 @@ def describe(network: LandmarkNetwork, precision: str) -> dict:
 # --------------------------------------------------------------------------------------------------------------------
 
 
-def _checked_faces(network: LandmarkNetwork, data_dir: str | os.PathLike | None) -> FaceDataset:
+def check_faces(network: LandmarkNetwork, data_dir: str | os.PathLike | None, count: int) -> FaceDataset:
+    """Return the validation faces of the network's data set, or `count` rendered faces without a data root."""
     if data_dir is None:
-        return render_faces(network.dataset, RENDERED_EXPORT_SEEDS[1], RENDERED_CHECK_FACES, network.input_size)
+        return render_faces(network.dataset, RENDERED_SEEDS["check"], count, network.input_size)
     return load_faces(data_dir, network.dataset, "validation", network.input_size)
 
 
-def _calibration(network: LandmarkNetwork, data_dir: str | os.PathLike | None) -> np.ndarray:
-    """Crops (n, size, size, 3) in [0, 1] of faces that the check does not see."""
+def calibration_images(network: LandmarkNetwork, data_dir: str | os.PathLike | None, count: int) -> np.ndarray:
+    """Return crops (n, size, size, 3) in [0, 1] of training faces, or of rendered faces, none of which the check has.
+
+    Args:
+        network: the network.
+        data_dir: data root, or None for rendered faces.
+        count: maximum number of faces.
+    """
     if data_dir is None:
-        faces = render_faces(network.dataset, RENDERED_EXPORT_SEEDS[0], CALIBRATION_FACES, network.input_size)
+        faces = render_faces(network.dataset, RENDERED_SEEDS["calibration"], count, network.input_size)
     else:
         faces = load_faces(data_dir, network.dataset, "train", network.input_size)
-        faces = faces.random_subset(min(CALIBRATION_FACES, len(faces)), SEED)
+        faces = faces.random_subset(min(count, len(faces)), SEED)
     images, _ = next(crop_batches(faces, get_crop(network.crop), network.input_size, len(faces)))
     return images
 
 
 def render_faces(dataset_name: str, first_seed: int, count: int, input_size: int) -> FaceDataset:
-    """Rendered faces in memory with the landmarks of a data set, shrunk for an input of this size.
+    """Return rendered faces with the landmarks of a data set.
+
+    Args:
+        dataset_name: name or title of the data set.
+        first_seed: seed of the first face; the others follow.
+        count: number of faces.
+        input_size: side of the network's input in pixels; the faces are shrunk accordingly.
 
     Raises:
-        ValueError: the renderer does not know those landmarks.
+        ValueError: the renderer has no such landmarks.
     """
     from synthetic_faces import render_face
 
     dataset = get_dataset(dataset_name)
+    seeds = range(first_seed, first_seed + count)
     images, landmarks, matrices = [], [], []
-    for seed in range(first_seed, first_seed + count):
+    for seed in seeds:
         face = render_face(seed)
         points = face.landmarks(str(dataset.layout.points))
         image, matrix = shrink(face.image, input_size / longer_side(points))
@@ -184,9 +214,9 @@ def render_faces(dataset_name: str, first_seed: int, count: int, input_size: int
         landmarks.append(points)
         matrices.append(matrix)
     return FaceDataset(
-        dataset=dataclasses.replace(dataset, render_size=None),  # they are in no index that one could look into
+        dataset=dataclasses.replace(dataset, render_size=None),  # the faces are in no index
         split="validation",
-        names=[f"rendered {seed}" for seed in range(first_seed, first_seed + count)],
+        names=[f"rendered {seed}" for seed in seeds],
         images=images,
         landmarks=np.stack(landmarks),  # (count, points, 2)
         matrices=np.stack(matrices),  # (count, 2, 3)
@@ -195,12 +225,8 @@ def render_faces(dataset_name: str, first_seed: int, count: int, input_size: int
     )
 
 
-def _origin(faces: FaceDataset, data_dir: str | os.PathLike | None) -> str:
-    return "rendered, since no data root was given" if data_dir is None else f"{faces.dataset.title}, {faces.split}"
-
-
 # --------------------------------------------------------------------------------------------------------------------
-# The check
+# Check
 # --------------------------------------------------------------------------------------------------------------------
 
 
@@ -210,85 +236,93 @@ def compare(
     faces: FaceDataset,
     data_dir: str | os.PathLike | None = None,
 ) -> dict:
-    """How far an exported network strays from the Keras network on the same crops.
+    """Return the differences between an exported network and the Keras network on the same crops.
 
     Args:
-        data_dir: data root of the faces; None for rendered ones.
+        network: the Keras network.
+        exported: the exported network.
+        faces: the faces.
+        data_dir: data root of the faces; default: rendered faces, which have none.
 
     Returns:
-        "faces": how many; "shift": the largest distance of any landmark in pixels of the network's input, "mean_shift"
-        the mean, of contours where both networks found them; "map_shift": the largest difference of any value of the
-        maps, as a share of their range, None of a network of coordinates; "nme_keras", "nme" (percent, means over the
-        faces; NME^AC of contours) and their ratio "nme_ratio". All are None but "faces" where an output is no finite
-        number.
+        "faces", their number, and FIGURES. "shift" and "mean_shift" are the maximum and the mean distance of a landmark
+        in pixels of the network's input, for contours those that both networks found; "map_shift" is the maximum
+        difference of a heatmap value as a fraction of the range, None for coordinates; "nme_keras" and "nme" are means
+        over the faces in percent (NME^AC for contours), and "nme_ratio" is their ratio. All figures are None if an
+        output is not a finite number.
     """
-    method, crop, size = get_method(network.method), get_crop(network.crop), network.input_size
-    outputs, points, matrices = ([], []), ([], []), []
-    for images, moved in crop_batches(faces, crop, size, EVALUATION_BATCH):
-        for some, found, raw in zip((network, exported), points, outputs, strict=True):
-            predicted = some.run(images)
-            raw.append(_last(predicted))
-            found.append(np.asarray(method.codec.decode(predicted, size), np.float64))
-        matrices.append(moved)
-    ours, theirs = map(np.concatenate, outputs)  # maps, or coordinates
-    result = dict.fromkeys(("shift", "mean_shift", "map_shift", "nme_keras", "nme", "nme_ratio"))
-    if np.isfinite(ours).all() and np.isfinite(theirs).all():
-        before, after = map(np.concatenate, points)  # (faces, points, 2) in crop pixels
-        shifts = np.linalg.norm(after - before, axis=-1)  # (faces, points)
+    outputs, points, to_image = _predict(network, faces)
+    exported_outputs, exported_points, _ = _predict(exported, faces)
+    figures = dict.fromkeys(FIGURES)
+    if np.isfinite(outputs).all() and np.isfinite(exported_outputs).all():
+        shifts = np.linalg.norm(exported_points - points, axis=-1)  # (faces, points)
         shifts = shifts[np.isfinite(shifts)]
         if len(shifts):
-            result |= {"shift": float(shifts.max()), "mean_shift": float(shifts.mean())}
-        if method.head.kind == "heatmaps":
-            result["map_shift"] = float(np.abs(theirs - ours).max() / max(np.ptp(ours), np.finfo(np.float32).tiny))
-        back, truth = invert(np.concatenate(matrices)), method.codec.truth(faces, data_dir)
-        before, after = (
-            float(method.codec.errors(transform(some, back), truth, faces).mean()) for some in (before, after)
+            figures |= {"shift": float(shifts.max()), "mean_shift": float(shifts.mean())}
+        if get_method(network.method).head.kind == "heatmaps":
+            extent = max(np.ptp(outputs), np.finfo(np.float32).tiny)
+            figures["map_shift"] = float(np.abs(exported_outputs - outputs).max() / extent)
+        truth = network.codec.truth(faces, data_dir)
+        keras_nme, nme = (
+            float(network.codec.errors(transform(some, to_image), truth, faces).mean())
+            for some in (points, exported_points)
         )
-        result |= {"nme_keras": before, "nme": after, "nme_ratio": after / before}
-    return {"faces": len(faces), **result}
+        figures |= {"nme_keras": keras_nme, "nme": nme, "nme_ratio": nme / keras_nme}
+    return {"faces": len(faces), **figures}
 
 
-def _last(outputs: object) -> np.ndarray:
-    """The output that is decoded: the last one of several."""
-    return np.asarray(outputs[-1] if isinstance(outputs, list | tuple) else outputs)
+def _predict(network: LandmarkNetwork, faces: FaceDataset) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the outputs that are decoded, the points (faces, points, 2) in crop pixels, and the matrices to images."""
+    outputs, points, matrices = [], [], []
+    for images, to_crop in crop_batches(faces, get_crop(network.crop), network.input_size, EVALUATION_BATCH):
+        predicted = network.run(images)
+        outputs.append(np.asarray(predicted[-1] if isinstance(predicted, list | tuple) else predicted))
+        points.append(np.asarray(network.codec.decode(predicted, network.input_size), np.float64))
+        matrices.append(to_crop)
+    return np.concatenate(outputs), np.concatenate(points), invert(np.concatenate(matrices))
 
 
-def _hold_to(limits: Precision, check: dict, out: Path) -> None:
-    """Raises ValueError where a figure of the check is above its limit, or is no number."""
+def check_limits(check: dict, limits: Precision, out: Path) -> None:
+    """Raise ValueError if a figure of the check is above its limit, or is not a number.
+
+    Args:
+        check: the result of `compare`.
+        limits: the precision of the file.
+        out: the file, for the error.
+    """
     if check["nme_ratio"] is None:
         raise ValueError(f"{out} is not written: its predictions are not finite numbers")
-    for name in _held(check):
+    for name in _limited_figures(check):
         limit = getattr(limits, name)
         if limit is not None and not check[name] <= limit:
             raise ValueError(
-                f"{out} is not written: the {limits.name} file strays too far from Keras. Received {name} {check[name]}"
-                f" on {check['faces']} faces; at most {limit} is right"
+                f"{out} is not written: the {limits.name} file differs too much from Keras. Received {name} "
+                f"{check[name]} on {check['faces']} faces; expected at most {limit}"
             )
 
 
-def _held(check: dict) -> tuple[str, str]:
-    """The figures that have limits."""
+def _limited_figures(check: dict) -> tuple[str, str]:
     return ("shift" if check["map_shift"] is None else "map_shift", "nme_ratio")
 
 
-def _table(report: dict, out: Path) -> str:
-    """The report in words."""
+def to_text(report: dict, out: Path) -> str:
+    """Return the report of `export` as text."""
     check, limits = report["check"], PRECISIONS[report["precision"]]
+    limit = {name: getattr(limits, name) for name in _limited_figures(check)}
     megabytes = out.stat().st_size / 2**20
-    most = {name: getattr(limits, name) for name in _held(check)}
     lines = [
         f"{out}: {report['weights']} in {limits.name}, {megabytes:.1f} MiB, {description_path(out).name} beside it",
         f"checked on {check['faces']} faces ({check['faces_of']}), pixels of the network's input:",
     ]
     if check["shift"] is not None:
         shift = f"largest {check['shift']:.6f}, mean {check['mean_shift']:.6f}"
-        lines.append(f"  shift of a landmark   {shift}{_at_most(most.get('shift'))}")
+        lines.append(f"  shift of a landmark   {shift}{_at_most(limit.get('shift'))}")
     if check["map_shift"] is not None:
-        lines.append(f"  shift of a map        {check['map_shift']:.6f} of its range{_at_most(most['map_shift'])}")
+        lines.append(f"  shift of a heatmap    {check['map_shift']:.6f} of its range{_at_most(limit['map_shift'])}")
     metric = get_method(report["postprocessing"]["method"]).codec.metric
     lines.append(
         f"  {metric:<22}{check['nme']:.3f} %, Keras {check['nme_keras']:.3f} %, "
-        f"ratio {check['nme_ratio']:.4f}{_at_most(most['nme_ratio'])}"
+        f"ratio {check['nme_ratio']:.4f}{_at_most(limit['nme_ratio'])}"
     )
     return "\n".join(lines)
 
@@ -297,22 +331,23 @@ def _at_most(limit: float | None) -> str:
     return "" if limit is None else f" (at most {limit:g})"
 
 
+def export_and_print(options: argparse.Namespace) -> None:
+    """Export the network of the command line and print the report."""
+    report = export(options.weights, options.format, options.precision, options.out, options.data_dir)
+    print(to_text(report, Path(options.out)))
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; returns the exit status."""
+    """Run the command line and return the exit status."""
     parser = argparse.ArgumentParser(description="Write a trained network as an ONNX or LiteRT file.")
-    parser.add_argument("--weights", required=True, help="a .keras file of train.py, or an .h5 file of the original")
-    parser.add_argument("--format", required=True, choices=[*EXPORT_SUFFIXES], help="ONNX, or LiteRT (.tflite)")
-    parser.add_argument("--precision", default="float32", choices=[*PRECISIONS], help="how numbers are kept")
-    parser.add_argument("--out", required=True, help="the file, ending in .onnx or .tflite")
-    parser.add_argument("--data-dir", help="data root for calibration and check; rendered faces without it")
+    add = parser.add_argument
+    add("--weights", required=True, help="a .keras file of train.py, or an .h5 file of the original")
+    add("--format", required=True, choices=[*EXPORT_SUFFIXES], help="file format: ONNX, or LiteRT (.tflite)")
+    add("--precision", default="float32", choices=[*PRECISIONS], help="number format; default: %(default)s")
+    add("--out", required=True, help="the file, ending in .onnx or .tflite")
+    add("--data-dir", help="data root with the faces of calibration and check; default: rendered faces")
     options = parser.parse_args(arguments)
-    try:
-        report = export(options.weights, options.format, options.precision, options.out, options.data_dir)
-    except (OSError, ValueError, ImportError) as error:
-        print(f"export.py: {error}", file=sys.stderr)
-        return 1
-    print(_table(report, Path(options.out)))
-    return 0
+    return cli.run(lambda: export_and_print(options), "export.py")
 
 
 if __name__ == "__main__":

@@ -246,7 +246,8 @@ def to_targets(landmarks: np.ndarray, size: float) -> np.ndarray:
 
 
 def from_targets(targets: np.ndarray, size: float) -> np.ndarray:
-    """Convert targets (..., 2 * points) to landmarks (..., points, 2) in crop pixels, the inverse of `to_targets`."""
+    """Return size / 2 - size * targets, the inverse of `to_targets`: (..., 2 * points), interleaved as x0, y0, x1, y1,
+    ..., to landmarks (..., points, 2) in crop pixels."""  # part of the description in exported files
     targets = np.asarray(targets)
     return size / 2 - size * targets.reshape(*targets.shape[:-1], -1, 2)
 

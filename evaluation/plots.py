@@ -23,9 +23,7 @@ TRUTH_COLOUR = "#00e000"
 PREDICTION_COLOUR = "#ff30ff"
 COLUMNS = 5  # of a figure of faces
 FACE_INCHES = 2.6  # side of one face in it
-# Of the curves of a CED, from the first drawn to the last: thinner and more broken, so that equal curves all show
-CED_WIDTHS = (3.6, 2.4, 1.6)
-CED_DASHES = ("-", (0, (6, 3)), (0, (3, 3)), (0, (1, 2)), (0, (8, 2, 1, 2)))
+CED_WIDTHS, DASHED_WIDTH = (4.5, 2.0), 1.4  # points; of solid curves of a CED, first to last, and of dashed ones
 
 
 def draw_curves(path: str | os.PathLike, rows: Sequence[dict], metric: str, normaliser: str) -> None:
@@ -83,12 +81,13 @@ def draw_ced(
     title = f"{evaluation['dataset']}: cumulative error distribution\n{evaluation['normaliser']} {metric}, {counts}"
     figure = Figure(figsize=(8.5, 6.5), dpi=DPI, layout="constrained")
     axes = ced_axes(figure, title, metric, figures, thresholds)
-    for number, subset in enumerate(sorted(masks, key=lambda subset: subsets[subset]["nme"])):
+    ordered = sorted(masks, key=lambda subset: subsets[subset]["nme"])
+    for subset, style in zip(ordered, ced_styles(len(ordered)), strict=True):
         row = subsets[subset]
         official = "-" if row["n_official"] is None else row["n_official"]
         label = f"{subset:<14}{row['n']:>5}{official:>10}{row['nme']:>9.2f}"
         label += "".join(f"{row[name]:>11.4f}" for name in figures)
-        draw_ced_line(axes, errors[masks[subset]], label=label, **ced_style(number))
+        draw_ced_line(axes, errors[masks[subset]], label=label, **style)
     head = f"{'subset':<14}{'n':>5}{'official':>10}{metric + ' %':>9}" + "".join(
         f"{name.upper():>11}" for name in figures
     )
@@ -120,10 +119,19 @@ def ced_axes(
     return axes
 
 
-def ced_style(number: int) -> dict:
-    """Return the style of a curve, so that later ones do not hide equal earlier ones."""
-    width = CED_WIDTHS[min(number, len(CED_WIDTHS) - 1)]
-    return {"color": f"C{number % 10}", "linewidth": width, "linestyle": CED_DASHES[number % len(CED_DASHES)]}
+def ced_styles(count: int) -> list[dict]:
+    """Return the styles of curves: broad lines, ever thinner, and every second one dashed above them, so that no curve
+    hides an equal one."""
+    solid = np.linspace(*CED_WIDTHS, count)
+    return [
+        {"color": f"C{number % 10}"}
+        | (
+            {"linestyle": (0, (3, 3)), "linewidth": DASHED_WIDTH, "zorder": 3}
+            if number % 2
+            else {"linestyle": "-", "linewidth": width, "zorder": 2}
+        )
+        for number, width in enumerate(solid)
+    ]
 
 
 def draw_ced_line(axes: Axes, errors: np.ndarray, **style) -> None:

@@ -1,5 +1,6 @@
-"""test.py and plots.py on faces made here: prediction, mapping back, the files written, and the errors."""
+"""test.py and evaluation/: predictions, scores, files, figures, and errors."""
 
+import itertools
 import json
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import pytest
 import config
 import metrics
 import test as evaluation
+from ace_net.outlines import OUTLINE
 from evaluation import plots
 from evaluation.evaluator import predict_faces
 from face_datasets.catalogue import get_dataset
@@ -142,6 +144,39 @@ def test_errors_of_predictions_are_found_again():
     assert result["subsets"]["full"]["nme"] == pytest.approx(expected, rel=0.03)
 
 
+def test_a_codec_scores_its_predictions():
+    faces, codec = make_faces(), get_method("l2").codec
+    truth = codec.truth(faces, "unused")
+    predicted = truth + (1.0, 0.0)
+    errors = codec.errors(predicted, truth, faces)
+    np.testing.assert_allclose(errors, 100 / faces.normaliser_distance())
+    evaluation = codec.evaluate(predicted, truth, faces)
+    assert evaluation["subsets"]["full"]["nme"] == pytest.approx(errors.mean())
+    (entries,) = codec.files(predicted, truth, faces).values()
+    assert entries[0] == {"image": "test/0.jpg", "landmarks": predicted[0].tolist()}
+    assert "NME %" in codec.table(evaluation, faces)
+
+
+@pytest.mark.parametrize(("method", "metric", "points"), [("l2", "NME", 68), ("ace", "NME^AC", OUTLINE)])
+def test_a_codec_has_a_metric_and_a_layout(method, metric, points):
+    codec = get_method(method).codec
+    assert codec.metric == metric and codec.layout(get_dataset("300W")).points == points
+
+
+def test_contours_cannot_be_cropped_around_their_mean():
+    get_method("l2").codec.check_crop(config.CROPS["centroid"])
+    with pytest.raises(ValueError, match="'centroid'.*square"):
+        get_method("ace").codec.check_crop(config.CROPS["centroid"])
+
+
+def test_landmarks_must_be_finite_and_contours_need_not():
+    points = np.full((2, OUTLINE, 2), np.nan)
+    points[0, :3] = 1.0
+    assert [len(face) for face in get_method("ace").codec.landmarks(points)] == [3, 0]
+    with pytest.raises(ValueError, match="not finite"):
+        get_method("l2").codec.landmarks(points)
+
+
 # --------------------------------------------------------------------------------------------------------------------
 # Test().test_model and the command line, with a real model and prepared faces on disk
 # --------------------------------------------------------------------------------------------------------------------
@@ -217,7 +252,7 @@ def test_original_call_writes_nothing_unless_asked(prepared, weights, tmp_path):
 
 
 def test_flip_of_a_prediction_that_ignores_the_image(prepared, weights):
-    """Averaging a fixed prediction with its mirror image changes it, and the table says that it was done."""
+    """Averaging a fixed prediction with its mirror image changes it."""
     straight = evaluation.Test().test_model("COFW", weights, data_dir=prepared)
     flipped = evaluation.Test().test_model("COFW", weights, data_dir=prepared, flip=True)
     assert flipped["subsets"]["full"]["nme"] != pytest.approx(straight["subsets"]["full"]["nme"])
@@ -260,7 +295,7 @@ def test_mistakes_of_the_call(prepared, weights, options, message):
         evaluation.Test().test_model(pretrained_model_path=weights, **options)
 
 
-def test_command_line_says_what_is_wrong(prepared, weights, tmp_path, capsys):
+def test_command_line_reports_missing_weights(prepared, weights, tmp_path, capsys):
     absent = weights.with_name("absent.keras")
     arguments = ["--dataset", "COFW", "--data-dir", str(prepared), "--out", str(tmp_path / "out")]
     assert evaluation.main([*arguments, "--weights", str(absent)]) == 1
@@ -269,7 +304,7 @@ def test_command_line_says_what_is_wrong(prepared, weights, tmp_path, capsys):
     assert not (tmp_path / "out").exists()
 
 
-def test_the_module_is_ours_and_no_collection_of_tests():
+def test_the_module_is_ours_and_no_test_file():
     assert Path(evaluation.__file__) == Path(metrics.__file__).with_name("test.py")
     assert evaluation.Test.__test__ is False
 
@@ -283,7 +318,7 @@ def is_png(path):
     return path.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
 
 
-def test_figures_are_written_whole(tmp_path):
+def test_figures_are_written_atomically(tmp_path):
     faces = make_faces()
     result = metrics.evaluate(faces.landmarks + 1, faces.landmarks, COFW, faces.subsets)
     plots.draw_ced(tmp_path / "ced.png", np.full(COUNT, 30.0), {"full": np.ones(COUNT, bool)}, result)
@@ -297,6 +332,11 @@ def test_figures_are_written_whole(tmp_path):
 
 
 @pytest.mark.integration
+def test_equal_curves_can_be_told_apart():
+    styles = plots.ced_styles(5)
+    assert all(one["linestyle"] != other["linestyle"] for one, other in itertools.pairwise(styles))
+
+
 def test_figures_do_not_touch_pyplot():
     """Importing pyplot would choose a backend for the notebook that imports us."""
     code = "import sys, evaluation.plots; sys.exit('matplotlib.pyplot' in sys.modules)"

@@ -1,6 +1,7 @@
-"""Exported files compute what Keras computes, say how to use them, and are not there where they fail their check."""
+"""Exported files compute what Keras computes, describe themselves, and are not kept if they fail their check."""
 
 import dataclasses
+import functools
 import json
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from ace_net.outlines import OUTLINE_LAYOUT
 from benchmarks import inference_speed
 from cnn_model import CNNModel, get_network
 from config import CROPS, EXPORT_SUFFIXES, PACKAGE, ROOT
-from export import PRECISIONS, Precision, export, render_faces
+from export import PRECISIONS, Precision, render_faces
 from face_datasets.catalogue import get_dataset
 from image_utility import to_network
 from inference.confidence import load_calibration
@@ -34,6 +35,7 @@ from utils.files import write_json
 
 pytestmark = pytest.mark.integration
 
+export = functools.partial(exporting.export, max_faces=8)
 PACKAGES = {"onnx": ("onnx", "tf2onnx", "onnxruntime"), "litert": ("ai_edge_litert",)}
 
 
@@ -42,24 +44,18 @@ def needs(format):
         pytest.importorskip(package)
 
 
-SHARP = 1.0  # standard deviation of weights that make maps with peaks
-
-
-@pytest.fixture(autouse=True)
-def few_faces(monkeypatch):
-    monkeypatch.setattr(exporting, "CALIBRATION_FACES", 8)
-    monkeypatch.setattr(exporting, "RENDERED_CHECK_FACES", 8)
+SHARP = 1.0  # standard deviation of weights that give heatmaps with peaks
 
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory):
-    """Weights of a tiny network for 300W, the same whatever ran before: how far int8 strays depends on them."""
+    """Weights of a tiny network for 300W, the same in every run, because the error of int8 depends on them."""
     keras.utils.set_random_seed(0)
     return save_tiny(tmp_path_factory.mktemp("run"))[0]
 
 
 def in_file(format, path):
-    """The description inside a file, read without this project."""
+    """The description inside a file, read without our code."""
     if format == "litert":
         return json.loads(zipfile.ZipFile(path).read("acr.json"))
     import onnx
@@ -68,7 +64,7 @@ def in_file(format, path):
 
 
 def raw_outputs(format, path, images):
-    """What the runtime itself makes of images, one by one, on the first input and output."""
+    """The first output of the runtime itself, image by image."""
     if format == "onnx":
         import onnxruntime
 
@@ -104,7 +100,7 @@ def test_file_describes_itself_and_computes_what_keras_does(tiny, tmp_path, form
     assert in_file(format, out) == beside
     assert beside["settings"]["dataset"] == "300W" and beside["points"] == 68 and beside["precision"] == precision
     assert beside["preprocessing"]["left"] == 0.10 and beside["preprocessing"]["square"] is True
-    assert beside["postprocessing"]["decode"].startswith("size / 2 - size * targets")
+    assert "size / 2 - size * targets" in beside["postprocessing"]["decode"]
 
     keras_network, network = load_network(tiny), load_network(out)
     assert (network.input_size, network.points, network.crop, network.method) == (SIZE, 68, "square", "acr")
@@ -114,7 +110,7 @@ def test_file_describes_itself_and_computes_what_keras_does(tiny, tmp_path, form
         images = to_network(faces[:count])
         landmarks = network.predict(images)
         np.testing.assert_allclose(landmarks, keras_network.predict(images), atol=tolerance)
-        # what the description says, done by hand
+        # the decoding of the description, by hand
         by_hand = SIZE / 2 - SIZE * raw_outputs(format, out, images).reshape(count, 68, 2)
         np.testing.assert_allclose(landmarks, by_hand, atol=1e-3 if precision == "float32" else 0.2)
 
@@ -131,7 +127,7 @@ def test_mobilenet_in_float32(tmp_path, format):
 
 
 def branches():
-    """Three outputs, which are made in another order than they are given."""
+    """A model with three outputs, computed in another order than they are listed."""
     image = keras.Input((SIZE, SIZE, 3), name="image")
     x = keras.layers.Conv2D(8, 3, strides=2, name="conv")(image)
     pool = keras.layers.GlobalAveragePooling2D(name="pool")(x)
@@ -171,7 +167,7 @@ def test_onnx_precisions_and_free_batch(tiny, tmp_path):
 
 
 def test_the_same_network_gives_the_same_onnx_file(tiny, tmp_path):
-    """The converter counts its names on from one network to the next; the file does not show it."""
+    """The converter continues its numbers from one network to the next; the file does not have them."""
     for name in ("one", "other"):
         export(tiny, "onnx", "float32", tmp_path / f"{name}.onnx")
     assert (tmp_path / "one.onnx").read_bytes() == (tmp_path / "other.onnx").read_bytes()
@@ -187,8 +183,8 @@ def test_int8_of_litert_has_a_scale_for_each_channel_and_a_head_in_float(tiny, t
 
 
 @pytest.mark.parametrize("format", FORMATS)
-def test_int8_outputs_are_not_in_steps(tiny, tmp_path, format):
-    """Eight bits of output would give at most 256 values over the range of all landmarks."""
+def test_int8_outputs_are_not_quantised(tiny, tmp_path, format):
+    """8-bit outputs would have at most 256 values over the range of all landmarks."""
     needs(format)
     out = tmp_path / f"x{EXPORT_SUFFIXES[format]}"
     export(tiny, format, "int8", out)
@@ -196,17 +192,17 @@ def test_int8_outputs_are_not_in_steps(tiny, tmp_path, format):
     assert len(np.unique(raw_outputs(format, out, to_network(faces)))) > 512
 
 
-def test_means_under_a_softmax_are_followed_to_the_end():
-    """Two outputs of one convolution, one through a softmax, joined at last; another softmax has no convolution."""
+def test_soft_argmax_operations_up_to_the_outputs():
+    """Two branches of one convolution, one with a softmax, added at the end; another softmax has no convolution."""
     graph = [
         ("Conv", ["image"], ["features"]),
         ("CONV_2D", ["features"], ["maps"]),
         ("Reshape", ["maps"], ["flat"]),
         ("Gemm", ["features"], ["pooled"]),
-        ("Softmax", ["flat"], ["chances"]),
+        ("Softmax", ["flat"], ["softmax"]),
         ("Mul", ["pooled", "scale"], ["scaled"]),
-        ("Sum", ["chances"], ["places"]),
-        ("Add", ["scaled", "places"], ["landmarks"]),
+        ("Sum", ["softmax"], ["means"]),
+        ("Add", ["scaled", "means"], ["landmarks"]),
     ]
     assert soft_argmax_operations([Operation(*node) for node in graph]) == [1, 2, 4, 6, 7]
     assert soft_argmax_operations([Operation(*node) for node in graph if node[0] != "Softmax"]) == []
@@ -214,18 +210,18 @@ def test_means_under_a_softmax_are_followed_to_the_end():
 
 
 @pytest.mark.parametrize("format", FORMATS)
-def test_int8_leaves_means_under_a_softmax_in_float(tmp_path, format):
+def test_int8_keeps_a_soft_argmax_in_float(tmp_path, format):
     needs(format)
     keras.utils.set_random_seed(0)
     image = keras.Input((SIZE, SIZE, 3))
     features = keras.layers.Conv2D(8, 3, strides=MAP_STRIDE, padding="same", activation="relu")(image)
     sharp = keras.initializers.RandomNormal(stddev=SHARP)
-    places = SoftArgmax(SIZE)(keras.layers.Conv2D(68, 1, kernel_initializer=sharp)(features))
-    keras.Model(image, places).save(tmp_path / "best.keras")
+    landmarks = SoftArgmax(SIZE)(keras.layers.Conv2D(68, 1, kernel_initializer=sharp)(features))
+    keras.Model(image, landmarks).save(tmp_path / "best.keras")
     settings = {"method": "l1", "crop": "square", "dataset": "300W"}
     write_json(tmp_path / "settings.json", {"settings": settings})
     check = export(tmp_path / "best.keras", format, "int8", tmp_path / f"x{EXPORT_SUFFIXES[format]}")["check"]
-    assert check["mean_shift"] < 0.02  # 0.04 where everything has 8 bits
+    assert check["mean_shift"] < 0.02  # 0.04 if everything has 8 bits
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -234,10 +230,10 @@ def test_int8_leaves_means_under_a_softmax_in_float(tmp_path, format):
 
 
 @pytest.mark.parametrize("limits", [Precision("float32", shift=-1.0), Precision("float32", nme_ratio=0.5)])
-def test_failed_check_leaves_nothing_and_keeps_what_was_there(tiny, tmp_path, monkeypatch, limits):
+def test_a_failed_check_keeps_the_old_file(tiny, tmp_path, monkeypatch, limits):
     needs("onnx")
     monkeypatch.setitem(PRECISIONS, "float32", limits)
-    with pytest.raises(ValueError, match="x.onnx is not written: .* Received .* on 8 faces; at most"):
+    with pytest.raises(ValueError, match="x.onnx is not written: .* Received .* on 8 faces"):
         export(tiny, "onnx", "float32", tmp_path / "x.onnx")
     assert not list(tmp_path.iterdir())
     (tmp_path / "x.onnx").write_bytes(b"older")
@@ -246,23 +242,23 @@ def test_failed_check_leaves_nothing_and_keeps_what_was_there(tiny, tmp_path, mo
     assert (tmp_path / "x.onnx").read_bytes() == b"older" and len(list(tmp_path.iterdir())) == 1
 
 
-def test_figures_of_a_network_moved_by_a_known_step(tiny):
-    """Everything 3 pixels to the right and 4 down: each landmark 5 crop pixels away, whatever the network predicts."""
+def test_figures_of_a_network_with_a_known_shift(tiny):
+    """All landmarks 3 pixels to the right and 4 down, 5 crop pixels from the original."""
     network = load_network(tiny)
     faces = render_faces("300W", 5, 3, SIZE)
-    moved = dataclasses.replace(network, run=lambda images: network.run(images) - np.tile([3, 4], 68) / SIZE)
-    check = exporting.compare(network, moved, faces)
+    shifted = dataclasses.replace(network, run=lambda images: network.run(images) - np.tile([3, 4], 68) / SIZE)
+    check = exporting.compare(network, shifted, faces)
     assert check["shift"] == pytest.approx(5, abs=1e-4) and check["mean_shift"] == pytest.approx(5, abs=1e-4)
     assert check["nme_ratio"] == pytest.approx(check["nme"] / check["nme_keras"])
 
 
-def test_predictions_that_are_no_numbers(tiny, monkeypatch):
+def test_predictions_that_are_not_finite(tiny):
     network = load_network(tiny)
     broken = dataclasses.replace(network, run=lambda images: network.run(images) * np.nan)
     check = exporting.compare(network, broken, render_faces("300W", 5, 2, SIZE))
     for limits in PRECISIONS.values():
         with pytest.raises(ValueError, match="not written"):
-            exporting._hold_to(limits, check, Path("x.onnx"))
+            exporting.check_limits(check, limits, Path("x.onnx"))
 
 
 def test_prepared_faces_calibrate_and_check(prepared_300w, tiny, tmp_path):
@@ -286,25 +282,25 @@ def test_rendered_faces_have_the_landmarks_of_the_network(tmp_path):
 # --------------------------------------------------------------------------------------------------------------------
 
 
-def test_command_line_prints_the_check(tiny, tmp_path, capsys):
+def test_command_line_prints_the_check(tiny, prepared_300w, tmp_path, capsys):
     needs("litert")
     out = tmp_path / "new" / "x.tflite"
     arguments = ["--weights", str(tiny), "--format", "litert", "--precision", "int8", "--out", str(out)]
-    assert exporting.main(arguments) == 0
+    assert exporting.main([*arguments, "--data-dir", str(prepared_300w)]) == 0
     printed = capsys.readouterr().out
-    assert "checked on 8 faces (rendered, since no data root was given)" in printed
+    assert "faces (300W, validation)" in printed
     assert "best.keras in int8" in printed and "(at most 1.03)" in printed and "NME" in printed
 
 
 @pytest.mark.parametrize(
     "changes, message",
     [
-        ({"--out": "x.tflite"}, "wrong ending for onnx. Received '.tflite'; '.onnx' is right"),
+        ({"--out": "x.tflite"}, "wrong suffix for onnx. Received '.tflite'"),
         ({"--weights": "absent.keras"}, "absent.keras: no such weights file"),
         ({"--data-dir": "nowhere"}, "300W is not prepared"),
     ],
 )
-def test_command_line_says_what_is_wrong(tiny, tmp_path, monkeypatch, capsys, changes, message):
+def test_command_line_reports_errors(tiny, tmp_path, monkeypatch, capsys, changes, message):
     monkeypatch.chdir(tmp_path)
     options = {"--weights": str(tiny), "--format": "onnx", "--out": "x.onnx"} | changes
     assert exporting.main([word for pair in options.items() for word in pair]) == 1
@@ -313,15 +309,16 @@ def test_command_line_says_what_is_wrong(tiny, tmp_path, monkeypatch, capsys, ch
     assert not list(tmp_path.iterdir())
 
 
-def test_missing_package_is_named_and_leaves_nothing(tiny, tmp_path, monkeypatch, capsys):
+def test_missing_package_is_named(tiny, prepared_300w, tmp_path, monkeypatch, capsys):
     pytest.importorskip("onnx")
     monkeypatch.setitem(sys.modules, "tf2onnx", None)
-    assert exporting.main(["--weights", str(tiny), "--format", "onnx", "--out", str(tmp_path / "x.onnx")]) == 1
+    options = {"--weights": tiny, "--format": "onnx", "--out": tmp_path / "x.onnx", "--data-dir": prepared_300w}
+    assert exporting.main([str(word) for pair in options.items() for word in pair]) == 1
     assert "writing ONNX files needs the package tf2onnx" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
 
 
-def test_the_calibration_of_the_confidence_goes_along(tmp_path):
+def test_the_calibration_of_the_confidence_is_copied(tmp_path):
     needs("onnx")
     weights, _ = save_tiny(tmp_path / "run")
     write_json(tmp_path / "run/best.confidence.json", {"error": 5.0, "slope": -1.0, "offsets": [2.0] * 68})
@@ -362,7 +359,7 @@ def test_benchmark_of_inference(tiny):
 
 
 # --------------------------------------------------------------------------------------------------------------------
-# Networks of maps
+# Heatmap networks
 # --------------------------------------------------------------------------------------------------------------------
 
 MAP_METHODS = {"heatmap": ("VGG19-small", 32), "hybrid": ("VGG19-small", 32), "cascaded": ("VGG19-small", 32)}
@@ -370,8 +367,8 @@ MAP_METHODS |= {"lmk_line": ("ACE-Net", 64), "ace": ("ACE-Net", 64)}
 
 
 @pytest.fixture
-def of_maps(tmp_path, monkeypatch):
-    """What saves a tiny new network of a method for 300W."""
+def save_heatmap_network(tmp_path, monkeypatch):
+    """A function that saves a tiny new network of a method for 300W."""
     monkeypatch.setattr(vgg, "BLOCKS", ((1, 64),) * 5)
     monkeypatch.setattr(cascade, "CHANNELS", (64,))
     monkeypatch.setattr(cascade, "CONVOLUTIONS", 1)
@@ -390,40 +387,40 @@ def of_maps(tmp_path, monkeypatch):
     return save
 
 
-def test_maps_moved_by_a_known_step(of_maps):
-    """Values move by a tenth of their range, and landmarks do not: the check of maps is another one."""
-    network = load_network(of_maps("lmk_line"))
+def test_heatmaps_with_a_known_offset(save_heatmap_network):
+    """All values are shifted by a tenth of their range, landmarks are not."""
+    network = load_network(save_heatmap_network("lmk_line"))
     faces = render_faces("300W", 5, 3, network.input_size)
     maps = network.run(to_network(faces.crops(CROPS["square"], network.input_size, range(3))[0]))[-1]
     shift = 0.1 * np.ptp(maps)
-    moved = dataclasses.replace(network, run=lambda images: [some + shift for some in network.run(images)])
-    check = exporting.compare(network, moved, faces)
+    shifted = dataclasses.replace(network, run=lambda images: [some + shift for some in network.run(images)])
+    check = exporting.compare(network, shifted, faces)
     assert check["map_shift"] == pytest.approx(0.1, rel=1e-3) and check["shift"] >= 0
     with pytest.raises(ValueError, match="Received map_shift 0.1"):
-        exporting._hold_to(PRECISIONS["float16"], check, Path("x.onnx"))
-    exporting._hold_to(PRECISIONS["int8"], check | {"nme_ratio": 1.02}, Path("x.onnx"))
+        exporting.check_limits(check, PRECISIONS["float16"], Path("x.onnx"))
+    exporting.check_limits(check | {"nme_ratio": 1.02}, PRECISIONS["int8"], Path("x.onnx"))
     with pytest.raises(ValueError, match="Received nme_ratio 1.02"):
-        exporting._hold_to(PRECISIONS["float16"], check | {"map_shift": 0.0, "nme_ratio": 1.02}, Path("x.onnx"))
+        exporting.check_limits(check | {"map_shift": 0.0, "nme_ratio": 1.02}, PRECISIONS["float16"], Path("x.onnx"))
 
 
-def test_contours_that_are_not_found_are_no_broken_numbers(of_maps):
-    network = load_network(of_maps("ace"))
+def test_contours_that_are_not_found(save_heatmap_network):
+    network = load_network(save_heatmap_network("ace"))
     faces = render_faces("300W", 5, 2, network.input_size)
     empty = dataclasses.replace(network, run=lambda images: [0 * some for some in network.run(images)])
     check = exporting.compare(empty, empty, faces)
     assert check["shift"] is None and check["map_shift"] == 0 and check["nme"] == 100 and check["nme_ratio"] == 1
-    exporting._hold_to(PRECISIONS["float32"], check, Path("x.onnx"))
-    said = exporting.describe(network, "float32")
-    assert said["mirror_partners"] == list(OUTLINE_LAYOUT.partners) and len(said["maps"]) == 25
+    exporting.check_limits(check, PRECISIONS["float32"], Path("x.onnx"))
+    described = exporting.describe(network, "float32")
+    assert described["mirror_partners"] == list(OUTLINE_LAYOUT.partners) and len(described["maps"]) == 25
     radius, stride = EXTRACTION_WIDTH, FINE_STRIDE
     for method in ("ace", "lmk_line"):
         how = exporting.describe(dataclasses.replace(network, method=method), "float32")["postprocessing"]["decode"]
         assert f"pixels up to {radius} from" in how and f"lies at {stride} p + {stride / 2 - 0.5:g}" in how
 
 
-def test_a_network_of_maps_is_exported(of_maps, tmp_path):
+def test_a_heatmap_network_is_exported(save_heatmap_network, tmp_path):
     needs("onnx")
-    report = export(of_maps("heatmap"), "onnx", "float32", tmp_path / "x.onnx")
+    report = export(save_heatmap_network("heatmap"), "onnx", "float32", tmp_path / "x.onnx")
     check, how = report["check"], report["postprocessing"]
     assert check["map_shift"] < 1e-5 and check["nme_ratio"] == pytest.approx(1, abs=1e-4)
     assert "window that reaches `reach` pixels" in how["decode"] and how["reach"] == window_radius(how["size"])
@@ -432,9 +429,9 @@ def test_a_network_of_maps_is_exported(of_maps, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("method", MAP_METHODS)
 @pytest.mark.parametrize("format", FORMATS)
-def test_networks_of_maps_are_exported_to_both_formats(of_maps, tmp_path, format, method):
+def test_heatmap_networks_are_exported_to_both_formats(save_heatmap_network, tmp_path, format, method):
     needs(format)
-    weights = of_maps(method)
+    weights = save_heatmap_network(method)
     for precision in PRECISIONS:
         out = tmp_path / f"{precision}{EXPORT_SUFFIXES[format]}"
         check = export(weights, format, precision, out)["check"]

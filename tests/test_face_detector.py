@@ -236,8 +236,8 @@ def test_yunet(tmp_path):
 # --------------------------------------------------------------------------------------------------------------------
 
 
-def test_measured_places_give_the_landmarks_box_back():
-    """What relative_box measures is what fitted_box undoes, in the mirror image as well."""
+def test_a_fitted_box_is_the_box_of_the_landmarks():
+    """fitted_box is the inverse of relative_box, in the mirrored image too."""
     landmarks = np.array([[20.0, 30], [60, 90]])
     x, y, width, height = relative_box(RawBox(10, 20, 80, 1.0, "frontal", False), landmarks, 200)
     np.testing.assert_allclose(fitted_box(10, 20, 80, 80, BoxFit(x, y, width, height)), [20, 30, 60, 90])
@@ -256,7 +256,7 @@ def test_what_counts_as_found():
 
 @pytest.mark.integration
 def test_measuring_prints_the_facts(tmp_path, capsys):
-    """Astronauts with two landmarks for a box: the mean place is that of the cascade's box."""
+    """Astronauts with landmarks on the diagonal of the box: the mean fit is that of the cascade's box."""
     points = np.linspace(FACE[:2], FACE[2:], 68)
     for number in range(3):
         shifted = np.roll(data.astronaut(), 7 * number, axis=1)
@@ -264,8 +264,8 @@ def test_measuring_prints_the_facts(tmp_path, capsys):
     noise = np.random.default_rng(0).integers(0, 256, (300, 300, 3), np.uint8)
     write_face(tmp_path / "afw", "noise_1", noise, points)
     assert detector_benchmark.main(["--dataset", "300W", "--raw", str(tmp_path)]) == 0
-    told = capsys.readouterr().out
-    assert "frontal: 3 of 4 faces found" in told and "width 0.9" in told
+    printed = capsys.readouterr().out
+    assert "frontal: 3 of 4 faces found" in printed and "width 0.9" in printed
     assert detector_benchmark.main(["--dataset", "300W", "--raw", str(tmp_path), "--split", "test"]) == 1
     assert "no test faces" in capsys.readouterr().err
 

@@ -1,4 +1,4 @@
-"""Networks of every kind of file predict the same way, and a file that is broken or unfit is named."""
+"""Networks of every file format predict alike; damaged files and wrong settings are errors with the file's name."""
 
 import json
 import sys
@@ -29,7 +29,7 @@ def test_keras_file(tmp_path):
         np.testing.assert_allclose(landmarks[:, 5, 1], SIZE / 2 - SIZE * targets[:, 11], atol=1e-4)
 
 
-def test_old_h5_file_says_nothing_and_is_read_as_the_originals(tmp_path):
+def test_an_old_h5_file_has_the_settings_of_the_original(tmp_path):
     image = keras.Input((SIZE, SIZE, 3), name="input_1")
     pool = keras.layers.GlobalAveragePooling2D(name="pool")(image)
     model = keras.Model(image, keras.layers.Dense(58, name="O_L")(pool))
@@ -49,7 +49,7 @@ def test_landmark_count_of_no_data_set(tmp_path):
 @pytest.mark.parametrize(
     "settings, message",
     [
-        ({"dataset": "COFW"}, "best.keras is not for COFW. Received 68 landmarks; 29 are right"),
+        ({"dataset": "COFW"}, "best.keras is not for COFW. Received 68 landmarks; expected 29"),
         ({"dataset": "300X"}, "best.keras: unknown data set.*'300X'"),
         ({"method": "magic"}, "best.keras: unknown method.*'magic'"),
         ({"crop": "round"}, "unknown method or crop.*'round'"),
@@ -63,10 +63,10 @@ def test_settings_that_do_not_fit(tmp_path, settings, message):
         load_network(path)
 
 
-def test_no_settings(tmp_path):
+def test_missing_settings(tmp_path):
     path, _ = save_tiny(tmp_path)
     (tmp_path / "settings.json").unlink()
-    with pytest.raises(ValueError, match="nothing says with which crop and method .*best.keras"):
+    with pytest.raises(ValueError, match="settings of .*best.keras are missing"):
         load_network(path)
 
 
@@ -84,7 +84,7 @@ def test_missing_file_names_its_neighbours(tmp_path):
 
 
 # --------------------------------------------------------------------------------------------------------------------
-# Exported files of strangers
+# Exported files of other programs
 # --------------------------------------------------------------------------------------------------------------------
 
 
@@ -94,12 +94,12 @@ def test_description_beside_a_file_that_holds_none(tmp_path):
     colours = images_of(3).mean(axis=(1, 2)).sum(axis=1)  # (3,): the matrix of ones sums the mean colours
     np.testing.assert_allclose(network.predict(images_of(3))[:, 7, 0], SIZE / 2 - SIZE * colours, rtol=1e-5)
     description_path(network.path).unlink()
-    with pytest.raises(ValueError, match="nothing says with which crop and method .*x.onnx"):
+    with pytest.raises(ValueError, match="settings of .*x.onnx are missing"):
         load_network(network.path)
 
 
 def test_exported_file_of_another_landmark_count(tmp_path):
-    with pytest.raises(ValueError, match="x.onnx is not for 300W. Received 29 landmarks; 68 are right"):
+    with pytest.raises(ValueError, match="x.onnx is not for 300W. Received 29 landmarks; expected 68"):
         load_network(write_onnx(tmp_path / "x.onnx", outputs=58))
 
 
@@ -115,11 +115,11 @@ def test_data_outside_the_folder_is_refused(tmp_path):
     for location in ("../secret.bin", str(tmp_path / "secret.bin")):
         with pytest.raises(ValueError, match="x.onnx: cannot be run as a network"):
             load_network(write_onnx(tmp_path / "inside" / "x.onnx", location=location))
-    secret.tofile(tmp_path / "inside" / "beside.bin")  # the same file beside the network is read: the form was right
+    secret.tofile(tmp_path / "inside" / "beside.bin")  # the same file beside the network is read
     assert load_network(write_onnx(tmp_path / "inside" / "x.onnx", location="beside.bin")).points == 68
 
 
-def test_input_that_is_no_square_image(tmp_path):
+def test_input_that_is_not_a_square_image(tmp_path):
     for sides in ((16, 20), ("side", "side")):
         with pytest.raises(ValueError, match=r"x.onnx: .*square RGB images. Received .*(16, 20|'side', 'side'), 3"):
             load_network(write_onnx(tmp_path / "x.onnx", shape=("batch", *sides, 3)))
@@ -127,7 +127,7 @@ def test_input_that_is_no_square_image(tmp_path):
 
 @pytest.mark.parametrize("kept", [0, 1])
 def test_outputs_of_another_shape(tmp_path, kept):
-    """A map (1, 1, 1, 136) in the place of (1, 136), and an odd number of outputs."""
+    """A map (1, 1, 1, 136) instead of (1, 136), and an odd number of outputs."""
     path = write_onnx(tmp_path / "x.onnx", outputs=136 + 1 - kept, keepdims=kept)
     with pytest.raises(ValueError, match="x.onnx: (it predicts no landmarks|cannot reshape)"):
         load_network(path)
@@ -145,7 +145,7 @@ def test_settings_of_another_type(tmp_path, settings):
 
 @pytest.mark.parametrize("suffix, package", [(".onnx", "onnxruntime"), (".tflite", "ai_edge_litert")])
 @pytest.mark.parametrize("content", [b"", b"no network", bytes(range(256)) * 20])
-def test_broken_files(tmp_path, suffix, package, content):
+def test_damaged_files(tmp_path, suffix, package, content):
     pytest.importorskip(package)
     path = tmp_path / f"x{suffix}"
     path.write_bytes(content)

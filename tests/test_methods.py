@@ -1,4 +1,4 @@
-"""The rows of the table of methods say of themselves what training asks of them."""
+"""The table of methods: its rows, and the constants of their losses."""
 
 import inspect
 import subprocess
@@ -38,15 +38,15 @@ PACKED = ("CONTOUR_POINTS", "LINE_SAMPLES")  # say how targets lie in their arra
 
 @pytest.fixture(scope="module")
 def network():
-    """Every layer that a start asks for."""
+    """Return a model with every layer that an initialisation changes."""
     image = keras.Input((8, 8, 3))
     outputs = keras.layers.Dense(W300.outputs)(keras.layers.Flatten()(image)), MeanFace(W300.outputs, name="mean_face")
     return keras.Model(image, [outputs[0], outputs[1](image)])
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_a_start_that_asks_for_all_faces_says_so(name, network):
-    """A stream of faces has the landmarks of some, and no list of all."""
+def test_an_initialisation_that_needs_all_faces_has_its_property(name, network):
+    """A stream has the landmarks of some faces, but no list of all faces."""
     streamed = SimpleNamespace(
         recipe=SimpleNamespace(mean_face=True),
         encode=methods.encode_regression,
@@ -61,7 +61,7 @@ def test_a_start_that_asks_for_all_faces_says_so(name, network):
         METHODS[name].init(network, streamed)
 
 
-def test_a_start_that_asks_for_all_faces_takes_no_stream(tmp_path):
+def test_an_initialisation_that_needs_all_faces_refuses_a_stream(tmp_path):
     with pytest.raises(ValueError, match="Received the method anisotropic_displacement, which needs"):
         RunConfig.from_options("mobileNetV2", "300W", tmp_path, method="anisotropic_displacement", stream=True)
     config = RunConfig.from_options("mobileNetV2", "300W", tmp_path, method="anisotropic_direct", stream=True)
@@ -111,13 +111,13 @@ def test_the_timed_methods_exist():
 
 
 def loss_of(name: str, data_dir) -> keras.losses.Loss:
-    """The one whose constants are recorded: the last of several."""
+    """Return the loss whose constants are recorded: the last of several."""
     loss = METHODS[name].loss(data_dir, W300, "square")
     return loss[-1] if isinstance(loss, list) else loss
 
 
 def example(name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Targets of the last output and predictions near them, of faces in crops of 64."""
+    """Return targets of the last output and predictions near them, for faces in crops of 64."""
     method, rng = METHODS[name], np.random.default_rng(1)
     landmarks = get_landmarks(3)[None] * 64 + rng.normal(0, 0.5, (2, 68, 2))
     outlines = from_landmarks(landmarks, get_contour_map(W300.layout))
@@ -140,7 +140,7 @@ def value_of(loss: keras.losses.Loss, name: str) -> np.ndarray:
 
 @pytest.mark.parametrize("name", METHODS)
 def test_a_loss_uses_no_number_that_its_constants_lack(name, prepared_300w, monkeypatch):
-    """Whatever the modules' own numbers become, a loss that was made stays what its record says."""
+    """Changing the numbers of modules does not change a loss that was built with its recorded constants."""
     loss = loss_of(name, prepared_300w)
     before = value_of(loss, name)
     for module in LOSSES:
@@ -155,7 +155,7 @@ def test_a_loss_uses_no_number_that_its_constants_lack(name, prepared_300w, monk
 
 @pytest.mark.parametrize("name", METHODS)
 def test_every_default_of_a_loss_function_is_recorded(name, prepared_300w):
-    """Such numbers are bound when the module is read, where the test above cannot change them."""
+    """Defaults are bound at import, where the test above cannot change them."""
     loss = loss_of(name, prepared_300w)
     if isinstance(loss, FaceLoss):
         functions = [type(loss).function, *([terms] if isinstance(loss, ACELoss) else [])]

@@ -1,4 +1,4 @@
-"""predict.py and what it is made of: the three stages, confidence, drawing, files, and whatever is no picture."""
+"""predict.py: the three stages, confidence, drawing, results, unreadable and untrusted pictures, the command line."""
 
 import csv
 import errno
@@ -54,10 +54,10 @@ def predictor(weights):
 
 
 class MarkNetwork:
-    """A network in the place of one that has learned: it finds a red and a green blob, 29 landmarks between them.
+    """A stand-in for a trained network: 29 landmarks between a red and a green blob.
 
-    What it says is exact wherever a copy shows the blobs, so stages before and after it can be checked to a fraction of
-    a pixel.
+    Its prediction is exact in every view that shows the blobs, so that the stages before and after it can be checked to
+    a fraction of a pixel.
     """
 
     path, input_size, points, crop, method, dataset = Path("marks.keras"), 64, 29, "square", "l2", "COFW"
@@ -74,8 +74,8 @@ class MarkNetwork:
             weight = images[..., channel].astype(np.float64)[..., None]  # (batch, 64, 64, 1)
             blobs.append((weight * grid).sum((1, 2)) / weight.sum((1, 2)).clip(1e-9))
         red, green = blobs  # (batch, 2)
-        shares = np.linspace(0, 1, 29)[:, None]
-        line = red[:, None] * (1 - shares) + green[:, None] * shares
+        fractions = np.linspace(0, 1, 29)[:, None]
+        line = red[:, None] * (1 - fractions) + green[:, None] * fractions
         return line  # (batch, 29, 2)
 
 
@@ -94,7 +94,7 @@ def marks(width=300, height=200, red=(120, 90), green=(170, 110)):
 
 
 def mark_predictor():
-    """A predictor with that network; its landmarks are not mirrored by name, so only the plain copy is right."""
+    """A predictor with that network; its landmarks have no mirror partners, so only the crop itself is predicted."""
     return Predictor(MarkNetwork(), confidence=False)
 
 
@@ -127,43 +127,43 @@ def test_a_face_is_the_same_alone_and_among_others(predictor):
 def test_one_line_finds_the_astronaut(predictor):
     (face,) = predictor.predict(data.astronaut())
     centre = (face.box[:2] + face.box[2:]) / 2
-    np.testing.assert_allclose(centre, (224, 130), atol=25)  # of the face, as anybody can see
+    np.testing.assert_allclose(centre, (224, 130), atol=25)  # of the face, by eye
     assert face.landmarks.shape == (68, 2) and face.confidence.shape == (68,)
     assert 0 <= face.score <= 1 and ((0 <= face.confidence) & (face.confidence <= 1)).all()
 
 
 @pytest.mark.parametrize("image", [np.zeros((5, 5), np.uint8), np.zeros((5, 5, 3)), np.zeros((0, 5, 3), np.uint8)])
-def test_wrong_arrays_are_named(predictor, image):
+def test_arrays_of_another_form(predictor, image):
     with pytest.raises(ValueError, match="Received shape"):
         predictor.predict(image)
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (2, 900), (900, 2), (40, 40)])
-def test_pictures_without_room_for_a_face(predictor, shape):
+def test_pictures_too_small_for_a_face(predictor, shape):
     assert predictor.predict(np.full((*shape, 3), 90, np.uint8)) == []
 
 
-def test_broken_weights_are_told():
+def test_damaged_weights_are_reported():
     predictor = mark_predictor()
     predictor.network.predict = lambda images: np.full((len(images), 29, 2), np.nan)
     with pytest.raises(ValueError, match="not finite"):
         predictor.predict_boxes([marks()], [[Detection(np.array([100.0, 60, 190, 140]), 1.0)]])
 
 
-def test_boxes_in_a_detectors_own_border_are_no_faces():
+def test_boxes_in_the_border_of_a_detector_are_dropped():
     predictor = mark_predictor()
     inside, outside = (Detection(np.array(box, np.float64), 1.0) for box in ([-30, 0, 40, 70], [-60, 0, 20, 80]))
 
-    class Given:
+    class FixedDetector:
         def detect(self, image, points, name=""):
             return [inside, outside]
 
-    predictor.detector = Given()
+    predictor.detector = FixedDetector()
     assert predictor.detect(marks()) == [inside]
 
 
-def test_landmarks_that_leave_the_image_do_not_take_the_crop_along():
-    """A network that is lost says a place outside; the second pass still has something to look at."""
+def test_the_crop_does_not_follow_landmarks_out_of_the_image():
+    """If the first pass predicts points outside, the second one crops around the box again."""
     predictor = mark_predictor()
     predictor.network.predict = lambda images: np.linspace(-40, -10, 58).reshape(1, 29, 2).repeat(len(images), 0)
     (faces,) = predictor.predict_boxes([marks()], [[Detection(np.array([0.0, 0, 40, 40]), 1.0)]])
@@ -181,23 +181,23 @@ def test_best_weights(tmp_path):
     assert best_weights(tmp_path).parent.name == "c"
 
 
-def test_a_network_that_is_open_serves_as_weights(predictor):
+def test_an_open_network_as_weights(predictor):
     assert Predictor(predictor.network, confidence=False).predict(data.astronaut())[0].confidence is None
 
 
 # --------------------------------------------------------------------------------------------------------------------
-# Crops of pictures that were not prepared
+# Crops of any picture
 # --------------------------------------------------------------------------------------------------------------------
 
 
-def test_crop_image_is_the_warp_of_the_whole_image_where_nothing_shrinks():
+def test_crop_image_is_a_warp_of_the_image_if_nothing_shrinks():
     image = np.random.default_rng(0).integers(0, 256, (90, 120, 3), np.uint8)
     landmarks = np.array([[50.0, 30], [70, 55]])
     crops, matrices = crop_image(image, CROPS["square"], landmarks, 60, IDENTITY)
     matrix = crop_matrix(CROPS["square"], landmarks, 60)
     np.testing.assert_allclose(matrices[0], matrix)
-    whole = cv2.warpAffine(image, matrix, (60, 60), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    assert np.abs(crops[0].astype(int) - whole).max() <= 1  # OpenCV rounds places to 1/32 pixel
+    expected = cv2.warpAffine(image, matrix, (60, 60), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    assert np.abs(crops[0].astype(int) - expected).max() <= 1  # OpenCV rounds coordinates to 1/32 pixel
 
 
 def test_crop_image_does_not_alias():
@@ -226,38 +226,38 @@ def test_overlap():
 # --------------------------------------------------------------------------------------------------------------------
 
 
-def test_copies_of_a_perfect_network_agree():
-    """Landmarks moved by each copy's matrix, mirrored names included, all come back to the same place."""
+def test_views_of_a_perfect_network_agree():
+    """Landmarks transformed to each view, mirrored ones renamed, are all mapped back to the same coordinates."""
     landmarks = np.random.default_rng(0).uniform(20, 90, (68, 2))
     matrices = compose(tta_matrices(TTA_VIEWS, 112), np.array([[1.3, 0, -4], [0, 1.3, 7]]))
-    seen = transform(landmarks, matrices)  # (copies, 68, 2)
-    flips = [copy.flip for copy in TTA_VIEWS]
-    seen[flips] = mirror_landmarks(seen[flips], LAYOUT_68.partners)
-    back = map_back(seen, matrices, LAYOUT_68)
+    in_views = transform(landmarks, matrices)  # (views, 68, 2)
+    flips = [view.flip for view in TTA_VIEWS]
+    in_views[flips] = mirror_landmarks(in_views[flips], LAYOUT_68.partners)
+    back = map_back(in_views, matrices, LAYOUT_68)
     np.testing.assert_allclose(back, np.broadcast_to(landmarks, back.shape), atol=1e-9)
     np.testing.assert_allclose(tta_std(back), 0, atol=1e-9)
 
 
-def test_spread_by_hand():
-    """Two copies, 2 px apart in x at one landmark; the mean's box is 8 wide and 2 high, its size 4."""
-    copies = np.array([[[0.0, 0], [7, 2]], [[0, 0], [9, 2]]])
-    np.testing.assert_allclose(tta_std(copies), [0, 0.25])
-    np.testing.assert_allclose(tta_std(np.stack([copies, copies]) * 3), [[0, 0.25]] * 2)
+def test_tta_std_by_hand():
+    """Two views, 2 px apart in x at one landmark; the mean's box is 8 wide and 2 high, its size 4."""
+    views = np.array([[[0.0, 0], [7, 2]], [[0, 0], [9, 2]]])
+    np.testing.assert_allclose(tta_std(views), [0, 0.25])
+    np.testing.assert_allclose(tta_std(np.stack([views, views]) * 3), [[0, 0.25]] * 2)
 
 
 def test_confidence_by_hand_and_through_a_file(tmp_path):
-    calibration = Calibration(-1.0, np.log(np.array([0.01, 0.03])))  # odds are offset's exponential / spread
+    calibration = Calibration(-1.0, np.log(np.array([0.01, 0.03])))  # odds are the offset's exponential / deviation
     np.testing.assert_allclose(calibration.confidence(np.array([0.01, 0.01])), [0.5, 0.75])
-    assert isinstance(load_calibration(tmp_path / "x.keras", 2).offsets, float)  # no file: the project's own
+    assert isinstance(load_calibration(tmp_path / "x.keras", 2).offsets, float)  # no file: the default
     path = calibration.save(tmp_path / "x.keras", {"n": 3})
     read = load_calibration(tmp_path / "x.keras", 2)
     np.testing.assert_allclose(read.confidence(np.array([0.01, 0.01])), [0.5, 0.75], atol=1e-4)
     assert path.name == "x.confidence.json"
-    with pytest.raises(ValueError, match="does not fit"):
+    with pytest.raises(ValueError, match=r"\(2,\).*\(3,\)"):
         load_calibration(tmp_path / "x.keras", 3)
     for text in ("{}", "[" * 100_000, f'{{"error": 5, "slope": {10**400}, "offsets": [1, 2]}}'):
         path.write_text(text)
-        with pytest.raises(ValueError, match="not a calibration.*evaluation.calibrate"):
+        with pytest.raises(ValueError, match="x.confidence.json.*evaluation.calibrate"):
             load_calibration(tmp_path / "x.keras", 2)
 
 
@@ -265,9 +265,9 @@ def test_confidence_by_hand_and_through_a_file(tmp_path):
 def test_calibration_from_end_to_end(weights, prepared_300w, tmp_path, capsys):
     model = keras.saving.load_model(weights)
     faces = load_faces(prepared_300w, "300W", "validation")
-    known = to_targets(transform(faces.landmarks, faces.crop_matrices(CROPS["square"], SIZE)), SIZE)
+    targets = to_targets(transform(faces.landmarks, faces.crop_matrices(CROPS["square"], SIZE)), SIZE)
     kernel, _ = model.layers[-1].get_weights()
-    model.layers[-1].set_weights([kernel, known[0]])  # right for the first of the two faces
+    model.layers[-1].set_weights([kernel, targets[0]])  # correct for the first of the two faces
     model.save(tmp_path / "tiny.keras")
     (tmp_path / "tiny.json").write_bytes(weights.with_suffix(".json").read_bytes())
     measured = calibrate(str(tmp_path / "tiny.keras"), "300W", str(prepared_300w))
@@ -277,7 +277,7 @@ def test_calibration_from_end_to_end(weights, prepared_300w, tmp_path, capsys):
 
 
 # --------------------------------------------------------------------------------------------------------------------
-# Pictures that nobody vouches for
+# Untrusted pictures
 # --------------------------------------------------------------------------------------------------------------------
 
 
@@ -293,7 +293,7 @@ def ramp(height=40, width=60):
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_exif_rotation_is_followed(tmp_path, orientation):
+def test_exif_rotation_is_applied(tmp_path, orientation):
     exif = Image.Exif()
     exif[274] = orientation
     path = save(tmp_path / "x.jpg", ramp(), quality=98, exif=exif)
@@ -328,7 +328,7 @@ def png_chunk(part):
     return struct.pack(">I", len(part) - 4) + part + struct.pack(">I", zlib.crc32(part))
 
 
-def test_a_bomb_is_not_decoded(tmp_path):
+def test_a_decompression_bomb_is_not_decoded(tmp_path):
     """A PNG of a few bytes whose header announces 20,000 x 20,000 pixels, and one that Pillow itself would refuse."""
     for side in (20_000, 60_000):
         header = b"IHDR" + struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
@@ -344,7 +344,7 @@ def test_wide_pictures_are_read(tmp_path, predictor):
     assert predictor.predict(path) == []
 
 
-def test_only_our_own_limit_is_told(tmp_path):
+def test_the_error_of_a_bomb_has_our_limit(tmp_path):
     header = b"IHDR" + struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
     (tmp_path / "bomb.png").write_bytes(b"\x89PNG\r\n\x1a\n" + png_chunk(header) + png_chunk(b"IDAT"))
     with pytest.raises(ValueError, match="100,000,000 pixels"):
@@ -368,8 +368,8 @@ def _cut(path):
 
 def _add_text(path):
     """A compressed text of many megabytes before the last chunk."""
-    whole, text = path.read_bytes(), b"zTXtcomment\x00\x00" + zlib.compress(bytes(70_000_000))
-    path.write_bytes(whole[:33] + png_chunk(text) + whole[33:])
+    data, text = path.read_bytes(), b"zTXtcomment\x00\x00" + zlib.compress(bytes(70_000_000))
+    path.write_bytes(data[:33] + png_chunk(text) + data[33:])
 
 
 def _animate(path):
@@ -378,7 +378,7 @@ def _animate(path):
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_bad_pictures_are_named(tmp_path, name):
+def test_unreadable_pictures_are_named(tmp_path, name):
     make, message = BAD[name]
     make(tmp_path / name)
     with pytest.raises(ValueError, match=message) as error:
@@ -396,7 +396,7 @@ def run(weights, out, *inputs, **options):
     return predict.main([*map(str, inputs), "--out", str(out), "--weights", str(weights), *words])
 
 
-def test_everything_bad_is_named_and_the_rest_is_done(weights, tmp_path, capsys):
+def test_unreadable_inputs_are_reported_and_the_others_processed(weights, tmp_path, capsys):
     folder = tmp_path / "in"
     folder.mkdir()
     for name, (make, _) in BAD.items():
@@ -406,9 +406,9 @@ def test_everything_bad_is_named_and_the_rest_is_done(weights, tmp_path, capsys)
     (tmp_path / "empty").mkdir()
     inputs = [tmp_path / "empty", tmp_path / "none.jpg", folder / "good.png", folder]
     assert run(weights, tmp_path / "out", *inputs) == 1
-    told = capsys.readouterr().err
+    printed = capsys.readouterr().err
     for name in (*BAD, "empty", "none.jpg", "pixel.png: no face found"):
-        assert name in told
+        assert name in printed
     entries = json.loads((tmp_path / "out/landmarks.json").read_text())
     assert [Path(entry["image"]).name for entry in entries] == ["good.png", "good.png", "pixel.png"]
     assert [len(entry["faces"]) for entry in entries] == [1, 1, 0]
@@ -429,8 +429,8 @@ def test_a_path_without_permission(weights, tmp_path, capsys):
     assert capsys.readouterr().err.count("Permission denied") == 2
 
 
-def test_a_refused_path_is_told(weights, tmp_path, capsys, monkeypatch):
-    """The same where everything may be read: the system's refusal is imitated."""
+def test_an_unreadable_path_is_reported(weights, tmp_path, capsys, monkeypatch):
+    """As above, for users who may read everything."""
     path = save(tmp_path / "closed.png", ramp())
 
     def refuse(self):
@@ -440,7 +440,7 @@ def test_a_refused_path_is_told(weights, tmp_path, capsys, monkeypatch):
     assert "Permission denied" in str(predict._read(str(path)))
 
 
-def test_folders_are_gone_through_and_closed_ones_named(tmp_path, monkeypatch):
+def test_folders_are_searched_and_unreadable_ones_listed(tmp_path, monkeypatch):
     for file in ("b/x.JPG", "a.png", ".hidden.png", ".git/b/w.png", "notes.txt", "b/c/y.mp4", "closed/z.png"):
         (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / file).touch()
@@ -456,27 +456,27 @@ def test_folders_are_gone_through_and_closed_ones_named(tmp_path, monkeypatch):
     assert names == ["camera", "a.png", "b/c/y.mp4", "b/x.JPG", "closed", "one.png"]
 
 
-def test_a_picture_that_cannot_be_drawn_costs_only_its_drawing(weights, tmp_path, capsys):
-    """Wider than a JPEG may be, and a folder in the place of a drawing; what comes after them is done."""
+def test_only_the_drawing_of_a_picture_fails(weights, tmp_path, capsys):
+    """One is too wide for a JPEG, the path of another drawing is a folder; the next picture is processed."""
     save(tmp_path / "a_wide.png", np.full((4, 70_000, 3), 90, np.uint8))
     for name in ("b", "c"):
         save(tmp_path / f"{name}.png", ramp())
     (tmp_path / "out/drawn/b.jpg").mkdir(parents=True)
     inputs = [tmp_path / f"{name}.png" for name in ("a_wide", "b", "c")]
     assert run(weights, tmp_path / "out", *inputs, detector="none") == 1
-    told = capsys.readouterr().err.strip().splitlines()
-    assert len(told) == 2 and "a_wide" in told[0] and "b.jpg" in told[1]
+    printed = capsys.readouterr().err.strip().splitlines()
+    assert len(printed) == 2 and "a_wide" in printed[0] and "b.jpg" in printed[1]
     assert len(json.loads((tmp_path / "out/landmarks.json").read_text())) == 3
     assert (tmp_path / "out/drawn/c.jpg").is_file()
 
 
-def test_a_picture_that_cannot_be_aligned_costs_only_itself(weights, tmp_path, capsys, monkeypatch):
-    align = Predictor.predict_boxes
+def test_a_failing_picture_does_not_affect_its_batch(weights, tmp_path, capsys, monkeypatch):
+    predict_boxes = Predictor.predict_boxes
 
     def refuse(self, images, found, *passes):
         if any(image.shape[0] == 77 for image in images):
             raise cv2.error("no such matrix")
-        return align(self, images, found, *passes)
+        return predict_boxes(self, images, found, *passes)
 
     monkeypatch.setattr(Predictor, "predict_boxes", refuse)
     for name, height in (("a", 40), ("b", 77), ("c", 40)):
@@ -488,7 +488,7 @@ def test_a_picture_that_cannot_be_aligned_costs_only_itself(weights, tmp_path, c
     assert [Path(entry["image"]).name for entry in entries] == ["a.png", "c.png"]
 
 
-def test_a_full_disk_and_inputs_that_all_fail_keep_the_old_landmarks(weights, tmp_path, capsys, monkeypatch):
+def test_old_landmarks_are_kept_if_all_inputs_fail_or_the_disk_is_full(weights, tmp_path, capsys, monkeypatch):
     save(tmp_path / "x.png", ramp())
     (tmp_path / "landmarks.json").write_text("old")
     assert run(weights, tmp_path, tmp_path / "none.png") == 1
@@ -503,7 +503,7 @@ def test_a_full_disk_and_inputs_that_all_fail_keep_the_old_landmarks(weights, tm
     assert (tmp_path / "landmarks.json").read_text() == "old"
 
 
-def test_csv_and_whole_images(weights, tmp_path):
+def test_csv_without_a_detector(weights, tmp_path):
     save(tmp_path / "x.png", ramp())
     assert run(weights, tmp_path, tmp_path / "x.png", format="csv", detector="none") == 0
     (row,) = csv.DictReader((tmp_path / "landmarks.csv").open())
@@ -511,7 +511,7 @@ def test_csv_and_whole_images(weights, tmp_path):
     assert len(row) == 8 + 3 * 68 and 0 <= float(row["confidence67"]) <= 1
 
 
-def test_what_was_found_serves_as_boxes_again(weights, tmp_path):
+def test_results_as_boxes(weights, tmp_path):
     save(tmp_path / "x.png", data.astronaut())
     assert run(weights, tmp_path / "one", tmp_path / "x.png") == 0
     assert run(weights, tmp_path / "two", tmp_path / "x.png", detector=tmp_path / "one/landmarks.json") == 0
@@ -519,14 +519,14 @@ def test_what_was_found_serves_as_boxes_again(weights, tmp_path):
     np.testing.assert_allclose(one[0]["faces"][0]["landmarks"], two[0]["faces"][0]["landmarks"], atol=0.1)
 
 
-def test_weights_that_do_not_serve(tmp_path, capsys, weights):
+def test_unusable_weights(tmp_path, capsys, weights):
     assert run(tmp_path / "none.keras", tmp_path, "x.png") == 1
     model = build_tiny(None, get_dataset("COFW"), SIZE, 0.99)  # 29 landmarks
     model.save(tmp_path / "other.keras")
-    (tmp_path / "other.json").write_text(weights.with_suffix(".json").read_text())  # says 300W
+    (tmp_path / "other.json").write_text(weights.with_suffix(".json").read_text())  # of 300W
     assert run(tmp_path / "other.keras", tmp_path, "x.png") == 1
-    told = capsys.readouterr().err
-    assert "no such weights file" in told and "29" in told and "68" in told
+    printed = capsys.readouterr().err
+    assert "no such weights file" in printed and "29" in printed and "68" in printed
     assert not (tmp_path / "landmarks.json").exists()
 
 
@@ -536,12 +536,21 @@ def test_help_from_the_shell():
     assert done.returncode == 0 and "camera" in done.stdout
 
 
+@pytest.mark.integration
+def test_commands_parse_their_arguments_before_keras_is_imported():
+    code = (
+        "import sys, export, predict, inference.web_demo; "
+        "sys.exit(bool({'keras', 'tensorflow', 'matplotlib'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+
+
 # --------------------------------------------------------------------------------------------------------------------
 # Drawing
 # --------------------------------------------------------------------------------------------------------------------
 
 
-def test_drawing_goes_where_the_landmarks_are_and_changes_nothing_else():
+def test_drawing_changes_only_the_pixels_of_the_landmarks():
     image = np.full((200, 200, 3), 100, np.uint8)
     landmarks = np.random.default_rng(0).uniform(60, 140, (68, 2))
     face = Face(landmarks, np.array([55.0, 55, 145, 145]), 0.5, np.full(68, 1.0))

@@ -48,10 +48,10 @@ class Matcher:
         start = np.eye(2, 3, dtype=np.float32)
         stop = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 60, 1e-6)
         try:
-            _, move = cv2.findTransformECC(self._still, crop, start, cv2.MOTION_AFFINE, stop, None, 5)
+            _, motion = cv2.findTransformECC(self._still, crop, start, cv2.MOTION_AFFINE, stop, None, 5)
         except cv2.error:  # nothing like the face
-            move = np.array([[9.0, 0, 0], [0, 9, 0]])
-        return transform(self._landmarks, move) + self.rng.normal(0, 0.25, (68, 2))
+            motion = np.array([[9.0, 0, 0], [0, 9, 0]])
+        return transform(self._landmarks, motion) + self.rng.normal(0, 0.25, (68, 2))
 
 
 def _grey(image):
@@ -385,11 +385,11 @@ def test_interrupted_before_the_first_result(confident_weights, tmp_path, monkey
 
 def test_interrupted_results_are_kept(confident_weights, tmp_path, monkeypatch, capsys):
     clip = write_clip(tmp_path / "x.avi", 8)
-    update, seen = FaceTracker.update, []
+    update, times = FaceTracker.update, []
 
     def interrupted(self, frame, seconds):
-        seen.append(seconds)
-        if len(seen) == 4:
+        times.append(seconds)
+        if len(times) == 4:
             raise KeyboardInterrupt
         return update(self, frame, seconds)
 

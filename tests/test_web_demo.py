@@ -1,4 +1,4 @@
-"""inference/web_demo.py: what the page shows, and, in a real browser, the way from an upload to drawn landmarks."""
+"""inference/web_demo.py: the results of the page, and, in a real browser, from an upload to drawn landmarks."""
 
 import shutil
 import signal
@@ -31,13 +31,13 @@ def save_astronaut(folder):
     return str(folder / "astronaut.png")
 
 
-def test_what_the_page_shows(weights, tmp_path):
+def test_results_of_the_page(weights, tmp_path):
     picture = save_astronaut(tmp_path)
-    drawn, told, rows = web_demo.predict_picture(picture, str(weights), "cascade")
+    drawn, description, rows = web_demo.predict_picture(picture, str(weights), "cascade")
     assert drawn.shape == data.astronaut().shape and (drawn != data.astronaut()).any()
-    assert "1 face" in told and "68 landmarks" in told
+    assert "1 face" in description and "68 landmarks" in description
     assert len(rows) == 68 and rows[-1][0] == "0.67" and 0 <= rows[0][3] <= 1
-    _, told, rows = web_demo.predict_picture(picture, str(weights), "none")
+    _, description, rows = web_demo.predict_picture(picture, str(weights), "none")
     assert len(rows) == 68
 
 
@@ -95,9 +95,9 @@ def test_only_broken_weights_of_the_command_line_stop_the_page(tmp_path, monkeyp
 
 
 def page_folders():
-    """Where a page keeps its files while it runs."""
-    places = (web_demo.MEMORY, tempfile.gettempdir())
-    return [path for place in places for path in Path(place).glob("web_demo.*")]
+    """The folders of running pages."""
+    parents = (web_demo.MEMORY, tempfile.gettempdir())
+    return [path for parent in parents for path in Path(parent).glob("web_demo.*")]
 
 
 def free_port():
@@ -133,7 +133,7 @@ def served(weights, tmp_path):
 
 @pytest.fixture
 def browser():
-    """Chromium, as the system has it; skipped where it, its driver or selenium is missing."""
+    """The system's Chromium; skipped without it, its driver or selenium."""
     selenium = pytest.importorskip("selenium.webdriver", reason="selenium is not installed (requirements-dev.txt)")
     paths = [next(filter(None, map(shutil.which, names)), None) for names in
              (("chromium", "chromium-browser", "google-chrome"), ("chromedriver",))]  # fmt: skip
@@ -164,28 +164,28 @@ def test_from_upload_to_drawn_landmarks_in_a_browser(served, browser, tmp_path):
     one("#picture input[type=file]").send_keys(save_astronaut(tmp_path))
     one("#picture img")
     one("#find button, button#find").click()
-    drawn = one("#drawn img")
-    wait.until(lambda page: "68 landmarks" in page.find_element(By.ID, "told").text)
+    drawing = one("#drawing img")
+    wait.until(lambda page: "68 landmarks" in page.find_element(By.ID, "description").text)
     pixels = browser.execute_script(
         """const canvas = document.createElement('canvas'), image = arguments[0];
         canvas.width = image.naturalWidth; canvas.height = image.naturalHeight;
         const context = canvas.getContext('2d'); context.drawImage(image, 0, 0);
         return Array.from(context.getImageData(0, 0, canvas.width, canvas.height).data)""",
-        drawn,
+        drawing,
     )
-    seen = np.array(pixels, np.uint8).reshape(512, 512, 4)[..., :3]
+    shown = np.array(pixels, np.uint8).reshape(512, 512, 4)[..., :3]
     expected, *_ = web_demo.predict_picture(str(tmp_path / "astronaut.png"), served_weights(process), "cascade")
-    assert np.abs(seen.astype(int) - expected).mean() < 1
-    assert (seen != data.astronaut()).any()
+    assert np.abs(shown.astype(int) - expected).mean() < 1
+    assert (shown != data.astronaut()).any()
 
-    asked = [entry["message"] for entry in browser.get_log("performance") if "requestWillBeSent" in entry["message"]]
-    elsewhere = [text for text in asked if '"url":"http' in text and f'"url":"{address[:-1]}' not in text]
-    assert not elsewhere  # nothing is fetched from, or sent to, another machine
+    requests = [entry["message"] for entry in browser.get_log("performance") if "requestWillBeSent" in entry["message"]]
+    elsewhere = [text for text in requests if '"url":"http' in text and f'"url":"{address[:-1]}' not in text]
+    assert not elsewhere  # no request to another machine
     process.send_signal(signal.SIGTERM)
     process.wait(60)
     assert not folder.exists()  # nothing is kept
 
 
 def served_weights(process):
-    """The weights that a process was started with."""
+    """The weights of a process's command line."""
     return process.args[process.args.index("--weights") + 1]
