@@ -39,15 +39,19 @@ pytestmark = pytest.mark.integration
 W300 = get_dataset("300W")
 
 
+def command_line(prepared, folder, *words):
+    words = ["--dataset", "300W", "--data-dir", prepared, "--save-path", folder, *words]
+    return list(map(str, ["--input-size", 32, "--batch-size", 2, "--seed", 3, "--epochs", 4, *words]))
+
+
 def start(prepared, folder, *words):
     """train.py's own command line, with the tiny network, in a process of its own."""
     code = "import sys; sys.path[:0] = ['.']; import train; from tests.robustness import tiny_network; "
     code += "tiny_network.install(); sys.exit(train.main())"
-    command = [sys.executable, "-c", code, "--dataset", "300W", "--data-dir", prepared, "--save-path", folder]
-    command += ["--input-size", 32, "--batch-size", 2, "--seed", 3, "--epochs", 4, *words]
+    command = [sys.executable, "-c", code, *command_line(prepared, folder, *words)]
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
     return subprocess.Popen(
-        list(map(str, command)), cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
 
 
@@ -96,15 +100,14 @@ def test_the_same_seed_gives_the_same_run(tiny, prepared_300w, tmp_path):
         np.testing.assert_array_equal(one[name], two[name])
 
 
-def test_killed_in_mid_epoch_and_resumed_is_never_stopped(prepared_300w, tmp_path):
-    whole = start(prepared_300w, tmp_path / "whole")
+def test_killed_in_mid_epoch_and_resumed_is_never_stopped(tiny, prepared_300w, tmp_path):
+    assert train.main(command_line(prepared_300w, tmp_path / "whole")) == 0
     killed = start(prepared_300w, tmp_path / "killed")
     log = tmp_path / "killed/log.csv"
     while killed.poll() is None and not (log.exists() and len(log.read_text().splitlines()) > 2):
         time.sleep(0.002)
     killed.send_signal(signal.SIGKILL)
     killed.communicate()
-    assert whole.wait(300) == 0, whole.communicate()
     rows = json.loads(str(state_of(tmp_path / "killed")["rows"]))
     assert 2 <= len(rows) < 4, "the run ended before it could be killed"
 
