@@ -1,19 +1,19 @@
 """ACR Loss: adaptive coordinate-based regression loss (Fard & Mahoor, ICPR 2022).
 
-A face's Smooth-Face is what a PCA of training shapes keeps of it. Where the true landmark departs from it the
-coordinate is hard (phi near 1) and the loss is steep for small errors; where it agrees the coordinate is easy (phi near
-0) and the loss is flat:
+A face's Smooth-Face is its reconstruction by a PCA of training shapes. Where the true landmark is far from it the
+coordinate is hard (phi near 1) and the loss is steep for small errors; where it is close the coordinate is easy (phi
+near 0) and the loss is flat:
 
     phi    = |smooth - face| / max |smooth - face|             the maximum over the 2N coordinates of the same face
     delta  = |face - predicted|
     L      = lambda * ln(1 + delta ^ (2 - phi))                for delta <= 1
     L      = delta ^ 2 + C                                     for delta > 1; C joins the branches
 
-In these units an error of 3 pixels of 224 is a delta of 0.013, where a coordinate with phi = 1 pulls 37 times as hard
-as one with phi = 0: a few coordinates get much of the gradient, and the others are trained nearly as by L2. The method
-`acr_pixels` is our smallest change against that: delta is the error over `unit`, 10 pixels of 224, and the upper branch
-is the tangent of the lower one, lambda (ln 2 + (1 - phi / 2) (delta - 1)). At 3 pixels phi = 1 then pulls 1.4 times as
-hard as phi = 0, and from 5 pixels on less.
+In these units an error of 3 pixels of 224 is a delta of 0.013, where the gradient of a coordinate with phi = 1 is 37
+times that of one with phi = 0: a few coordinates get much of the gradient, and the others are trained nearly as by L2.
+The method `acr_pixels` is our smallest change against that: delta is the error over `unit`, 10 pixels of 224, and the
+upper branch is the tangent of the lower one, lambda (ln 2 + (1 - phi / 2) (delta - 1)). At 3 pixels the gradient with
+phi = 1 is then 1.4 times that with phi = 0, and from 5 pixels on smaller.
 
 All of it is `keras.ops` on flat vectors (batch, 2N), so it runs on every backend of Keras.
 """
@@ -22,40 +22,41 @@ import keras
 import numpy as np
 from keras import ops
 
-from config import (
-    ACR_LAMBDA,
-    PACKAGE,
-)
+from config import ACR_LAMBDA, PACKAGE
 from pca_utility import ShapeModel
 
 PCA_STARTS = (0, 16, 31, 71, 101)  # first epoch of each percentage
 PCA_EPOCHS = 150  # of this many epochs
-
-
 CONSTANTS = ("continuous", "published", "tangent")
-_SAME = 1e-6  # a largest departure below this is rounding: the face is its own Smooth-Face, and nothing is hard
+_SAME = 1e-6  # a maximum below this is rounding: the face equals its Smooth-Face, and no coordinate is hard
 
 
 def difficulty(face, smooth_face):
-    """Phi, the difficulty of every coordinate, from faces and their Smooth-Faces, both (batch, 2N).
+    """Return phi, the difficulty of every coordinate.
+
+    Args:
+        face: (batch, 2N).
+        smooth_face: (batch, 2N), its Smooth-Face.
 
     Returns:
-        (batch, 2N) in [0, 1]; the hardest coordinate of a face is 1. All 0 where face and Smooth-Face are equal.
+        (batch, 2N) in [0, 1]; the hardest coordinate of a face is 1. All 0 if face and Smooth-Face are equal.
     """
-    departure = ops.abs(ops.convert_to_tensor(smooth_face) - ops.convert_to_tensor(face))  # (batch, 2N)
-    largest = ops.max(departure, axis=-1, keepdims=True)  # (batch, 1)
-    return ops.where(largest > _SAME, departure / ops.maximum(largest, _SAME), ops.zeros_like(departure))
+    distance = ops.abs(ops.convert_to_tensor(smooth_face) - ops.convert_to_tensor(face))  # (batch, 2N)
+    largest = ops.max(distance, axis=-1, keepdims=True)  # (batch, 1)
+    return ops.where(largest > _SAME, distance / ops.maximum(largest, _SAME), ops.zeros_like(distance))
 
 
 def acr_loss(y_true, y_pred, phi, lambda_weight=ACR_LAMBDA, constant="continuous", unit=1.0):
-    """ACR Loss of every face.
+    """Return ACR Loss of every face.
 
     Args:
-        y_true, y_pred, phi: (batch, 2N), interleaved coordinates in normalised units.
+        y_true: (batch, 2N), interleaved normalised coordinates.
+        y_pred: (batch, 2N), the same.
+        phi: (batch, 2N), see `difficulty`.
         lambda_weight: lambda; the paper's value is unknown. 2 makes the slope continuous at delta = 1 for phi = 0.
         constant: "continuous" takes C = lambda ln 2 - 1, which joins the branches; "published" C = phi ln 2 - 1;
-            "tangent" puts a straight line, of the same value and slope at delta = 1, in the place of the upper branch.
-        unit: the error, in normalised units, that counts as delta = 1.
+            "tangent" replaces the upper branch by a straight line of the same value and slope at delta = 1.
+        unit: the error, in normalised coordinates, at which delta = 1.
 
     Returns:
         (batch,): the mean over the coordinates of each face.
@@ -64,9 +65,9 @@ def acr_loss(y_true, y_pred, phi, lambda_weight=ACR_LAMBDA, constant="continuous
         ValueError: an unknown constant, or a unit that is not above 0.
     """
     if constant not in CONSTANTS:
-        raise ValueError(f"unknown constant C. Received constant={constant!r}; one of {CONSTANTS} is right")
+        raise ValueError(f"unknown constant C. Received constant={constant!r}; expected one of {CONSTANTS}")
     if not unit > 0:
-        raise ValueError(f"unit is the error that counts as 1. Received {unit}; above 0 is right")
+        raise ValueError(f"unit is the error that counts as 1, above 0. Received {unit}")
     y_pred = ops.convert_to_tensor(y_pred)
     phi = ops.stop_gradient(ops.cast(phi, y_pred.dtype))
     delta = ops.abs(ops.cast(y_true, y_pred.dtype) - y_pred) / unit
@@ -81,7 +82,7 @@ def acr_loss(y_true, y_pred, phi, lambda_weight=ACR_LAMBDA, constant="continuous
 
 @keras.saving.register_keras_serializable(PACKAGE)
 class Percentage(keras.metrics.Metric):
-    """The percentage of shape variance in use, as a metric: it holds the stage of an ACRLoss, and logs show it.
+    """The percentage of shape variance in use, as a metric that holds the stage of an ACRLoss.
 
     Keras hands a metric's variables through the compiled training step on every backend, so the stage can change
     between epochs without a new trace; a variable of the loss alone would be frozen into JAX's trace.
@@ -98,13 +99,13 @@ class Percentage(keras.metrics.Metric):
         )
 
     def update_state(self, y_true, y_pred, sample_weight=None):
-        """A batch changes nothing."""
+        """Do nothing: a batch does not change the stage."""
 
     def reset_state(self):
-        """An epoch's end changes nothing."""
+        """Do nothing: the end of an epoch does not change the stage."""
 
     def result(self):
-        """The percentage of the present stage."""
+        """Return the percentage of the current stage."""
         return ops.take(ops.convert_to_tensor(self.percentages, dtype="float32"), self.stage)
 
     def get_config(self):
@@ -113,15 +114,27 @@ class Percentage(keras.metrics.Metric):
 
 @keras.saving.register_keras_serializable(PACKAGE)
 class ACRLoss(keras.losses.Loss):
-    """ACR Loss that finds phi in the graph from `y_true` alone, so that a moved face has its own difficulty.
+    """ACR Loss that computes phi in the graph from `y_true` alone, so that an augmented face has its own difficulty.
+
+    ```python
+    delta = abs(y_true - y_pred) / unit
+    loss = lambda_weight * log(1 + delta ** (2 - phi))  if delta <= 1  else  delta**2 + C
+    ```
 
     Args:
         shape_models: one fitted `ShapeModel` for each stage, in the order in which training uses them.
-        lambda_weight, constant, unit: see `acr_loss`.
+        lambda_weight: see `acr_loss`.
+        constant: see `acr_loss`.
+        unit: see `acr_loss`.
 
     Attributes:
-        stage: the variable that says which shape model is in use; assigning to it takes effect at the next step.
-        metrics: what `compile` must be given beside the loss, so that the step sees the stage.
+        stage: variable with the number of the shape model in use; assigning to it takes effect at the next step.
+        metrics: metrics for `compile`, which give the training step the stage.
+
+    Example:
+
+    >>> loss = ACRLoss([ShapeModel(90).fit(labels)])  # labels (faces, 2N)
+    >>> model.compile("adam", loss, metrics=loss.metrics)
     """
 
     def __init__(
@@ -141,7 +154,7 @@ class ACRLoss(keras.losses.Loss):
         self._means, self._components, self._limits = (np.stack(arrays) for arrays in zip(*padded, strict=True))
 
     def smooth_face(self, face):
-        """The Smooth-Face (batch, 2N) of faces (batch, 2N) at the present stage: two matrix products."""
+        """Return the Smooth-Face (batch, 2N) of faces (batch, 2N) at the current stage: two matrix products."""
         mean = ops.take(self._means, self.stage, axis=0)  # (2N,)
         components = ops.take(self._components, self.stage, axis=0)  # (modes, 2N)
         limits = ops.take(self._limits, self.stage, axis=0)  # (modes,)
@@ -149,7 +162,7 @@ class ACRLoss(keras.losses.Loss):
         return mean + ops.matmul(ops.clip(parameters, -limits, limits), components)
 
     def call(self, y_true, y_pred):
-        """The loss of every face, (batch,), from (batch, 2N) twice."""
+        """Return the loss of every face, (batch,), from targets and predictions, both (batch, 2N)."""
         phi = difficulty(y_true, self.smooth_face(y_true))
         return acr_loss(y_true, y_pred, phi, self.lambda_weight, self.constant, self.unit)
 
@@ -164,7 +177,7 @@ class ACRLoss(keras.losses.Loss):
 
 
 def _pad(model: ShapeModel, modes: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Mean, components and limits in float32, with empty modes added so that the stages stack."""
+    """Return mean, components and limits in float32, with empty modes appended so that all stages stack."""
     missing = modes - len(model.components_)
     components = np.pad(model.components_, ((0, missing), (0, 0)))  # (modes, 2N)
     limits = np.minimum(np.pad(model.limits_, (0, missing)), np.finfo(np.float32).max)  # (modes,)
@@ -172,7 +185,7 @@ def _pad(model: ShapeModel, modes: int) -> tuple[np.ndarray, np.ndarray, np.ndar
 
 
 def stage_starts(epochs: int) -> list[int]:
-    """First epoch of each percentage in a run of `epochs`: the paper's starts, of 150, in proportion."""
+    """Return the first epoch of each percentage in a run of `epochs`: the paper's, of 150, in proportion."""
     return [round(start * epochs / PCA_EPOCHS) for start in PCA_STARTS]
 
 

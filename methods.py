@@ -336,11 +336,11 @@ CONTOUR_HOURGLASSES = Head(partial(build_hourglasses, contours=True), "heatmaps"
 Loss = "keras.losses.Loss | list[keras.losses.Loss]"
 
 
-def loss_of_class(module: str, name: str) -> Callable[..., Loss]:
+def loss_of_class(module: str, class_name: str, **constants) -> Callable[..., Loss]:
     """Return a function that builds a loss which needs no data, see `Method.loss`; its class is imported then."""
 
     def make(data_dir: PathLike, dataset: Dataset, crop: str, **options) -> Loss:
-        return getattr(import_module(module), name)(**options)
+        return getattr(import_module(module), class_name)(**constants | options)
 
     return make
 
@@ -543,9 +543,9 @@ def _acr(name: str, make: Callable[..., Loss] = make_acr_loss, **options) -> Met
     )
 
 
-_L1, _L2, _SMOOTH_L1, _WING = (
-    loss_of_class("losses.regression", name) for name in ("L1Loss", "L2Loss", "SmoothL1Loss", "WingLoss")
-)
+_L1 = loss_of_class("keras.losses", "MeanAbsoluteError", name="l1")
+_L2 = loss_of_class("keras.losses", "MeanSquaredError", name="l2")
+_SMOOTH_L1, _WING = (loss_of_class("losses.regression", name) for name in ("SmoothL1Loss", "WingLoss"))
 _DISTANCE, _DISTRIBUTION, _HEATMAP, _ADAPTIVE_WING, _PIXELWISE, _HYBRID = (
     loss_of_class("pixelwise.losses", f"{name}Loss")
     for name in ("Distance", "Distribution", "Heatmap", "AdaptiveWing", "Pixelwise", "Hybrid")

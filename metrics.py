@@ -3,9 +3,9 @@
     python metrics.py predictions.json data/w300/truth_test.json --dataset 300W
     python metrics.py predictions.json truth.json --dataset WFLW --normaliser inter-pupil --out metrics.json
 
-Both files are a JSON list of {"image": NAME, "landmarks": [[x, y], ...]}, in 0-based pixels of the image as the set
-ships it; an entry of the truth file may add "subsets": ["common", ...] and "box": [left, top, right, bottom]. Files of
-anchors and contours are scored by `python -m ace_net.metrics`.
+Both files are a JSON list of {"image": NAME, "landmarks": [[x, y], ...]}, in 0-based pixels of the image as the data
+set provides it; an entry of the truth file may add "subsets": ["common", ...] and "box": [left, top, right, bottom].
+Files of anchors and contours are scored by `python -m ace_net.metrics`.
 
 NME (normalised mean error) is in percent, FR (failure rate) and AUC (area under the CED, the cumulative error
 distribution) are fractions. Nothing here needs Keras.

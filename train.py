@@ -502,7 +502,7 @@ class Train:
         return model, loss
 
     def _network(self, precision: str, steps_per_epoch: int) -> "keras.Model":
-        """Return a new network that computes in `precision`, its BatchNorm statistics as long as the recipe says."""
+        """Return a new network that computes in `precision`, its BatchNorm statistics of the recipe's length."""
         import keras
 
         bn_momentum = average_momentum(self.recipe.bn_fraction, self.recipe.epochs * steps_per_epoch)
@@ -622,7 +622,7 @@ def get_config(options: argparse.Namespace, save_path: str | os.PathLike) -> Run
 
 
 def train_and_evaluate(options: argparse.Namespace) -> int:
-    """Train and evaluate as the command line says; return the exit status."""
+    """Train and evaluate with the options of the command line; return the exit status."""
     started = time.time()
     dataset, method = get_dataset(options.dataset), get_method(options.method)
     if (options.input_size or get_recipe(dataset, options.recipe).input_size) <= SINGLE_THREADED_MAX_INPUT:

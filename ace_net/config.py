@@ -21,4 +21,4 @@ LANDMARK_WEIGHT = LINE_WEIGHT = 0.1  # lambda of Eq. 11
 LINE_SAMPLES = 48  # points, evenly along a contour, that stand for the pixels of Eq. 8
 
 HEAT_EMPHASIS = 10.0  # alpha of Eq. 4; not published
-ROOT = 0.5  # power of |H| in Eq. 3: 0.5 counts it under the root, as a mean; 1 before it, as printed
+PIXEL_POWER = 0.5  # power of |H| in Eq. 3: 0.5 counts it under the root, as a mean; 1 before it, as printed

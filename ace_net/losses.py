@@ -25,7 +25,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from ace_net.config import CONTOUR_WIDTH, FAR, HEAT_EMPHASIS, LANDMARK_WEIGHT, LINE_WEIGHT, ROOT
+from ace_net.config import CONTOUR_WIDTH, FAR, HEAT_EMPHASIS, LANDMARK_WEIGHT, LINE_WEIGHT, PIXEL_POWER
 from ace_net.filters import filters
 from ace_net.targets import FullTargets, WeakTargets
 from config import ANCHORS, PACKAGE
@@ -96,15 +96,15 @@ def contour_loss(score, perfect=PERFECT_CONTOURNESS, scale=CONTOURNESS_SCALE):
 # --------------------------------------------------------------------------------------------------------------------
 
 
-def heat_loss(true, predicted, annotated, alpha=HEAT_EMPHASIS, power=ROOT):
+def heat_loss(true, predicted, annotated, alpha=HEAT_EMPHASIS, power=PIXEL_POWER):
     """Return Eqs. 3 and 4 over the annotated maps of every image.
 
     Args:
         true, predicted: (batch, height, width, maps).
         annotated: (batch, maps), 1 where a map counts, else 0.
         alpha: weight of a completely wrong pixel; that of a correct one is 1.
-        power: of |H|, the number of pixels in the annotated maps of one image; ROOT makes the sum under the root a
-            mean.
+        power: of |H|, the number of pixels in the annotated maps of one image; with PIXEL_POWER the sum under the root
+            is a mean.
 
     Returns:
         (batch,); 0 where nothing is annotated.
@@ -116,7 +116,7 @@ def heat_loss(true, predicted, annotated, alpha=HEAT_EMPHASIS, power=ROOT):
     return safe_sqrt(ops.sum(annotated * squared, axis=-1)) / pixels**power
 
 
-def far_loss(far, predicted, weak, alpha=HEAT_EMPHASIS, power=ROOT):
+def far_loss(far, predicted, weak, alpha=HEAT_EMPHASIS, power=PIXEL_POWER):
     """Return Eq. 9: heat where the mask `far`, of the shape of `predicted`, is 1; only of weak maps (batch, maps)."""
     return heat_loss(ops.zeros_like(predicted), predicted * far, weak, alpha, power)
 
@@ -156,7 +156,7 @@ def terms(
     y_true,
     y_pred,
     alpha=HEAT_EMPHASIS,
-    power=ROOT,
+    power=PIXEL_POWER,
     sigma=CONTOUR_WIDTH,
     distance=FAR,
     perfect=PERFECT_CONTOURNESS,
@@ -184,7 +184,7 @@ def terms(
     }
 
 
-def fully_supervised(y_true, y_pred, alpha=HEAT_EMPHASIS, power=ROOT):
+def fully_supervised(y_true, y_pred, alpha=HEAT_EMPHASIS, power=PIXEL_POWER):
     """Return Eq. 3 of packed FullTargets (batch, n) and maps (batch, side, side, maps)."""
     true = FullTargets.unpack(y_true, y_pred.shape)
     return heat_loss(true.heat, y_pred, true.annotated, alpha, power)
@@ -224,7 +224,7 @@ class HeatLoss(FaceLoss):
 
     function = staticmethod(fully_supervised)
 
-    def __init__(self, alpha=HEAT_EMPHASIS, power=ROOT, name="heat", **kwargs):
+    def __init__(self, alpha=HEAT_EMPHASIS, power=PIXEL_POWER, name="heat", **kwargs):
         super().__init__(name, {"alpha": _checked(alpha), "power": power}, **kwargs)
 
 
@@ -255,7 +255,7 @@ class ACELoss(FaceLoss):
     def __init__(
         self,
         alpha=HEAT_EMPHASIS,
-        power=ROOT,
+        power=PIXEL_POWER,
         sigma=CONTOUR_WIDTH,
         distance=FAR,
         perfect=PERFECT_CONTOURNESS,

@@ -1,4 +1,4 @@
-"""NME^AC: the error of anchors and contours, on arrays and on files (ACE-Net, Sec. 5.2).
+"""NME^AC: the normalised mean error of anchors and contours, on arrays and on files (ACE-Net, Sec. 5.2).
 
     python -m ace_net.metrics predictions.json truth.json --dataset FRL
 
@@ -106,9 +106,9 @@ def _face_errors(predicted: Outline, truth: Outline) -> tuple[np.ndarray, np.nda
     if not distance > 0:
         raise ValueError(f"NME^AC needs both outer corners of the eyes. Received {[c.tolist() for c in corners]}")
     errors, found = [], []  # of NAMES; errors in pixels
-    for true, place in zip(truth.anchors, predicted.anchors, strict=True):
-        found.append(bool(np.isfinite(place).all()))
-        error = np.linalg.norm(true - place) if found[-1] else distance
+    for true, point in zip(truth.anchors, predicted.anchors, strict=True):
+        found.append(bool(np.isfinite(point).all()))
+        error = np.linalg.norm(true - point) if found[-1] else distance
         errors.append(np.full(int(np.isfinite(true).all()), error))
     anchors = finite(truth.anchors)
     for points, line in zip(truth.contours, predicted.contours, strict=True):
@@ -188,10 +188,10 @@ def outline_table(metrics: dict) -> str:
     rows = [["subset", "", "n", "official", "NME^AC %", "median %", f"AUC@{CONTOUR_AUC:g}", f"<= {FINE_THRESHOLD:g} %"]]
     rows[0] += ["missing", "of those found %"]
     for subset, row in metrics["subsets"].items():
-        shares = [f"{row[name]:.4f}" for name in (f"auc@{CONTOUR_AUC:g}", f"share@{FINE_THRESHOLD:g}", "missing")]
+        fractions = [f"{row[name]:.4f}" for name in (f"auc@{CONTOUR_AUC:g}", f"share@{FINE_THRESHOLD:g}", "missing")]
         count = "-" if row["n_official"] is None else str(row["n_official"])
         found = "-" if row["nme_found"] is None else f"{row['nme_found']:.2f}"
-        rows.append([subset, "", str(row["n"]), count, f"{row['nme']:.2f}", f"{row['median']:.2f}", *shares, found])
+        rows.append([subset, "", str(row["n"]), count, f"{row['nme']:.2f}", f"{row['median']:.2f}", *fractions, found])
     full = metrics["subsets"]["full"]
     parts = ", ".join(f"{part} {error:.2f}" for part, error in metrics["parts"].items())
     return "\n".join(

@@ -46,7 +46,7 @@ def predict_faces(
         layout: layout of the predictions; default: the codec's for the faces' data set.
 
     Returns:
-        (faces, points, 2) float64 in pixels of the image as the set ships it.
+        (faces, points, 2) float64 in pixels of the image as the data set provides it.
 
     Raises:
         ValueError: the model predicts another number of landmarks than the layout has.

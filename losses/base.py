@@ -1,4 +1,4 @@
-"""The base of losses that give one value a face."""
+"""The base of losses with one value for each face."""
 
 from collections.abc import Callable
 
@@ -6,12 +6,13 @@ import keras
 
 
 class FaceLoss(keras.losses.Loss):
-    """What makes a loss of Keras of a pure function (targets, predictions, **constants) -> (batch,).
+    """A Keras loss made of a pure function (targets, predictions, **constants) -> (batch,).
 
-    A class of its own for each function names it as `function`, and its constants with their usual values as arguments.
-    `get_config` gives all of them, so that a run's record tells its loss.
+    A subclass names the function as `function`, and has its constants with their defaults as arguments. `get_config`
+    returns all of them, so that the record of a run has the constants of its loss.
 
     Args:
+        name: of the loss.
         constants: name -> number or list of numbers, of the function.
     """
 

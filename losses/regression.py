@@ -1,12 +1,10 @@
-"""Point losses: L1, L2, smooth L1 and Wing, which score every coordinate by itself.
+"""Smooth L1 and Wing loss, which score every coordinate by itself. (L1 and L2 are Keras' own.)
 
-Targets and predictions are (batch, 2N) in the unit of `image_utility.to_targets`, shares of the crop's side. L1 and L2
-stay in it. Smooth L1 and Wing change their form at an error that is meant in pixels, so they turn errors into pixels of
-a crop of `image_size`. That is one stated size, not the network's input: a threshold of 2 pixels of 224 is the same
-share of the face at every input.
+Targets and predictions are (batch, 2N) in normalised coordinates (crop size = 1), see `image_utility.to_targets`. Both
+losses change their form at an error in pixels, so they convert errors to pixels of a crop of `image_size`, one size
+whatever the network's input: a threshold of 2 pixels of 224 is the same fraction of the face at every input.
 
-Every function returns the mean over the coordinates of each face, (batch,), as Keras' own losses do. `FaceLoss` makes
-a loss of Keras of such a function, here, in losses/anisotropic.py, pixelwise/ and ace_net/.
+Every function returns the mean over the coordinates of each face, (batch,), as Keras' own losses do.
 """
 
 import keras
@@ -16,45 +14,18 @@ from config import LOSS_REFERENCE_SIZE, PACKAGE
 from losses.base import FaceLoss
 
 SMOOTH_L1_THRESHOLD = 1.0  # pixels
-WING_WIDTH, WING_CURVATURE = 10.0, 2.0  # w and epsilon of Wing loss; its authors' values, of 256 px probably
-
-
-def l1(y_true, y_pred):
-    """Mean absolute error, in sides of the crop."""
-    return ops.mean(_distance(y_true, y_pred), axis=-1)
-
-
-def l2(y_true, y_pred):
-    """Mean squared error, in squared sides of the crop."""
-    return ops.mean(ops.square(_distance(y_true, y_pred)), axis=-1)
+WING_WIDTH, WING_CURVATURE = 10.0, 2.0  # w and epsilon of Wing loss; its authors' values, probably of 256 px
 
 
 def smooth_l1(y_true, y_pred, threshold=SMOOTH_L1_THRESHOLD, image_size=LOSS_REFERENCE_SIZE):
-    """Smooth L1 (Girshick, Fast R-CNN, ICCV 2015, Eq. 3), in pixels of a crop of `image_size`.
-
-    x^2 / (2 threshold) for errors x below the threshold and x - threshold / 2 above; value and slope are continuous.
-
-    Raises:
-        ValueError: a number that is not above 0.
-    """
+    """Return the smooth L1 loss of every face, (batch,); for the arguments see `SmoothL1Loss`."""
     _check_positive(threshold=threshold, image_size=image_size)
     pixels = image_size * _distance(y_true, y_pred)  # (batch, 2N)
-    near = ops.square(pixels) / (2 * threshold)
-    return ops.mean(ops.where(pixels < threshold, near, pixels - threshold / 2), axis=-1)
+    return keras.losses.huber(ops.zeros_like(pixels), pixels, threshold) / threshold
 
 
 def wing(y_true, y_pred, width=WING_WIDTH, curvature=WING_CURVATURE, image_size=LOSS_REFERENCE_SIZE):
-    """Wing loss (Feng et al., CVPR 2018, Eq. 5), in pixels of a crop of `image_size`.
-
-    w ln(1 + x / epsilon) for errors x below w, which makes small errors count, and x - C above, where
-    C = w - w ln(1 + w / epsilon) joins the branches.
-
-    Args:
-        width: w, in pixels. curvature: epsilon, in pixels.
-
-    Raises:
-        ValueError: a number that is not above 0.
-    """
+    """Return Wing loss of every face, (batch,); for the arguments see `WingLoss`."""
     _check_positive(width=width, curvature=curvature, image_size=image_size)
     pixels = image_size * _distance(y_true, y_pred)  # (batch, 2N)
     near = width * ops.log1p(pixels / curvature)
@@ -63,7 +34,7 @@ def wing(y_true, y_pred, width=WING_WIDTH, curvature=WING_CURVATURE, image_size=
 
 
 def _distance(y_true, y_pred):
-    """The absolute error of every coordinate, (batch, 2N), in sides of the crop."""
+    """Return the absolute error of every coordinate, (batch, 2N), in normalised coordinates."""
     y_pred = ops.convert_to_tensor(y_pred)
     return ops.abs(ops.cast(y_true, y_pred.dtype) - y_pred)
 
@@ -71,32 +42,32 @@ def _distance(y_true, y_pred):
 def _check_positive(**numbers):
     for name, value in numbers.items():
         if not value > 0:
-            raise ValueError(f"{name} is a length in pixels. Received {value}; above 0 is right")
-
-
-@keras.saving.register_keras_serializable(PACKAGE)
-class L1Loss(FaceLoss):
-    """See `l1`."""
-
-    function = staticmethod(l1)
-
-    def __init__(self, name="l1", **kwargs):
-        super().__init__(name, **kwargs)
-
-
-@keras.saving.register_keras_serializable(PACKAGE)
-class L2Loss(FaceLoss):
-    """See `l2`."""
-
-    function = staticmethod(l2)
-
-    def __init__(self, name="l2", **kwargs):
-        super().__init__(name, **kwargs)
+            raise ValueError(f"{name} is a length in pixels, above 0. Received {value}")
 
 
 @keras.saving.register_keras_serializable(PACKAGE)
 class SmoothL1Loss(FaceLoss):
-    """See `smooth_l1`."""
+    """Smooth L1 (Girshick, Fast R-CNN, ICCV 2015, Eq. 3).
+
+    With x the absolute error of a coordinate in pixels of a crop of `image_size`:
+
+    ```python
+    loss = x**2 / (2 * threshold)  if x < threshold  else  x - threshold / 2
+    ```
+
+    Args:
+        threshold: error in pixels at which the loss becomes linear.
+        image_size: side in pixels of the crop in whose pixels errors are measured.
+
+    Raises:
+        ValueError: a number that is not above 0.
+
+    Example:
+
+    >>> loss = SmoothL1Loss(threshold=1.0, image_size=100)
+    >>> loss([[0.0, 0.0]], [[0.005, 0.03]])  # 0.5 and 3 pixels: (0.125 + 2.5) / 2
+    1.3125
+    """
 
     function = staticmethod(smooth_l1)
 
@@ -107,7 +78,29 @@ class SmoothL1Loss(FaceLoss):
 
 @keras.saving.register_keras_serializable(PACKAGE)
 class WingLoss(FaceLoss):
-    """See `wing`."""
+    """Wing loss (Feng et al., CVPR 2018, Eq. 5), which amplifies small errors.
+
+    With x the absolute error of a coordinate in pixels of a crop of `image_size`:
+
+    ```python
+    loss = w * ln(1 + x / epsilon)  if x < w  else  x - C
+    C = w - w * ln(1 + w / epsilon)  # joins the branches
+    ```
+
+    Args:
+        width: w, in pixels.
+        curvature: epsilon, in pixels.
+        image_size: side in pixels of the crop in whose pixels errors are measured.
+
+    Raises:
+        ValueError: a number that is not above 0.
+
+    Example:
+
+    >>> loss = WingLoss(width=10.0, curvature=2.0, image_size=100)
+    >>> loss([[0.0]], [[0.06]])  # 6 pixels: 10 ln 4
+    13.862943
+    """
 
     function = staticmethod(wing)
 

@@ -15,8 +15,8 @@ from face_datasets.catalogue import get_dataset
 
 
 def outline(anchors: dict, contours: dict) -> Outline:
-    places = np.array([anchors.get(name, (np.nan, np.nan)) for name in ANCHORS], float)
-    return Outline(places, tuple(np.array(contours.get(n, []), float).reshape(-1, 2) for n in CONTOURS))
+    points = np.array([anchors.get(name, (np.nan, np.nan)) for name in ANCHORS], float)
+    return Outline(points, tuple(np.array(contours.get(n, []), float).reshape(-1, 2) for n in CONTOURS))
 
 
 def errors_by_name(found: Outline, truth: Outline) -> dict:

@@ -1,4 +1,4 @@
-"""ACE-Net's losses and network, and whole runs of its methods."""
+"""Losses and network of ACE-Net, and complete runs of its methods."""
 
 import dataclasses
 import json
@@ -152,11 +152,11 @@ def test_a_line_beside_its_landmarks_costs_the_landmark_term_and_not_the_line_te
     def scores(row: float):
         line = np.array([[[0.0, row], [127.0, row]]])
         score = contourness(heatmaps(line, np.array([0]), (1, 128, 128, 1)))
-        places = np.array([[[[20, 60, 1], [100, 60, 1], [0, 0, 0]]]], np.float32)
+        points = np.array([[[[20, 60, 1], [100, 60, 1], [0, 0, 0]]]], np.float32)
         along = np.stack([np.linspace(20, 100, 48), np.full(48, 60), np.zeros(48), np.ones(48)], axis=-1)
         weak = np.ones((1, 1), np.float32)
         samples = along[None, None].astype(np.float32)
-        return float(landmark_loss(score, places, weak)[0]), float(line_loss(score, samples, weak)[0])
+        return float(landmark_loss(score, points, weak)[0]), float(line_loss(score, samples, weak)[0])
 
     assert scores(60) == (pytest.approx(0, abs=5e-3), pytest.approx(0, abs=5e-3))
     landmark, line = scores(64)  # 4 pixels away
@@ -165,7 +165,7 @@ def test_a_line_beside_its_landmarks_costs_the_landmark_term_and_not_the_line_te
     assert landmark > 0.8 and line > 0.8
 
 
-def test_the_far_term_is_the_heat_where_there_should_be_none():
+def test_the_far_term_is_the_heat_far_from_the_line():
     predicted, far = np.zeros((1, 4, 4, 1), np.float32), np.ones((1, 4, 4, 1), np.float32)
     predicted[0, 0, 0, 0], predicted[0, 3, 3, 0] = 1, 1
     far[0, 3, 3, 0] = 0
@@ -231,7 +231,7 @@ def test_the_small_network_regresses_no_landmarks():
 
 
 def test_outlines_have_no_centroid_to_crop_around():
-    with pytest.raises(ValueError, match="'centroid'.*square, tight, ace"):
+    with pytest.raises(ValueError, match="Received the crop 'centroid'.*square, tight, ace"):
         train.Train(arch="ACE-Net", dataset_name="300W", save_path="unused", method="ace", crop="centroid")
 
 
@@ -265,7 +265,7 @@ def run(data_dir, folder, method: str) -> int:
 
 
 def contours_on_a_picture(tmp_path, weights: str) -> dict:
-    """What predict.py --contours says of the face on a rendered picture."""
+    """Return the face that predict.py --contours finds in a rendered picture."""
     picture, out = str(tmp_path / "face.png"), tmp_path / "predicted"
     write_image(picture, render_face(3, 200).image)
     options = [picture, "--out", str(out), "--weights", weights, "--detector", "none", "--contours"]
@@ -277,15 +277,15 @@ def contours_on_a_picture(tmp_path, weights: str) -> dict:
 @pytest.mark.integration
 def test_rendered_faces_that_a_method_needs_are_prepared(data_dir, tmp_path, monkeypatch):
     """Before anything else is done; here it stops there."""
-    asked = []
+    prepared = []
 
-    def prepare(*place):
-        asked.append(place)
+    def prepare(*arguments):
+        prepared.append(arguments)
         raise ValueError("that is all")
 
     monkeypatch.setattr(train, "prepare_embedded", prepare)
     assert run(data_dir, tmp_path / "ace", "ace") == 1
-    assert asked == [(str(data_dir), "ace")]
+    assert prepared == [(str(data_dir), "ace")]
 
 
 @pytest.mark.integration
@@ -308,15 +308,15 @@ def test_ace_net_trains_on_real_and_rendered_faces_and_is_evaluated(data_dir, tm
     result = json.loads((out / "metrics.json").read_text())
     assert (result["weights"], result["crop"], result["split"]) == ("best.keras", "ace", "test")
     face = contours_on_a_picture(tmp_path, weights)
-    assert face["landmarks"] == [place for place in face["anchors"].values() if place]
+    assert face["landmarks"] == [point for point in face["anchors"].values() if point]
 
     capsys.readouterr()
-    for asked in (["--flip-test"], ["--contours", "line"], ["--contours", "line", "--sparse"]):
-        assert evaluation.main([*options, *asked]) == 1
+    for extra in (["--flip-test"], ["--contours", "line"], ["--contours", "line", "--sparse"]):
+        assert evaluation.main([*options, *extra]) == 1
         assert "predicts contours, not landmarks. Received" in capsys.readouterr().err
 
-    drawn, told, rows = web_demo.predict_picture(str(tmp_path / "face.png"), weights, "none", contours=True)
-    assert drawn.shape == (200, 200, 3) and f"{len(rows)} landmarks" in told and len(rows) == len(face["landmarks"])
+    drawn, text, rows = web_demo.predict_picture(str(tmp_path / "face.png"), weights, "none", contours=True)
+    assert drawn.shape == (200, 200, 3) and f"{len(rows)} landmarks" in text and len(rows) == len(face["landmarks"])
 
     assert ace_net_terms.main(["--weights", weights, "--data-dir", str(data_dir), "--batches", "1"]) == 0
     printed = capsys.readouterr().out.splitlines()[-5:]
@@ -379,7 +379,7 @@ def test_true_landmarks_joined_are_nearer_with_splines_and_with_all_68(data_dir,
 
 
 def evaluated(folder, **changed):
-    """A folder of results that says what test.py says of contours, but for what is changed."""
+    """Return a folder of results as test.py writes it for contours, with some values changed."""
     full = {"n": 4, "nme": 2.0, "auc@6": 0.7, "share@1.25": 0.1, "missing": 1.0, "nme_found": None}
     metrics = {"metric": "NME^AC", "dataset": "FRL", "parts": {}, "subsets": {"full": full}} | changed
     folder.mkdir()

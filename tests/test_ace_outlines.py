@@ -48,7 +48,7 @@ def heat(rendered) -> np.ndarray:
 
 
 def brute_distance(line: np.ndarray, size: int = SIDE) -> np.ndarray:
-    """The distance (size, size) of every pixel from every piece of a line (n, 2), the smallest of them."""
+    """Return the distance (size, size) of every pixel from the nearest segment of a line (n, 2)."""
     y, x = np.mgrid[:size, :size]
     pixels = np.stack([x, y], axis=-1).reshape(-1, 2).astype(float)
     return distance_to_line(pixels, line).reshape(size, size)
@@ -149,19 +149,19 @@ def test_heat_is_that_of_the_exact_distance(rendered, heat):
         np.testing.assert_allclose(heat[face, ..., anchor], np.maximum(0, 1 - distance**2 / 2), atol=2e-5)
 
 
-def test_long_pieces_and_lines_that_leave_the_map():
-    pieces = np.array([[[-30.0, 5.3], [60.2, 70.9]], [[60.2, 70.9], [300.0, 71.0]]])
-    drawn = heatmaps(pieces, np.array([0, 0]), (1, SIDE, SIDE, 1))[0, ..., 0]
-    distance = brute_distance(np.concatenate([pieces[0], pieces[1, 1:]]))
+def test_long_segments_and_lines_that_leave_the_map():
+    segments = np.array([[[-30.0, 5.3], [60.2, 70.9]], [[60.2, 70.9], [300.0, 71.0]]])
+    drawn = heatmaps(segments, np.array([0, 0]), (1, SIDE, SIDE, 1))[0, ..., 0]
+    distance = brute_distance(np.concatenate([segments[0], segments[1, 1:]]))
     np.testing.assert_allclose(drawn, np.maximum(0, 1 - distance**2 / 2), atol=2e-5)
-    mask = far_masks(pieces, np.array([0, 0]), (1, SIDE, SIDE, 1))[0, ..., 0]
+    mask = far_masks(segments, np.array([0, 0]), (1, SIDE, SIDE, 1))[0, ..., 0]
     sure = np.abs(distance - FAR) > 1e-4
     np.testing.assert_array_equal(mask[sure], (distance > FAR)[sure])
 
 
 def test_irises_of_68_landmarks_are_not_annotated(landmarks):
-    seen = full_targets(from_landmarks(landmarks[:1], get_contour_map(LAYOUT_68)), 256, 8).annotated[0]
-    assert seen.tolist() == ["iris" not in name for name in (*ANCHORS, *CONTOURS)]
+    counted = full_targets(from_landmarks(landmarks[:1], get_contour_map(LAYOUT_68)), 256, 8).annotated[0]
+    assert counted.tolist() == ["iris" not in name for name in (*ANCHORS, *CONTOURS)]
 
 
 def test_contours_known_at_landmarks_only_are_weak(rendered, landmarks):
@@ -202,12 +202,12 @@ def test_packed_targets_come_back(rendered, landmarks, make):
 
 
 def drawn_line(line: np.ndarray, sigma: int = 2) -> np.ndarray:
-    pieces = np.stack([line[:-1], line[1:]], axis=1)
-    return heatmaps(pieces, np.zeros(len(pieces), int), (1, SIDE, SIDE, 1), sigma)[0, ..., 0]
+    segments = np.stack([line[:-1], line[1:]], axis=1)
+    return heatmaps(segments, np.zeros(len(segments), int), (1, SIDE, SIDE, 1), sigma)[0, ..., 0]
 
 
 def both_ways(line: np.ndarray, found: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """How far the true line's points are from what was found, and the other way round."""
+    """Return the distances of the true line's points from the extracted one, and the other way round."""
     return distance_to_line(line, found), distance_to_line(found, line)
 
 

@@ -14,7 +14,6 @@ from benchmarks import inference_speed, loss_speed
 from benchmarks.inference_speed import latencies
 from benchmarks.pipeline_stages import STAGES, Stopwatch, resized_pictures, stage_times
 from benchmarks.timing import BlockClock, interleaved, program_memory, row
-from losses.regression import L2Loss
 from tests.robustness import tiny_network
 from utils.image_files import read_image, write_image
 
@@ -126,7 +125,7 @@ def test_steps_of_a_network_with_several_outputs_are_timed(prepared_300w, monkey
         tiny_network.with_build(plain, two_heads),
         name="several",
         codec=methods.Codec(encode=lambda points, size: (methods.encode_regression(points, size),) * 2),
-        loss=lambda *_: [L2Loss(), L2Loss()],
+        loss=lambda *_: [keras.losses.MeanSquaredError() for _ in range(2)],
     )
     monkeypatch.setitem(methods.METHODS, "l2", plain)
     monkeypatch.setitem(methods.METHODS, "several", several)

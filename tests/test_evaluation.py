@@ -252,7 +252,7 @@ def test_original_call_writes_nothing_unless_asked(prepared, weights, tmp_path):
 
 
 def test_flip_of_a_prediction_that_ignores_the_image(prepared, weights):
-    """Averaging a fixed prediction with its mirror image changes it, and the table says that it was done."""
+    """Averaging a fixed prediction with its mirror image changes it."""
     straight = evaluation.Test().test_model("COFW", weights, data_dir=prepared)
     flipped = evaluation.Test().test_model("COFW", weights, data_dir=prepared, flip=True)
     assert flipped["subsets"]["full"]["nme"] != pytest.approx(straight["subsets"]["full"]["nme"])
@@ -295,7 +295,7 @@ def test_mistakes_of_the_call(prepared, weights, options, message):
         evaluation.Test().test_model(pretrained_model_path=weights, **options)
 
 
-def test_command_line_says_what_is_wrong(prepared, weights, tmp_path, capsys):
+def test_command_line_reports_missing_weights(prepared, weights, tmp_path, capsys):
     absent = weights.with_name("absent.keras")
     arguments = ["--dataset", "COFW", "--data-dir", str(prepared), "--out", str(tmp_path / "out")]
     assert evaluation.main([*arguments, "--weights", str(absent)]) == 1

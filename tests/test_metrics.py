@@ -138,9 +138,9 @@ def test_failure_rate_counts_faces_above_the_threshold():
 
 
 def test_ced_by_hand():
-    errors, shares = metrics.ced(np.array([4.0, 2.0, 4.0, 12.0]))
+    errors, fractions = metrics.ced(np.array([4.0, 2.0, 4.0, 12.0]))
     np.testing.assert_array_equal(errors, [0.0, 2.0, 4.0, 12.0])
-    np.testing.assert_array_equal(shares, [0.0, 0.25, 0.75, 1.0])
+    np.testing.assert_array_equal(fractions, [0.0, 0.25, 0.75, 1.0])
 
 
 def test_auc_by_hand():
@@ -151,10 +151,10 @@ def test_auc_by_hand():
 
 def test_auc_is_the_area_under_the_step_function(rng):
     nmes = rng.gamma(3, 2, 200)
-    errors, shares = metrics.ced(nmes)
+    errors, fractions = metrics.ced(nmes)
     for threshold in config.FAILURE_THRESHOLDS:
         grid = (np.arange(400_000) + 0.5) * threshold / 400_000  # midpoints
-        area = shares[np.searchsorted(errors, grid, side="right") - 1].mean()
+        area = fractions[np.searchsorted(errors, grid, side="right") - 1].mean()
         assert metrics.auc(nmes, threshold) == pytest.approx(area, abs=1e-5)
 
 
@@ -178,7 +178,7 @@ def test_author_auc_is_not_auc():
 
 
 # --------------------------------------------------------------------------------------------------------------------
-# The whole evaluation
+# Evaluation
 # --------------------------------------------------------------------------------------------------------------------
 
 
@@ -242,7 +242,7 @@ def test_evaluate_refuses_landmarks_of_another_data_set(rng):
         metrics.evaluate(truth, truth, COFW, [(), ()])
 
 
-def test_table_says_what_every_number_is(rng):
+def test_table_labels_every_number(rng):
     official = W300.subsets.get("test", {})
     text = metrics.table(evaluate_shifted(rng, [1, 3], [("common",)] * 2, official=official), official)
     lines = [line.split() for line in text.splitlines()]
@@ -259,7 +259,7 @@ def test_table_says_what_every_number_is(rng):
 
 
 def cofw_entries(count=3, shift=0.0):
-    """Entries of COFW faces with landmarks 8 and 9 20 px apart, moved to the right by shift pixels."""
+    """Entries of COFW faces with landmarks 8 and 9 20 px apart, shifted to the right by `shift` pixels."""
     landmarks = np.random.default_rng(0).uniform(0, 100, (29, 2))
     landmarks[8], landmarks[9] = (10, 50), (30, 50)
     return [{"image": f"test/{i}.jpg", "landmarks": (landmarks + (shift, 0)).tolist()} for i in range(count)]
@@ -272,7 +272,7 @@ def write(path, content):
 
 @pytest.fixture
 def score(tmp_path, capsys):
-    """Runs the command line on two files' contents; gives exit code, printed text, errors and the folder."""
+    """Run the command line on two files' contents; return exit code, printed text, errors and the folder."""
 
     def run(predictions, truth, *options, dataset="COFW"):
         paths = write(tmp_path / "predictions.json", predictions), write(tmp_path / "truth.json", truth)

@@ -24,11 +24,11 @@ def rng():
     return np.random.default_rng(3)
 
 
-def landmarks_of(rng, low=2.0, high=SIDE - 3.0):
+def random_landmarks(rng, low=2.0, high=SIDE - 3.0):
     return rng.uniform(low, high, (2, POINTS, 2))
 
 
-def targets_of(landmarks):
+def make_targets(landmarks):
     return to_targets(landmarks, SIDE).astype(np.float32)
 
 
@@ -50,8 +50,8 @@ def log_softmax(values, axis):
 
 
 def test_pixels_are_those_of_the_crop(rng):
-    landmarks = landmarks_of(rng)
-    targets = targets_of(landmarks)
+    landmarks = random_landmarks(rng)
+    targets = make_targets(landmarks)
     pixels = to_pixels(ops.convert_to_tensor(targets), SIDE)
     np.testing.assert_allclose(pixels, from_targets(targets, SIDE), atol=1e-4)
     np.testing.assert_allclose(from_pixels(pixels, SIDE), targets, atol=1e-6)
@@ -66,31 +66,34 @@ def test_pixel_indices_by_hand():
 
 
 def test_distribution_is_the_dense_divergence(rng):
-    landmarks, logits = landmarks_of(rng, -3, SIDE + 2), rng.normal(0, 2, (2, SIDE, SIDE, POINTS)).astype(np.float32)
+    landmarks, logits = (
+        random_landmarks(rng, -3, SIDE + 2),
+        rng.normal(0, 2, (2, SIDE, SIDE, POINTS)).astype(np.float32),
+    )
     truth = dense_gaussians(landmarks)
     truth /= truth.sum(axis=(1, 2), keepdims=True)
     with np.errstate(divide="ignore", invalid="ignore"):
         parts = np.where(truth > 0, truth * (np.log(truth) - log_softmax(logits.astype(np.float64), (1, 2))), 0)
-    value = losses.distribution(targets_of(landmarks), logits)
+    value = losses.distribution(make_targets(landmarks), logits)
     np.testing.assert_allclose(value, parts.sum(axis=(1, 2, 3)), rtol=1e-4)
 
 
 def test_distribution_is_zero_at_the_truth(rng):
-    landmarks = landmarks_of(rng)
+    landmarks = random_landmarks(rng)
     logits = dense_log_gaussians(landmarks).astype(np.float32) + 7
-    np.testing.assert_allclose(losses.distribution(targets_of(landmarks), logits), 0, atol=1e-3)
+    np.testing.assert_allclose(losses.distribution(make_targets(landmarks), logits), 0, atol=1e-3)
 
 
 def test_heatmap_is_the_dense_sum(rng):
-    landmarks, maps = landmarks_of(rng), rng.normal(0, 1, (2, SIDE, SIDE, POINTS + 1)).astype(np.float32)
+    landmarks, maps = random_landmarks(rng), rng.normal(0, 1, (2, SIDE, SIDE, POINTS + 1)).astype(np.float32)
     truth = dense_gaussians(landmarks)
     truth = np.concatenate([truth, 1 - truth.max(axis=-1, keepdims=True)], axis=-1)
-    value = losses.heatmap(targets_of(landmarks), maps)
+    value = losses.heatmap(make_targets(landmarks), maps)
     np.testing.assert_allclose(value, ((truth - maps) ** 2).sum(axis=(1, 2, 3)), rtol=1e-4)
-    np.testing.assert_allclose(losses.heatmap(targets_of(landmarks), truth.astype(np.float32)), 0, atol=1e-6)
+    np.testing.assert_allclose(losses.heatmap(make_targets(landmarks), truth.astype(np.float32)), 0, atol=1e-6)
 
 
-def adaptive_wing_of(y, error):
+def numpy_adaptive_wing(y, error):
     """One pixel, from the paper's formula."""
     omega, theta, epsilon, alpha = (ADAPTIVE_WING[name] for name in ("omega", "theta", "epsilon", "alpha"))
     ratio = theta / epsilon
@@ -100,11 +103,11 @@ def adaptive_wing_of(y, error):
 
 
 def test_adaptive_wing_is_the_formula_at_every_pixel(rng):
-    landmarks, maps = landmarks_of(rng), rng.normal(0.3, 0.5, (2, SIDE, SIDE, POINTS)).astype(np.float32)
+    landmarks, maps = random_landmarks(rng), rng.normal(0.3, 0.5, (2, SIDE, SIDE, POINTS)).astype(np.float32)
     truth = dense_gaussians(landmarks)
     near = grey_dilation(truth, (1, 3, 3, 1)) >= 0.2
-    expected = (adaptive_wing_of(truth, np.abs(truth - maps)) * (1 + 10 * near)).mean(axis=(1, 2, 3))
-    value = losses.adaptive_wing(targets_of(landmarks), maps, **ADAPTIVE_WING)
+    expected = (numpy_adaptive_wing(truth, np.abs(truth - maps)) * (1 + 10 * near)).mean(axis=(1, 2, 3))
+    value = losses.adaptive_wing(make_targets(landmarks), maps, **ADAPTIVE_WING)
     np.testing.assert_allclose(value, expected, rtol=1e-4)
 
 
@@ -113,12 +116,12 @@ def test_adaptive_wing_by_hand():
     far, maps = np.full((1, 2), 50.0, np.float32), np.full((1, SIDE, SIDE, 1), 0.25, np.float32)
     value = losses.adaptive_wing(far, maps, **ADAPTIVE_WING)
     assert float(value[0]) == pytest.approx(14 * np.log(1 + 0.25**2.1), rel=1e-5)
-    assert adaptive_wing_of(0.7, 0.5 - 1e-9) == pytest.approx(adaptive_wing_of(0.7, 0.5), rel=1e-6)
+    assert numpy_adaptive_wing(0.7, 0.5 - 1e-9) == pytest.approx(numpy_adaptive_wing(0.7, 0.5), rel=1e-6)
 
 
 def test_pixelwise_pixel_by_pixel(rng):
-    """Two landmarks share a pixel, one lies outside; every pixel is visited."""
-    landmarks = landmarks_of(rng)
+    """Two landmarks fall on one pixel, one lies outside; every pixel is computed."""
+    landmarks = random_landmarks(rng)
     landmarks[0, 1] = landmarks[0, 0].round() + 0.2
     landmarks[0, 0] = landmarks[0, 0].round()
     landmarks[1, 2] = (SIDE + 3, 4)
@@ -131,15 +134,15 @@ def test_pixelwise_pixel_by_pixel(rng):
                 taken[row, column] = True
                 own.append(-log_probabilities[face, row, column, point])
         others = [-log_probabilities[face, r, c, -1] for r in range(SIDE) for c in range(SIDE) if (r, c) not in taken]
-        value = losses.pixelwise(targets_of(landmarks), log_probabilities)[face]
+        value = losses.pixelwise(make_targets(landmarks), log_probabilities)[face]
         assert float(value) == pytest.approx((np.mean(own) + np.mean(others)) / 2, rel=1e-5)
 
 
-def test_nothing_but_background_is_no_good_answer(rng):
-    """Without the two means apart it would be nearly right: 5 of 784 pixels are landmarks."""
+def test_background_alone_has_a_large_loss(rng):
+    """A plain mean would be small: 5 of 784 pixels are landmarks."""
     probabilities = np.full((1, SIDE, SIDE, POINTS + 1), 1e-6 / POINTS, np.float32)
     probabilities[..., -1] = 1 - 1e-6
-    assert float(losses.pixelwise(targets_of(landmarks_of(rng))[:1], np.log(probabilities))[0]) > 5
+    assert float(losses.pixelwise(make_targets(random_landmarks(rng))[:1], np.log(probabilities))[0]) > 5
 
 
 def test_soft_argmax_finds_the_middle_of_a_gaussian(rng):
@@ -148,26 +151,26 @@ def test_soft_argmax_finds_the_middle_of_a_gaussian(rng):
     np.testing.assert_allclose(soft_argmax(log_weights), landmarks, atol=1e-3)
 
 
-def test_a_place_does_not_mind_a_thin_background():
+def test_a_thin_background_does_not_move_a_peak():
     """A peak of 0.8 at (30, 80) of 112 x 112, and 1e-4 everywhere else."""
     probabilities = np.full((1, 112, 112, 2), 1e-4, np.float32)
     probabilities[0, 80, 30, 0] = 0.8
     log_probabilities = np.log(probabilities)
     np.testing.assert_allclose(losses.class_soft_argmax(log_probabilities), [[[30, 80]]], atol=0.02)
     plain = np.asarray(losses.class_soft_argmax(log_probabilities, sharpness=1.0))
-    share = 12543e-4 / (12543e-4 + 0.8)  # of the background, whose mean is nearly the middle
-    np.testing.assert_allclose(plain[0, 0], [30 + share * 25.5, 80 - share * 24.5], atol=0.02)
+    fraction = 12543e-4 / (12543e-4 + 0.8)  # of the background, whose mean is nearly the middle
+    np.testing.assert_allclose(plain[0, 0], [30 + fraction * 25.5, 80 - fraction * 24.5], atol=0.02)
 
 
 def test_hybrid_is_cross_entropy_and_distance_in_pixels_of_224(rng):
-    landmarks = landmarks_of(rng)
+    landmarks = random_landmarks(rng)
     log_probabilities = log_softmax(rng.normal(0, 2, (2, SIDE, SIDE, POINTS + 1)), -1).astype(np.float32)
     weights = np.exp(log_probabilities[..., :-1].astype(np.float64)) ** SHARPNESS
     weights /= weights.sum(axis=(1, 2), keepdims=True)
-    places = np.stack([(weights.sum(axis) * np.arange(SIDE)[:, None]).sum(1) for axis in (1, 2)], axis=-1)
-    distance = np.linalg.norm(places - landmarks, axis=-1).mean(axis=1) * LOSS_REFERENCE_SIZE / SIDE
-    expected = np.asarray(losses.pixelwise(targets_of(landmarks), log_probabilities)) + HYBRID_BETA * distance
-    np.testing.assert_allclose(losses.hybrid(targets_of(landmarks), log_probabilities), expected, rtol=1e-4)
+    points = np.stack([(weights.sum(axis) * np.arange(SIDE)[:, None]).sum(1) for axis in (1, 2)], axis=-1)
+    distance = np.linalg.norm(points - landmarks, axis=-1).mean(axis=1) * LOSS_REFERENCE_SIZE / SIDE
+    expected = np.asarray(losses.pixelwise(make_targets(landmarks), log_probabilities)) + HYBRID_BETA * distance
+    np.testing.assert_allclose(losses.hybrid(make_targets(landmarks), log_probabilities), expected, rtol=1e-4)
 
 
 def test_distance_by_hand():
@@ -183,9 +186,9 @@ def test_distance_by_hand():
 def test_gradients_are_finite_and_there(rng, name):
     import tensorflow as tf
 
-    landmarks = landmarks_of(rng, -2, SIDE + 1)
+    landmarks = random_landmarks(rng, -2, SIDE + 1)
     landmarks[0, 0] = (5.0, 6.0)
-    truth = targets_of(landmarks)
+    truth = make_targets(landmarks)
     if name == "distance":
         start = truth.copy()
         start[1] += 0.1
@@ -207,7 +210,7 @@ def test_the_distance_of_hybrid_has_a_gradient(rng):
     """Through an argmax it would have none, and beta would change nothing."""
     import tensorflow as tf
 
-    truth = targets_of(landmarks_of(rng))
+    truth = make_targets(random_landmarks(rng))
     maps = tf.constant(rng.normal(0, 1, (2, SIDE, SIDE, POINTS + 1)).astype(np.float32))
     slopes = []
     for beta in (0.0, 1.0):
@@ -241,8 +244,8 @@ def test_subpixel_finds_what_lies_between_pixels(rng, logarithms):
     assert np.abs(decoders["argmax"](maps, side) - landmarks).max() > 0.2
 
 
-def test_subpixel_sees_its_window_alone():
-    """A second mode beyond the window does not move the landmark, one at the border of the map does not fall out."""
+def test_subpixel_uses_its_window_only():
+    """A second mode beyond the window does not shift the landmark, one at the border of the map does not fall out."""
     maps = np.zeros((1, 56, 56, 2), np.float32)
     maps[0, 10, 10, 0], maps[0, 10, 11, 0], maps[0, 40, 40, 0] = 1, 1 / 3, 0.9
     maps[0, 0, 55, 1] = 1
@@ -250,17 +253,17 @@ def test_subpixel_sees_its_window_alone():
     np.testing.assert_allclose(found, [[[10.25, 10], [55, 0]]])
 
 
-@pytest.mark.parametrize(("side", "reach"), [(224, 9), (112, 5), (64, 3), (28, 2)])
-def test_the_window_reaches_what_it_says_at_every_size(side, reach):
-    """Three sigma are 4.5 pixels of 112: a pixel at 4.5 is part of what the Gaussian says."""
-    assert window_radius(side) == reach
+@pytest.mark.parametrize(("side", "radius"), [(224, 9), (112, 5), (64, 3), (28, 2)])
+def test_the_window_has_its_radius_at_every_size(side, radius):
+    """Three sigma are 4.5 pixels of 112: a pixel at 4.5 belongs to the Gaussian."""
+    assert window_radius(side) == radius
     maps = np.zeros((1, side, side, 2), np.float32)
-    maps[0, 12, 12], maps[0, 12, 12 + reach, 0], maps[0, 12, 12 + reach + 1, 1] = 1, 0.5, 0.5
+    maps[0, 12, 12], maps[0, 12, 12 + radius, 0], maps[0, 12, 12 + radius + 1, 1] = 1, 0.5, 0.5
     found = map_decoders(background=False, logarithms=False)["subpixel"](maps, side)
-    np.testing.assert_allclose(found, [[[12 + reach / 3, 12], [12, 12]]])
+    np.testing.assert_allclose(found, [[[12 + radius / 3, 12], [12, 12]]])
 
 
-def test_maps_without_heights_are_read_all_the_same():
+def test_maps_below_zero_give_their_argmax():
     maps = -np.ones((1, SIDE, SIDE, 2), np.float32)
     maps[0, 4, 5] = -0.5
     found = map_decoders(background=False, logarithms=False)["subpixel"](maps, SIDE)
@@ -272,7 +275,7 @@ def test_flat_predictions_are_no_maps():
         map_decoders(background=True, logarithms=True)["argmax"](np.zeros((4, 136)), 112)
 
 
-def test_a_cascade_answers_with_its_last_stage(rng):
-    landmarks = landmarks_of(rng)
-    stages = np.stack([np.zeros((2, 2 * POINTS)), targets_of(landmarks)], axis=1)
+def test_a_cascade_predicts_its_last_stage(rng):
+    landmarks = random_landmarks(rng)
+    stages = np.stack([np.zeros((2, 2 * POINTS)), make_targets(landmarks)], axis=1)
     np.testing.assert_allclose(decode_last_stage(stages, SIDE), landmarks, atol=1e-4)

@@ -71,7 +71,7 @@ def test_maps_are_as_large_as_the_input(shallow, method, size):
 
 def test_shortcuts_lie_at_an_eighth_and_a_sixteenth_of_the_input():
     for arch, row in NETWORKS.items():
-        if arch in (ModelArch.EFNB3, ModelArch.DN121, ModelArch.VGG19, ModelArch.ACE):  # as relatives; has no taps
+        if arch in (ModelArch.EFNB3, ModelArch.DN121, ModelArch.VGG19, ModelArch.ACE):  # as relatives; no skip layers
             continue
         from cnn_model import backbone
 
@@ -95,7 +95,7 @@ def test_a_classifying_network_gives_probabilities(shallow):
     np.testing.assert_allclose(np.exp(maps).sum(axis=-1), 1, rtol=1e-4)
 
 
-def test_the_image_is_seen_as_grey(shallow):
+def test_the_image_is_converted_to_grey(shallow):
     model = METHODS["heatmap"].head.build(SMALL, W300, 32, 0.9)
     image = np.random.default_rng(0).random((1, 32, 32, 3), np.float32)
     np.testing.assert_allclose(model(image), model(image[..., ::-1].copy()), atol=1e-5)
@@ -131,59 +131,59 @@ def similarity(points, angle, scale, shift):
     return points @ turn.T + shift
 
 
-def test_a_moved_mean_face_comes_back_upright():
+def test_a_transformed_mean_face_comes_back_upright():
     rng = np.random.default_rng(2)
     mean = rng.uniform(-0.3, 0.3, (5, 2))
-    moved = np.stack([similarity(mean, 0.4, 0.8, (0.1, -0.05)), similarity(mean, -1.0, 1.2, (0, 0.02))])
+    faces = np.stack([similarity(mean, 0.4, 0.8, (0.1, -0.05)), similarity(mean, -1.0, 1.2, (0, 0.02))])
     image = rng.random((2, 24, 24, 1)).astype(np.float32)
-    flat = moved.reshape(2, -1).astype(np.float32)
+    flat = faces.reshape(2, -1).astype(np.float32)
     _, _, there, pose = Realign(24)([image, flat, np.tile(mean.reshape(1, -1), (2, 1)).astype(np.float32)])
     np.testing.assert_allclose(np.asarray(there).reshape(2, 5, 2), np.tile(mean, (2, 1, 1)), atol=1e-5)
     np.testing.assert_allclose(Restore()([there, pose]), flat, atol=1e-5)
 
 
-def test_the_image_moves_as_opencv_moves_it():
+def test_the_image_is_warped_as_opencv_warps_it():
     rng, side = np.random.default_rng(4), 24
     image = cv2.GaussianBlur(rng.random((side, side)).astype(np.float32), (0, 0), 2)
     mean = rng.uniform(-0.3, 0.3, (5, 2))
     found = similarity(mean, 0.3, 0.9, (0.04, -0.03))
-    seen, near, there, _ = Realign(side)(
+    warped, near, there, _ = Realign(side)(
         [image[None, ..., None], found.reshape(1, -1).astype(np.float32), mean.reshape(1, -1).astype(np.float32)]
     )
     before, after = (side / 2 - side * points for points in (found, mean))  # pixels
     matrix, _ = cv2.estimateAffinePartial2D(before, after)
     expected = cv2.warpAffine(image, matrix, (side, side), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    np.testing.assert_allclose(np.asarray(seen)[0, ..., 0], expected, atol=0.01)
+    np.testing.assert_allclose(np.asarray(warped)[0, ..., 0], expected, atol=0.01)
     rows, columns = np.mgrid[:side, :side]
     far = np.hypot(columns[..., None] - after[:, 0], rows[..., None] - after[:, 1]).min(axis=-1)
     np.testing.assert_allclose(np.asarray(near)[0, ..., 0], 1 / (1 + far), rtol=1e-3)
 
 
-def test_a_shrunk_image_is_seen_where_its_landmarks_are():
-    """A face that lies on the mean face is not moved; near landmarks the map is that of the shrunk pixels."""
+def test_a_resized_image_stays_aligned_with_its_landmarks():
+    """A face that lies on the mean face stays in place; near landmarks the map is that of the shrunk pixels."""
     side, size = 12, 24
     mean = np.array([[6.5, 8.5], [14.5, 4.5], [10.5, 16.5]])  # pixels of the input, each in the middle of four
     flat = ((size / 2 - mean) / size).reshape(1, -1).astype(np.float32)
     image = np.random.default_rng(7).random((1, size, size, 1)).astype(np.float32)
     shrunk = np.asarray(keras.layers.Resizing(side, side)(image))
     np.testing.assert_allclose(shrunk[0, 4, 3, 0], image[0, 8:10, 6:8, 0].mean(), rtol=1e-5)
-    seen, near, _, _ = Realign(size)([shrunk, flat, flat])
-    np.testing.assert_allclose(seen, shrunk, atol=1e-4)
+    warped, near, _, _ = Realign(size)([shrunk, flat, flat])
+    np.testing.assert_allclose(warped, shrunk, atol=1e-4)
     near = np.asarray(near)[0, ..., 0]
     rows, columns = np.mgrid[:side, :side]
     far = np.hypot(columns[..., None] - [3, 7, 5], rows[..., None] - [4, 2, 8]).min(axis=-1)  # pixels of the shrunk one
     np.testing.assert_allclose(near, 1 / (1 + far), rtol=1e-3)
 
 
-def test_what_a_stage_corrects_is_a_constant_to_it():
-    """The second stage's answer, with a displacement that depends on all that the stage sees."""
+def test_the_previous_landmarks_are_a_constant_to_a_stage():
+    """The second stage's output, with a displacement that depends on all its inputs."""
     side, rng = 12, np.random.default_rng(8)
     image = rng.random((2, side, side, 1)).astype(np.float32)
     mean, landmarks = rng.uniform(-0.3, 0.3, (2, 2, 10)).astype(np.float32)
 
     def second_stage(before):
-        moved, near, there, pose = Realign(side)([image, before, mean])
-        displacement = ops.mean(moved * near, axis=(1, 2))  # (batch, 1)
+        aligned, near, there, pose = Realign(side)([image, before, mean])
+        displacement = ops.mean(aligned * near, axis=(1, 2))  # (batch, 1)
         return Restore()([there + displacement, pose]) * np.arange(1.0, 11, dtype=np.float32)
 
     there = ops.convert_to_numpy(second_stage(landmarks))

@@ -69,13 +69,13 @@ def test_the_two_losses_by_hand():
 def test_the_discriminator_steps_once_while_the_detector_steps_twice():
     model, rng = Adversarial(tiny_detector(), 2 * POINTS), np.random.default_rng(0)
     discriminator, detector = model.discriminator, model.network
-    moved = []
+    changed = []
     for _ in range(4):
         before = [np.copy(network.get_weights()[0]) for network in (discriminator, detector)]
         model.train_on_batch(*batch(rng))
         after = [network.get_weights()[0] for network in (discriminator, detector)]
-        moved.append([not np.array_equal(*pair) for pair in zip(before, after, strict=True)])
-    assert moved == [[True, True], [False, True], [True, True], [False, True]]
+        changed.append([not np.array_equal(*pair) for pair in zip(before, after, strict=True)])
+    assert changed == [[True, True], [False, True], [True, True], [False, True]]
     assert [int(optimizer.iterations) for optimizer in model.optimizers] == [4, 2]
 
 
@@ -100,14 +100,14 @@ def test_the_detector_learns_from_the_discriminator():
 
 
 @pytest.mark.skipif(not TENSORFLOW, reason="the discriminator is trained with TensorFlow")
-def test_true_landmarks_outside_the_crop_are_moved_to_its_nearest_pixel():
-    model, seen = Adversarial(tiny_detector(), 2 * POINTS), []
+def test_true_landmarks_outside_the_crop_are_clipped_to_its_nearest_pixel():
+    model, shapes_seen = Adversarial(tiny_detector(), 2 * POINTS), []
     side = model.network.output_shape[1]
-    model.discriminator = lambda shapes, training: seen.append(np.asarray(shapes)) or shapes[:, :1]
+    model.discriminator = lambda shapes, training: shapes_seen.append(np.asarray(shapes)) or shapes[:, :1]
     truth = np.zeros((1, POINTS, 2), np.float32)
     truth[0, 0], truth[0, 1] = (0.9, -0.9), (0.25, -0.25)
     model.logits(truth.reshape(1, -1), np.zeros((1, 2 * POINTS), np.float32))
-    within = np.asarray(to_pixels(seen[0][:1], side))[0]
+    within = np.asarray(to_pixels(shapes_seen[0][:1], side))[0]
     np.testing.assert_allclose(within[:2], [[0, side - 1], [side / 4, 3 * side / 4]], atol=1e-4)
 
 
@@ -131,7 +131,7 @@ def test_other_backends_refuse_the_discriminator(monkeypatch):
 
 @pytest.mark.skipif(not TENSORFLOW, reason="the discriminator is trained with TensorFlow")
 def test_killed_and_resumed_with_both_networks_is_never_stopped(prepared_300w, tmp_path, monkeypatch):
-    run_vgg(prepared_300w, tmp_path / "whole", "hybrid_disc").train()
+    run_vgg(prepared_300w, tmp_path / "complete", "hybrid_disc").train()
 
     ended = Checkpoint.on_epoch_end
 
@@ -143,14 +143,14 @@ def test_killed_and_resumed_with_both_networks_is_never_stopped(prepared_300w, t
         stopped.setattr(Checkpoint, "on_epoch_end", stop)
         run_vgg(prepared_300w, tmp_path / "stopped", "hybrid_disc").train()
     run_vgg(prepared_300w, tmp_path / "stopped", "hybrid_disc").train(resume=True)
-    whole, resumed = (np.load(tmp_path / name / "state.npz") for name in ("whole", "stopped"))
-    assert whole.files == resumed.files
-    for name in set(whole.files) - {"rows"}:
-        np.testing.assert_allclose(resumed[name], whole[name], atol=1e-5)
-    columns = set(json.loads(str(whole["rows"]))[0])
+    complete, resumed = (np.load(tmp_path / name / "state.npz") for name in ("complete", "stopped"))
+    assert complete.files == resumed.files
+    for name in set(complete.files) - {"rows"}:
+        np.testing.assert_allclose(resumed[name], complete[name], atol=1e-5)
+    columns = set(json.loads(str(complete["rows"]))[0])
     assert {"loss", "face_loss", "discriminator_loss", "val_nme"} <= columns
 
-    best = load_model(tmp_path / "whole/best.keras")
+    best = load_model(tmp_path / "complete/best.keras")
     assert best.name == "vgg19s_maps"  # the detector alone
     detector = get_method("hybrid").head.build(get_network(ModelArch.VGG19S), get_dataset("300W"), 32, 0.9)
     assert [weight.shape for weight in best.weights] == [weight.shape for weight in detector.weights]
@@ -186,8 +186,8 @@ def test_runs_are_evaluated_by_both_decoders_and_on_occluded_faces(prepared_300w
         "truth", "cascaded", "cascaded", *["heatmap, subpixel"] * 2, *["heatmap, argmax"] * 2,
     ]  # fmt: skip
     for decoder, nme in figures.items():  # the same faces, shrunk and read alike
-        seen = next(row for row in rows if row["entry"] == f"heatmap, {decoder}" and row["kind"] == "visible")
-        assert float(seen["NMSE"]) == pytest.approx(nme / 100, rel=1e-4)
+        visible = next(row for row in rows if row["entry"] == f"heatmap, {decoder}" and row["kind"] == "visible")
+        assert float(visible["NMSE"]) == pytest.approx(nme / 100, rel=1e-4)
     pictures = {path.name for path in (tmp_path / "shapes").glob("*.png")}
     assert pictures == {f"ced_{part}_{kind}.png" for part in ("all", "eyes") for kind in ("visible", "occluded")}
 
@@ -236,8 +236,8 @@ def test_settled_by_hand():
 def test_a_run_ends_early_and_stays_ended(prepared_300w, tmp_path, monkeypatch):
     patient = dataclasses.replace(RECIPES["faces"], name="patient", repeats=1, epoch_steps=1, patience=1)
     monkeypatch.setitem(RECIPES, "patient", patient)
-    asked = {"recipe": "patient", "epochs": 9, "learning_rate": 0.0}  # nothing is learned, so nothing gets better
-    run = run_vgg(prepared_300w, tmp_path / "run", "direct", **asked)
+    settings = {"recipe": "patient", "epochs": 9, "learning_rate": 0.0}  # nothing is learned, so nothing gets better
+    run = run_vgg(prepared_300w, tmp_path / "run", "direct", **settings)
     assert run.config.asdict()["recipe"]["patience"] == 1
     assert run_vgg(prepared_300w, tmp_path, "l2").config.asdict()["recipe"]["patience"] is None
     figures = run.train()

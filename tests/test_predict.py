@@ -536,6 +536,15 @@ def test_help_from_the_shell():
     assert done.returncode == 0 and "camera" in done.stdout
 
 
+@pytest.mark.integration
+def test_commands_parse_their_arguments_before_keras_is_imported():
+    code = (
+        "import sys, export, predict, inference.web_demo; "
+        "sys.exit(bool({'keras', 'tensorflow', 'matplotlib'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+
+
 # --------------------------------------------------------------------------------------------------------------------
 # Drawing
 # --------------------------------------------------------------------------------------------------------------------

@@ -68,8 +68,8 @@ def test_a_published_file_is_half_as_large_and_as_good(published, prepared_300w,
     predicted = predict_faces(load_model(path), get_method("acr").codec, faces, CROPS["square"])
     nme = float(metrics.nme(predicted, faces.landmarks, faces.normaliser_distance()).mean())
     assert record["validation"]["nme"] == pytest.approx(nme, rel=1e-5)
-    with zipfile.ZipFile(path) as half, zipfile.ZipFile(tmp_path / "run/best.keras") as whole:
-        sizes = [archive.getinfo("model.weights.h5").file_size for archive in (half, whole)]
+    with zipfile.ZipFile(path) as half, zipfile.ZipFile(tmp_path / "run/best.keras") as full:
+        sizes = [archive.getinfo("model.weights.h5").file_size for archive in (half, full)]
     kernels = sum(array.nbytes for array in load_model(path).get_weights() if array.ndim > 1)
     assert sizes[1] - sizes[0] == pytest.approx(kernels / 2, rel=0.01)
     result = Test().test_model("300W", path, data_dir=prepared_300w)
@@ -78,7 +78,7 @@ def test_a_published_file_is_half_as_large_and_as_good(published, prepared_300w,
     assert best_weights(tmp_path / WEIGHTS_DIR.name) == path
 
 
-def test_the_card_tells_what_the_record_holds(published):
+def test_the_card_has_the_figures_of_the_record(published):
     card, record = published.with_suffix(".md").read_text(), json.loads(published.with_suffix(".json").read_text())
     for section in ("Training", "Figures on test faces", "Where it fails", "Limitations", "Terms"):
         assert f"## {section}\n" in card
@@ -101,9 +101,9 @@ def test_the_card_of_a_network_of_ours_names_it(published):
 
 def test_kernels_are_halved_and_read_as_float32(tmp_path):
     model = CNNModel().get_model("mobileNetV2", 136, input_size=32)
-    model.save(tmp_path / "whole.keras")
-    write_half(tmp_path / "whole.keras", tmp_path / "half.keras")
-    assert (tmp_path / "half.keras").stat().st_size < 0.56 * (tmp_path / "whole.keras").stat().st_size
+    model.save(tmp_path / "float32.keras")
+    write_half(tmp_path / "float32.keras", tmp_path / "half.keras")
+    assert (tmp_path / "half.keras").stat().st_size < 0.56 * (tmp_path / "float32.keras").stat().st_size
     read = load_model(tmp_path / "half.keras")
     assert {weight.dtype for weight in read.weights} == {"float32"}
     for one, other in zip(model.get_weights(), read.get_weights(), strict=True):
@@ -233,7 +233,7 @@ def test_the_weights_here_are_those_of_their_records(record):
     weights = record.with_suffix(".keras")
     assert hashlib.sha256(weights.read_bytes()).hexdigest() == content["file"]["sha256"]
     assert load_model(weights).count_params() == content["parameters"]
-    assert record.with_suffix(".md").is_file()
+    assert record.with_suffix(".md").read_text() == model_card.model_card(content)
 
 
 def test_start_weights_of_other_landmarks_leave_the_head(tmp_path, capsys):

@@ -1,4 +1,4 @@
-"""The head that says where: places by hand, every input size, and the head in a whole network."""
+"""The spatial soft-argmax head: positions by hand, every input size, and the head in a complete network."""
 
 import dataclasses
 
@@ -15,25 +15,25 @@ from train import RunConfig
 SPATIAL = dataclasses.replace(get_network("mobileNetV2"), spatial=True)
 
 
-def test_one_bright_place_is_the_answer():
+def test_one_bright_pixel_is_the_position():
     maps = np.zeros((1, 4, 4, 2), np.float32)
     maps[0, 1, 2, 0] = maps[0, 3, 0, 1] = 100
-    places = from_targets(np.asarray(keras.ops.convert_to_numpy(SoftArgmax(32, 8)(maps))), 32)  # (1, 2, 2)
-    np.testing.assert_allclose(places[0], [[2.5 * 8 - 0.5, 1.5 * 8 - 0.5], [0.5 * 8 - 0.5, 3.5 * 8 - 0.5]], atol=1e-4)
+    points = from_targets(np.asarray(keras.ops.convert_to_numpy(SoftArgmax(32, 8)(maps))), 32)  # (1, 2, 2)
+    np.testing.assert_allclose(points[0], [[2.5 * 8 - 0.5, 1.5 * 8 - 0.5], [0.5 * 8 - 0.5, 3.5 * 8 - 0.5]], atol=1e-4)
 
 
-def test_a_place_is_the_mean_under_the_softmax():
+def test_a_position_is_the_expectation_under_the_softmax():
     maps = np.random.default_rng(1).normal(size=(3, 5, 5, 4)).astype(np.float32)
     found = keras.ops.convert_to_numpy(SoftArgmax(40, 8)(maps))
-    chances = np.exp(maps) / np.exp(maps).sum(axis=(1, 2), keepdims=True)
+    probabilities = np.exp(maps) / np.exp(maps).sum(axis=(1, 2), keepdims=True)
     pixels = (np.arange(5) + 0.5) * 8 - 0.5  # of the crop
-    x, y = np.einsum("bijp,j->bp", chances, pixels), np.einsum("bijp,i->bp", chances, pixels)
+    x, y = np.einsum("bijp,j->bp", probabilities, pixels), np.einsum("bijp,i->bp", probabilities, pixels)
     np.testing.assert_allclose(found, to_targets(np.stack([x, y], axis=-1), 40), atol=1e-6)
 
 
-def test_maps_that_say_nothing_give_the_centre():
-    places = from_targets(keras.ops.convert_to_numpy(SoftArgmax(64)(np.zeros((1, 16, 16, 3), np.float32))), 64)
-    np.testing.assert_allclose(places, 31.5, atol=1e-4)  # between pixels 31 and 32
+def test_flat_maps_give_the_centre():
+    points = from_targets(keras.ops.convert_to_numpy(SoftArgmax(64)(np.zeros((1, 16, 16, 3), np.float32))), 64)
+    np.testing.assert_allclose(points, 31.5, atol=1e-4)  # between pixels 31 and 32
 
 
 @pytest.mark.parametrize("size", [64, 100])
@@ -48,18 +48,18 @@ def test_inputs_of_every_size(size):
 def test_the_published_network_lies_inside():
     plain, spatial = CNNModel().get_model("mobileNetV2", 136, 64), CNNModel().get_model(SPATIAL, 136, 64)
     assert plain.count_params() == 2_432_200
-    shortcuts, mixed = (32 + 96 + 1280), 3 * (9 * MAP_CHANNELS + 4 * MAP_CHANNELS)  # depthwise kernel, its BatchNorm
-    convolutions = MAP_CHANNELS * (shortcuts + 3 * MAP_CHANNELS) + 6 * 4 * MAP_CHANNELS  # each with its BatchNorm
+    skips, mixed = (32 + 96 + 1280), 3 * (9 * MAP_CHANNELS + 4 * MAP_CHANNELS)  # depthwise kernel, its BatchNorm
+    convolutions = MAP_CHANNELS * (skips + 3 * MAP_CHANNELS) + 6 * 4 * MAP_CHANNELS  # each with its BatchNorm
     assert spatial.count_params() - plain.count_params() == convolutions + mixed + (MAP_CHANNELS + 1) * 68
 
 
-def test_nobody_said_training():
-    """A layer of Keras whose own default is training would turn all layers behind it, unless the caller says no."""
+def test_inference_is_the_default():
+    """A layer of Keras whose own default is training would switch all later layers to training."""
     model = CNNModel().get_model(SPATIAL, 136, 64)
     model(np.random.default_rng(3).random((8, 64, 64, 3), np.float32), training=True)  # statistics move
     images = np.random.default_rng(4).random((2, 64, 64, 3), np.float32)
     np.testing.assert_array_equal(
-        *(keras.ops.convert_to_numpy(model(images, **said)) for said in ({}, {"training": False}))
+        *(keras.ops.convert_to_numpy(model(images, **mode)) for mode in ({}, {"training": False}))
     )
 
 
@@ -87,7 +87,7 @@ def test_a_method_with_a_head_of_its_own_takes_no_other():
     assert RunConfig.from_options("mobileNetV2", "300W", "runs/none", method="l1", head="spatial").network.spatial
 
 
-def test_a_saved_network_says_the_same(tmp_path):
+def test_a_saved_network_predicts_the_same(tmp_path):
     model = CNNModel().get_model(SPATIAL, 58, 64)
     model.save(tmp_path / "spatial.keras")
     images = np.random.default_rng(2).random((2, 64, 64, 3), np.float32)

@@ -1,9 +1,9 @@
-"""Pose balancing: training faces in bins of head pose, so that a batch can show every pose equally often.
+"""Pose balancing: training faces in bins of head pose, so that every pose can be shown equally often.
 
 Faces are aligned by Procrustes analysis, a PCA of the aligned shapes gives a mode that turns the head to the side (the
-first; the second for AFLW), and the faces' coordinates along it are cut into nine bins of equal width (Feng et al.,
-Wing loss, CVPR 2018, Sec. 6). How many faces of each bin a round of training shows is the method's choice: as many as
-the smallest bin holds (under-sampling, the anisotropic paper, Sec. 3.2), or the largest (replication, Wing's authors).
+first; the second for AFLW), and the faces' coordinates along it are split into nine bins of equal width (Feng et al.,
+Wing loss, CVPR 2018, Sec. 6). The method decides how many faces of each bin a pass shows: as many as the smallest bin
+has (under-sampling, the anisotropic paper, Sec. 3.2), or the largest (replication, Wing's authors).
 """
 
 import numpy as np
@@ -14,15 +14,15 @@ POSE_BINS = 9
 
 
 def pose_bins(landmarks: np.ndarray, mode: int, count: int = POSE_BINS) -> list[np.ndarray]:
-    """The faces of each pose bin that is not empty.
+    """Return the faces of each pose bin that is not empty.
 
     Args:
-        landmarks: (faces, points, 2). Where the faces lie, how large and how turned they are does not matter.
+        landmarks: (faces, points, 2); position, size and rotation of the faces have no effect.
         mode: of the shape PCA, from 0.
         count: bins of equal width between the smallest and the largest coordinate.
 
     Returns:
-        Arrays of face indices, each rising, in the order of the pose. Together they hold every face once.
+        ascending face indices of each bin, in the order of the pose; every face is in one bin.
 
     Raises:
         ValueError: fewer faces than span the mode.
@@ -38,9 +38,10 @@ def pose_bins(landmarks: np.ndarray, mode: int, count: int = POSE_BINS) -> list[
 
 
 def mean_of_bins(targets: np.ndarray, bins: list[np.ndarray]) -> np.ndarray:
-    """The mean (2 * points,) of the bins' own means, so that a rare pose counts as much as a frequent one.
+    """Return the mean (2 * points,) of the bins' means, so that a rare pose has the weight of a frequent one.
 
     Args:
         targets: (faces, 2 * points).
+        bins: face indices of each bin.
     """
     return np.mean([targets[members].mean(axis=0) for members in bins], axis=0)
