@@ -226,7 +226,7 @@ def test_the_backbone_is_replaceable():
 
 
 def test_the_small_network_regresses_no_landmarks():
-    with pytest.raises(ValueError, match="heatmaps, not landmarks"):
+    with pytest.raises(ValueError, match="ACE-Net predicts heatmaps"):
         train.Train(arch="ACE-Net", dataset_name="300W", save_path="unused", method="l2").compiled(1)
 
 
@@ -392,10 +392,10 @@ def test_rows_that_do_not_belong_in_one_table_are_errors(tmp_path, capsys):
     Path(landmarks, "metrics.json").write_text(json.dumps({"dataset": "300W", "subsets": {}}))
     for other, reason in (
         (evaluated(tmp_path / "other", dataset="synthetic"), "evaluations of the same faces can be compared"),
-        (landmarks, "no evaluation of contours, or one of an older version. Received ValueError('the metric NME')"),
+        (landmarks, "Received ValueError('the metric NME')"),
         (evaluated(tmp_path / "broken", subsets={}), "Received KeyError('full')"),
         (evaluated(tmp_path / "null", parts=None), "Received AttributeError"),
-        (str(tmp_path / "none"), "none holds no evaluation"),
+        (str(tmp_path / "none"), str(tmp_path / "none")),
     ):
         assert ace_net_tables.main([ours, other]) == 1
         assert reason in capsys.readouterr().err
