@@ -84,6 +84,7 @@ def _quantise(file: Path, calibration: np.ndarray) -> Path:
         _Calibration(graph.input[0].name, calibration),
         quant_format=quantization.QuantFormat.QDQ,
         per_channel=True,
+        reduce_range=True,  # 7-bit weights: products of 8 bits overflow on x86 processors without VNNI
         activation_type=quantization.QuantType.QUInt8,
         weight_type=quantization.QuantType.QInt8,
         nodes_to_exclude=[graph.node[index].name for index in soft_argmax_operations(operations)],
