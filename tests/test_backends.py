@@ -24,7 +24,7 @@ ROUNDED = 0.03  # the same of a new MobileNetV2's update
 
 def first_step(backend, data_dir, folder, network, method):
     """Loss and updates of one step in a process with this backend."""
-    script, out = Path(__file__).parent / "backend_step.py", folder / f"{backend}.npz"
+    script, out = Path(__file__).parent / "helpers/backend_step.py", folder / f"{backend}.npz"
     words = [sys.executable, script, data_dir, network, method, folder / "weights.npz", out]
     environment = {**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"}
     done = subprocess.run(list(map(str, words)), env=environment, capture_output=True, text=True)

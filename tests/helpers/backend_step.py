@@ -1,6 +1,6 @@
 """The first step of a training on the backend of KERAS_BACKEND, for test_backends.py.
 
-python tests/backend_step.py DATA_DIR NETWORK METHOD WEIGHTS.npz OUT.npz
+python tests/helpers/backend_step.py DATA_DIR NETWORK METHOD WEIGHTS.npz OUT.npz
 """
 
 import sys
