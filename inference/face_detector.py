@@ -52,7 +52,7 @@ class RawBox(NamedTuple):
         top: top edge in image pixels.
         side: side of the square in image pixels.
         weight: weight of the last stage.
-        cascade: key of config.CASCADES.
+        cascade: key of inference.config.CASCADES.
         mirrored: whether the face was found in the mirrored image.
     """
 

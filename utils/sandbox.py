@@ -52,7 +52,7 @@ def find_damaged(kind: str, paths: Sequence[str | os.PathLike], member: str | No
     Raises:
         OSError: a file does not exist, or the sandbox does not start.
     """
-    damaged, remaining = {}, list(paths)
+    damaged, remaining = {}, list(dict.fromkeys(paths))
     while remaining:
         answers = _read(kind, {path: MIN_SECONDS + os.path.getsize(path) / 1e8 for path in remaining}, member)
         damaged |= {Path(path): reason for path, reason in zip(remaining, answers, strict=False) if reason}

@@ -114,10 +114,6 @@ def _picture(suffix: str = ".jpg", side: int = 8) -> bytes:
     return cv2.imencode(suffix, image)[1].tobytes()
 
 
-def _part(title: str, number: int = 0) -> Part:
-    return DATASETS[title].parts[number]
-
-
 def _read_part(title: str, part: Part, root: Path) -> list:
     from face_datasets.readers import read_part
 
