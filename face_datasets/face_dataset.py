@@ -120,6 +120,12 @@ class FaceDataset:
         return np.stack(images), matrices
 
 
+def prepare_command(data_dir: str | os.PathLike, dataset: Dataset) -> str:
+    """Return the command that prepares a data set, for errors."""
+    raw = "" if dataset.rendered else " --raw DIR"
+    return f"python data_helper.py --dataset {dataset.title}{raw} --out {data_dir}"
+
+
 def read_index(data_dir: str | os.PathLike, dataset: Dataset) -> dict:
     """Return the index of a prepared data set.
 
@@ -128,8 +134,7 @@ def read_index(data_dir: str | os.PathLike, dataset: Dataset) -> dict:
         ValueError: the file is not an index of this data set.
     """
     path = Path(data_dir) / dataset.name / INDEX_FILE
-    raw = "" if dataset.rendered else " --raw DIR"
-    command = f"python data_helper.py --dataset {dataset.title}{raw} --out {data_dir}"
+    command = prepare_command(data_dir, dataset)
     if not path.is_file():
         raise FileNotFoundError(f"{dataset.title} is not prepared: no {path}. Prepare it with: {command}")
     try:

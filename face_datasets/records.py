@@ -19,7 +19,7 @@ import numpy as np
 
 from config import RECORDS_DIR
 from face_datasets.catalogue import Dataset
-from face_datasets.face_dataset import FaceDataset, is_face, read_index, shrink_face
+from face_datasets.face_dataset import FaceDataset, is_face, prepare_command, read_index, shrink_face
 from utils.files import atomic_write, write_json
 from utils.image_files import decode_image
 from utils.optional_packages import import_package
@@ -45,7 +45,7 @@ class FaceRecords:
     def __init__(self, data_dir: str | os.PathLike, dataset: Dataset, input_size: int):
         self.dataset, self.input_size = dataset, input_size
         folder = records_folder(data_dir, dataset)
-        command = f"python data_helper.py --dataset {dataset.title} --out {data_dir} --records"
+        command = f"{prepare_command(data_dir, dataset)} --records"
         shards = read_listing(folder, dataset, read_index(data_dir, dataset), command)
         allow_open(len(shards))  # a file that was read once stays open
         self._digest = hashlib.sha256(json.dumps({path.name: n for path, n in shards.items()}).encode()).hexdigest()
