@@ -4,11 +4,11 @@ The input is float32 images (batch, size, size, 3) in [0, 1] for every precision
 
     float16    weights in half precision, cast to float32 when the file is opened: half the size, the same speed. Half
                arithmetic is slower than float32 on a CPU that lacks it
-    int8       weights per channel, activations as uint8 over the range of the calibration images: the pair that x86 and
-               ARM multiply fastest. Outputs of linear layers stay in float32, because 8-bit outputs would have steps of
-               half a pixel at an input of 112 pixels. So do those of transposed convolutions, which compute heatmaps,
-               and soft-argmaxes (inference/quantization.py). ACE-Net's heatmaps are computed by a convolution, and have
-               8 bits
+    int8       7-bit weights per channel, activations as uint8 over the range of the calibration images: the pair that
+               x86 and ARM multiply fastest. Outputs of linear layers stay in float32, because 8-bit outputs would have
+               steps of half a pixel at an input of 112 pixels. So do those of transposed convolutions, which compute
+               heatmaps, and soft-argmaxes (inference/quantization.py). ACE-Net's heatmaps are computed by a
+               convolution, and have 8 bits
 
 The description is stored in the file's metadata under the key "acr".
 """

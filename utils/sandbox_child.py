@@ -1,7 +1,7 @@
 """Read HDF5 and MATLAB files under limits of memory and time; utils/sandbox.py starts this file as a script.
 
-python sandbox_child.py hdf5 [MEMBER]       stdin: {path: seconds of CPU time}
-python sandbox_child.py mat                 stdout: one line of JSON a path, null or the reason to refuse it
+python utils/sandbox_child.py hdf5 [MEMBER]     stdin: {path: seconds of CPU time}
+python utils/sandbox_child.py mat               stdout: one line of JSON a path, null or the reason to refuse it
 """
 
 import contextlib
