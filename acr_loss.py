@@ -64,10 +64,7 @@ def acr_loss(y_true, y_pred, phi, lambda_weight=ACR_LAMBDA, constant="continuous
     Raises:
         ValueError: an unknown constant, or a unit that is not above 0.
     """
-    if constant not in CONSTANTS:
-        raise ValueError(f"unknown constant C. Received constant={constant!r}; expected one of {CONSTANTS}")
-    if not unit > 0:
-        raise ValueError(f"unit is the error that counts as 1, above 0. Received {unit}")
+    _check(constant, unit)
     y_pred = ops.convert_to_tensor(y_pred)
     phi = ops.stop_gradient(ops.cast(phi, y_pred.dtype))
     delta = ops.abs(ops.cast(y_true, y_pred.dtype) - y_pred) / unit
@@ -78,6 +75,13 @@ def acr_loss(y_true, y_pred, phi, lambda_weight=ACR_LAMBDA, constant="continuous
     else:
         far = ops.square(delta) + (lambda_weight if constant == "continuous" else phi) * log_two - 1.0
     return ops.mean(ops.where(delta <= 1.0, near, far), axis=-1)
+
+
+def _check(constant, unit):
+    if constant not in CONSTANTS:
+        raise ValueError(f"unknown constant C. Received constant={constant!r}; expected one of {CONSTANTS}")
+    if not unit > 0:
+        raise ValueError(f"unit is the error that counts as 1, above 0. Received {unit}")
 
 
 @keras.saving.register_keras_serializable(PACKAGE)
@@ -131,6 +135,9 @@ class ACRLoss(keras.losses.Loss):
         stage: variable with the number of the shape model in use; assigning to it takes effect at the next step.
         metrics: metrics for `compile`, which give the training step the stage.
 
+    Raises:
+        ValueError: no shape model, an unknown constant, or a unit that is not above 0.
+
     Example:
 
     >>> loss = ACRLoss([ShapeModel(90).fit(labels)])  # labels (faces, 2N)
@@ -143,6 +150,7 @@ class ACRLoss(keras.losses.Loss):
         super().__init__(name=name, **kwargs)
         if not shape_models:
             raise ValueError("ACRLoss needs at least one shape model. Received none; fit them with pca_utility.py")
+        _check(constant, unit)  # now, not in the first step of a training
         self.shape_models = list(shape_models)
         self.lambda_weight = lambda_weight
         self.constant = constant

@@ -509,7 +509,7 @@ class Method:
             options: constants that replace those of the method.
 
         Raises:
-            ValueError: the loss has no such constant.
+            ValueError: the loss has no such constant, or not with such a value.
         """
         known = self.fixed_constants or _constants(self.loss(data_dir, dataset, crop))
         names = [name for name, value in known.items() if isinstance(value, int | float | str)]
@@ -519,6 +519,10 @@ class Method:
             raise ValueError(
                 f"unknown loss option of {self.name}. Received {received}; known: {', '.join(names) or 'none'}"
             )
+        for name, value in options.items():
+            if isinstance(value, str) != isinstance(known[name], str):
+                kind = "a word" if isinstance(known[name], str) else "a number"
+                raise ValueError(f"{name} of {self.name} is {kind}. Received {value!r}")
         if self.fixed_constants is not None or not options:
             return known | options
         return _constants(self.loss(data_dir, dataset, crop, **options))

@@ -1,7 +1,8 @@
 """Evaluation: one path for every data set, network and method.
 
     python test.py --dataset 300W --weights runs/acr/best.keras --out runs/acr
-    python test.py --dataset 300W --weights 300w/EF_3/300w_EF3_ACRLoss.h5 --out results/ef3 --flip-test
+    python test.py --dataset 300W --weights pre_trained_models/300w/EF_3/300w_EF3_ACRLoss.h5 --out results/ef3
+    python test.py --dataset 300W --weights runs/acr/best.keras --out results/flip --flip-test
 
     python test.py --dataset FRL --weights runs/ace/best.keras --out results/ace_frl
     python test.py --dataset synthetic --landmarks data/synthetic/truth_test.json --contours line --out results/gt68

@@ -302,7 +302,7 @@ class Train:
         """Train the network.
 
         Args:
-            weight_path: weights to start from (.keras or .h5); None for random weights.
+            weight_path: weights to start from (.keras or .h5); default: the configuration's.
             resume: continue the run in `save_path`; it must have the same settings.
 
         Returns:
@@ -319,6 +319,7 @@ class Train:
 
         from training.run_record import open_run
 
+        weight_path = weight_path or self.config.start_weights
         config = dataclasses.replace(self.config, start_weights=str(weight_path) if weight_path else None)
         resume = self.distribution.resumes(config.save_path, resume)
         with self.distribution.folder(config.save_path) as folder, folder_lock(folder, "a training writes to"):

@@ -125,7 +125,8 @@ def measure(options: argparse.Namespace) -> None:
     if method.codec.encode is not encode_weak:
         raise ValueError(f"{options.weights} has no such terms. Received the method {method.name}; expected ace")
     run = Train(RunConfig.from_dict(settings, save_path=".", data_dir=options.data_dir))
-    batches, losses = run.batches(), method.loss(options.data_dir, run.dataset, run.crop.name)
+    batches = run.batches()
+    losses = method.loss(options.data_dir, run.dataset, run.crop.name, **run.config.loss_options)
     keras.utils.set_random_seed(run.config.seed)
     models = {"new": run.compiled(batches.steps_per_epoch)[0], "trained": load_model(options.weights)}
     print_table(

@@ -92,6 +92,14 @@ def test_unknown_options_are_named(method):
         METHODS[method].constants("unused", W300, "square", reduction=1)
 
 
+@pytest.mark.parametrize(
+    ("method", "option"), [("acr", {"unit": "x"}), ("acr", {"constant": 1.0}), ("ace", {"alpha": "x"})]
+)
+def test_words_and_numbers_are_told_apart(method, option):
+    with pytest.raises(ValueError, match=next(iter(option))):
+        METHODS[method].constants("unused", W300, "square", **option)
+
+
 def test_options_of_heatmap_losses_reach_all_of_them():
     coarse, _, fine = METHODS["ace"].loss("unused", W300, "square", alpha=30.0, sigma=3)
     assert coarse.constants["alpha"] == fine.constants["alpha"] == 30 and fine.constants["sigma"] == 3
