@@ -283,7 +283,7 @@ def test_rendered_faces_that_a_method_needs_are_prepared(data_dir, tmp_path, mon
         prepared.append(arguments)
         raise ValueError("that is all")
 
-    monkeypatch.setattr(train, "prepare_embedded", prepare)
+    monkeypatch.setattr(data_helper, "prepare_embedded", prepare)
     assert run(data_dir, tmp_path / "ace", "ace") == 1
     assert prepared == [(str(data_dir), "ace")]
 
